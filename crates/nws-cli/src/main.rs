@@ -1,0 +1,2 @@
+//! The command `nws`: a thin shell over the crates.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Async and blocking client of the NetWorkSpaces server.

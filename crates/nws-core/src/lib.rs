@@ -1,0 +1,1 @@
+//! Workspaces, variables, waiters and leases as a pure state machine: inputs in, effects out.

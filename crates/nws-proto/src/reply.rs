@@ -1,0 +1,363 @@
+//! What the server answers, and what it says unasked.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use crate::request::unknown;
+use crate::{
+    ErrorCode, Fault, Index, Item, LeaseId, Malformed, Mode, Opcode, Reader, SessionId, Sink, VariableHandle,
+    VariableId,
+};
+
+/// One workspace in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkspaceInfo {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// `ADDRESS (LABEL)` of who owns it, empty where nobody does.
+    pub owner: Vec<u8>,
+    /// Whether this session owns it.
+    pub mine: bool,
+    /// Whether it outlives its owner.
+    pub persistent: bool,
+    /// The names of its variables, sorted.
+    pub variables: Vec<Vec<u8>>,
+}
+
+/// One variable in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VariableInfo {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Values kept, without those that are leased.
+    pub values: u64,
+    /// Values handed out by lease and not finished.
+    pub leased: u64,
+    /// Fetches that wait.
+    pub fetchers: u32,
+    /// Finds that wait.
+    pub finders: u32,
+    /// `None` as long as nobody stored to it or declared it.
+    pub mode: Option<Mode>,
+}
+
+/// One value handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant<V> {
+    /// Its place in the variable.
+    pub index: Index,
+    /// How many holders died of it so far.
+    pub deaths: u16,
+    /// The value.
+    pub item: Item<V>,
+}
+
+/// A lease that a guardian takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrphanedLease {
+    /// Now the guardian's.
+    pub lease: LeaseId,
+    /// The value's place in its variable.
+    pub index: Index,
+    /// How many holders died of it so far.
+    pub deaths: u16,
+}
+
+/// What a guardian takes over from a session that ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adopted {
+    /// The session that ended.
+    pub session: SessionId,
+    /// What it held, in the order of lease ids.
+    pub leases: Vec<OrphanedLease>,
+}
+
+/// What the server answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply<V> {
+    /// It is done, and there is nothing more to say.
+    Done,
+    /// It is not done, and nothing changed.
+    Failed(Fault),
+    /// The wait is over and there was nothing.
+    TimedOut,
+    /// The client ended the wait itself.
+    Canceled,
+    /// A workspace is open.
+    Opened {
+        /// Its name: the one asked for, or the one made.
+        name: Vec<u8>,
+        /// Whether this session owns it.
+        owned: bool,
+    },
+    /// The workspaces, sorted by name.
+    Workspaces(Vec<WorkspaceInfo>),
+    /// The variables, sorted by name.
+    Variables(Vec<VariableInfo>),
+    /// Values; none where a Try form found nothing.
+    Values {
+        /// The instance of the variable that they come from, for iterators.
+        variable: VariableId,
+        /// The lease of the first one, the others' follow by one; 0: not leased.
+        first_lease: LeaseId,
+        /// In order of retrieval.
+        values: Vec<Grant<V>>,
+    },
+    /// The leases are ended and the results stored, but for these.
+    Finished {
+        /// Positions in the request, and why.
+        refused: Vec<(u32, ErrorCode)>,
+    },
+    /// A session in this one's care has ended.
+    Adopted(Adopted),
+    /// Somebody is there.
+    Pong,
+}
+
+/// What the server says unasked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Others wait for values of this variable while this session holds some that it may not have
+    /// begun: it shall release what it can spare, and say `recalled` even if that is nothing.
+    Recall {
+        /// As this session bound it.
+        variable: VariableHandle,
+        /// How many would help.
+        wanted: u32,
+    },
+    /// The server ends this connection, for this reason.
+    Goodbye(Fault),
+}
+
+impl<V> Reply<V> {
+    /// What the frame's header says.
+    pub const fn opcode(&self) -> Opcode {
+        match self {
+            Reply::Done => Opcode::Done,
+            Reply::Failed(_) => Opcode::Failed,
+            Reply::TimedOut => Opcode::TimedOut,
+            Reply::Canceled => Opcode::Canceled,
+            Reply::Opened { .. } => Opcode::Opened,
+            Reply::Workspaces(_) => Opcode::Workspaces,
+            Reply::Variables(_) => Opcode::Variables,
+            Reply::Values { .. } => Opcode::Values,
+            Reply::Finished { .. } => Opcode::Finished,
+            Reply::Adopted(_) => Opcode::Adopted,
+            Reply::Pong => Opcode::Pong,
+        }
+    }
+
+    /// Writes the payload.
+    pub fn encode(&self, sink: &mut impl Sink<V>) {
+        match self {
+            Reply::Done | Reply::TimedOut | Reply::Canceled | Reply::Pong => {}
+            Reply::Failed(fault) => fault.encode(sink),
+            Reply::Opened { name, owned } => {
+                sink.put_name(name);
+                sink.put_u8((*owned).into());
+            }
+            Reply::Workspaces(workspaces) => {
+                sink.put_u32(workspaces.len() as u32);
+                for workspace in workspaces {
+                    sink.put_name(&workspace.name);
+                    sink.put_name(&workspace.owner);
+                    sink.put_u8(u8::from(workspace.mine) | u8::from(workspace.persistent) << 1);
+                    sink.put_u32(workspace.variables.len() as u32);
+                    workspace.variables.iter().for_each(|name| sink.put_name(name));
+                }
+            }
+            Reply::Variables(variables) => {
+                sink.put_u32(variables.len() as u32);
+                for variable in variables {
+                    sink.put_name(&variable.name);
+                    sink.put_u64(variable.values);
+                    sink.put_u64(variable.leased);
+                    sink.put_u32(variable.fetchers);
+                    sink.put_u32(variable.finders);
+                    sink.put_u8(variable.mode.map_or(0, Mode::to_wire));
+                }
+            }
+            Reply::Values { variable, first_lease, values } => {
+                sink.put_u64(variable.0);
+                sink.put_u64(first_lease.0);
+                sink.put_u32(values.len() as u32);
+                for grant in values {
+                    sink.put_u64(grant.index.0);
+                    sink.put_u16(grant.deaths);
+                    sink.put_u32(grant.item.descriptor.0);
+                    sink.put_sized_value(&grant.item.value);
+                }
+            }
+            Reply::Finished { refused } => {
+                sink.put_u32(refused.len() as u32);
+                for (position, code) in refused {
+                    sink.put_u32(*position);
+                    sink.put_u16(code.to_wire());
+                }
+            }
+            Reply::Adopted(adopted) => {
+                sink.put_u64(adopted.session.0);
+                sink.put_u32(adopted.leases.len() as u32);
+                for orphan in &adopted.leases {
+                    sink.put_u64(orphan.lease.0);
+                    sink.put_u64(orphan.index.0);
+                    sink.put_u16(orphan.deaths);
+                }
+            }
+        }
+    }
+}
+
+impl Reply<Bytes> {
+    /// Reads the payload of a frame with this opcode. Values share the payload's memory.
+    ///
+    /// # Errors
+    /// [`ErrorCode::UnknownOpcode`] or [`ErrorCode::MalformedFrame`]; the connection is to end.
+    pub fn decode(opcode: u16, payload: Bytes) -> Result<Self, Fault> {
+        let known = Opcode::from_wire(opcode).ok_or_else(|| unknown(opcode))?;
+        let mut reader = Reader::new(payload);
+        let reply = Self::read(known, &mut reader)?.ok_or_else(|| unknown(opcode))?;
+        reader.end()?;
+        Ok(reply)
+    }
+
+    fn read(opcode: Opcode, reader: &mut Reader) -> Result<Option<Self>, Malformed> {
+        Ok(Some(match opcode {
+            Opcode::Done => Reply::Done,
+            Opcode::Failed => Reply::Failed(Fault::read(reader)?),
+            Opcode::TimedOut => Reply::TimedOut,
+            Opcode::Canceled => Reply::Canceled,
+            Opcode::Opened => Reply::Opened { name: reader.name("workspace name")?, owned: reader.flag("0 or 1")? },
+            Opcode::Workspaces => Reply::Workspaces(list(reader, 9, WorkspaceInfo::read)?),
+            Opcode::Variables => Reply::Variables(list(reader, 27, VariableInfo::read)?),
+            Opcode::Values => Reply::Values {
+                variable: VariableId(reader.u64("variable id")?),
+                first_lease: LeaseId(reader.u64("lease")?),
+                values: list(reader, 18, Grant::read)?,
+            },
+            Opcode::Finished => Reply::Finished {
+                refused: list(reader, 6, |reader| {
+                    let position = reader.u32("position")?;
+                    Ok((position, read_code(reader)?))
+                })?,
+            },
+            Opcode::Adopted => Reply::Adopted(Adopted {
+                session: SessionId(reader.u64("session")?),
+                leases: list(reader, 18, |reader| {
+                    Ok(OrphanedLease {
+                        lease: LeaseId(reader.u64("lease")?),
+                        index: Index(reader.u64("value index")?),
+                        deaths: reader.u16("deaths")?,
+                    })
+                })?,
+            }),
+            Opcode::Pong => Reply::Pong,
+            _ => return Ok(None),
+        }))
+    }
+}
+
+impl Event {
+    /// What the frame's header says.
+    pub const fn opcode(&self) -> Opcode {
+        match self {
+            Event::Recall { .. } => Opcode::Recall,
+            Event::Goodbye(_) => Opcode::Goodbye,
+        }
+    }
+
+    /// Writes the payload.
+    pub fn encode(&self, sink: &mut impl Sink<Bytes>) {
+        match self {
+            Event::Recall { variable, wanted } => {
+                sink.put_u32(variable.0);
+                sink.put_u32(*wanted);
+            }
+            Event::Goodbye(fault) => fault.encode(sink),
+        }
+    }
+
+    /// Reads the payload of a frame with this opcode.
+    ///
+    /// # Errors
+    /// [`ErrorCode::UnknownOpcode`] or [`ErrorCode::MalformedFrame`]; the connection is to end.
+    pub fn decode(opcode: u16, payload: Bytes) -> Result<Self, Fault> {
+        let mut reader = Reader::new(payload);
+        let event = match Opcode::from_wire(opcode) {
+            Some(Opcode::Recall) => Event::Recall {
+                variable: VariableHandle(reader.u32("variable handle")?),
+                wanted: reader.u32("wanted values")?,
+            },
+            Some(Opcode::Goodbye) => Event::Goodbye(Fault::read(&mut reader)?),
+            _ => return Err(unknown(opcode)),
+        };
+        reader.end()?;
+        Ok(event)
+    }
+}
+
+fn list<T>(
+    reader: &mut Reader,
+    least_bytes: usize,
+    read: impl Fn(&mut Reader) -> Result<T, Malformed>,
+) -> Result<Vec<T>, Malformed> {
+    let count = reader.count(least_bytes, "item count")?;
+    let mut items = Vec::with_capacity(count);
+    for _ in 0..count {
+        items.push(read(reader)?);
+    }
+    Ok(items)
+}
+
+fn read_code(reader: &mut Reader) -> Result<ErrorCode, Malformed> {
+    ErrorCode::from_wire(reader.u16("error code")?).ok_or(Malformed { expected: "a known error code" })
+}
+
+impl Fault {
+    fn encode<V>(&self, sink: &mut impl Sink<V>) {
+        sink.put_u16(self.code.to_wire());
+        sink.put_text(&self.message);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, Malformed> {
+        let code = read_code(reader)?;
+        let message: String = reader.text("message")?;
+        Ok(Fault { code, message })
+    }
+}
+
+impl WorkspaceInfo {
+    fn read(reader: &mut Reader) -> Result<Self, Malformed> {
+        let name = reader.name("workspace name")?;
+        let owner = reader.name("owner")?;
+        let flags = reader.u8("workspace flags")?;
+        if flags > 3 {
+            return Err(Malformed { expected: "workspace flags" });
+        }
+        let variables = list(reader, 2, |reader| reader.name("variable name"))?;
+        Ok(Self { name, owner, mine: flags & 1 != 0, persistent: flags & 2 != 0, variables })
+    }
+}
+
+impl VariableInfo {
+    fn read(reader: &mut Reader) -> Result<Self, Malformed> {
+        Ok(Self {
+            name: reader.name("variable name")?,
+            values: reader.u64("values")?,
+            leased: reader.u64("leased values")?,
+            fetchers: reader.u32("fetchers")?,
+            finders: reader.u32("finders")?,
+            mode: match reader.u8("mode")? {
+                0 => None,
+                byte => Some(Mode::from_wire(byte).ok_or(Malformed { expected: "a mode from 0 to 4" })?),
+            },
+        })
+    }
+}
+
+impl Grant<Bytes> {
+    fn read(reader: &mut Reader) -> Result<Self, Malformed> {
+        Ok(Self { index: Index(reader.u64("value index")?), deaths: reader.u16("deaths")?, item: Item::read(reader)? })
+    }
+}

@@ -1,0 +1,1 @@
+//! The user's runtime folder: where servers register and clients find them.

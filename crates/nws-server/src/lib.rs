@@ -1,0 +1,1 @@
+//! The NetWorkSpaces server: event loop, sessions, admission, HTTP.

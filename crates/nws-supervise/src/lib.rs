@@ -1,0 +1,1 @@
+//! Processes: start, watch, cause of death, end whole trees. Knows no protocol.

@@ -1,0 +1,1 @@
+//! Dispatch of tasks to supervised workers: sleigh master, worker, host.

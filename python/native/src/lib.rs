@@ -1,0 +1,1 @@
+//! The private module `nws._native`: client and dispatch for Python.

@@ -4,6 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+use crate::limits;
+
 /// The payload is not what its opcode says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed {
@@ -110,6 +112,26 @@ impl Reader {
     }
 }
 
+/// Items that follow their count, at most `most` of them, of at least `least_bytes` each.
+pub(crate) fn list<T>(
+    reader: &mut Reader,
+    least_bytes: usize,
+    most: u32,
+    read: impl Fn(&mut Reader) -> Result<T, Malformed>,
+) -> Result<Vec<T>, Malformed> {
+    let count = reader.count(least_bytes, "a count of items that the frame holds")?;
+    if count > most as usize {
+        return Err(Malformed { expected: "no more items than one frame may hold" });
+    }
+    // An item in memory can be ten times its bytes on the wire, so a count that fits is still not
+    // believed beyond what a batch may have.
+    let mut items = Vec::with_capacity(count.min(limits::BATCH_VALUES as usize));
+    for _ in 0..count {
+        items.push(read(reader)?);
+    }
+    Ok(items)
+}
+
 /// Where an encoder writes to. Small fields are copied; a value may be kept by reference.
 pub trait Sink<V> {
     /// Appends these bytes.
@@ -135,7 +157,8 @@ pub trait Sink<V> {
     fn put_u64(&mut self, number: u64) {
         self.put(&number.to_le_bytes());
     }
-    /// Appends a short byte string. What is longer than its length field can say is cut.
+    /// Appends a short byte string. What is longer than its length field can say is cut; the rest is
+    /// still above [`limits::NAME_BYTES`], so that no server takes it for another name.
     fn put_name(&mut self, name: &[u8]) {
         let name = &name[..name.len().min(u16::MAX.into())];
         self.put_u16(name.len() as u16);

@@ -74,7 +74,8 @@ pub fn server_proof(token: &Token, server_nonce: &[u8; NONCE_BYTES], client_nonc
 
 /// Compares two proofs in a time that does not depend on where they differ.
 pub fn proofs_match(a: &ProofBytes, b: &ProofBytes) -> bool {
-    a.iter().zip(b).fold(0, |difference, (x, y)| difference | (x ^ y)) == 0
+    // Opaque to the optimizer, which could otherwise stop at the first difference.
+    core::hint::black_box(a.iter().zip(b).fold(0, |difference, (x, y)| difference | (x ^ y))) == 0
 }
 
 /// The server's first frame.

@@ -4,6 +4,13 @@
 pub const FRAME_PAYLOAD_BYTES: u32 = 1 << 30;
 /// Longest payload of a frame before the client has proved the token, in bytes.
 pub const HANDSHAKE_PAYLOAD_BYTES: u32 = 1024;
+/// Longest value that travels in one frame, in bytes: what fits a request fits the reply too, whose
+/// fields before a value are longer.
+pub const VALUE_BYTES: u32 = FRAME_PAYLOAD_BYTES - 64;
+/// Most bytes of values in one reply of several; a retrieval that asks for more gets this.
+pub const BATCH_BYTES: u32 = FRAME_PAYLOAD_BYTES - (1 << 21);
+/// Longest message of an error, in bytes; the encoder cuts what is longer.
+pub const MESSAGE_BYTES: u32 = 1000;
 /// Longest name of a workspace or variable, in bytes.
 pub const NAME_BYTES: u16 = 4096;
 /// Longest owner label, in bytes.
@@ -29,5 +36,9 @@ const _: () = {
     assert!(BATCH_VALUES <= SESSION_LEASES, "one batch must fit a session's leases");
     assert!(HANDSHAKE_PAYLOAD_BYTES < FRAME_PAYLOAD_BYTES);
     assert!(HANDSHAKE_PAYLOAD_BYTES > LABEL_BYTES as u32 + 256, "a hello with the longest label must fit");
+    assert!(HANDSHAKE_PAYLOAD_BYTES >= MESSAGE_BYTES + 6, "a goodbye must fit a handshake's frame");
+    assert!(NAME_BYTES < u16::MAX, "a name that was cut to its length field must still be too long");
+    assert!(VALUE_BYTES + 20 + 18 <= FRAME_PAYLOAD_BYTES, "every value must fit a reply");
+    assert!(BATCH_BYTES + 20 + 18 * BATCH_VALUES <= FRAME_PAYLOAD_BYTES, "every batch must fit a reply");
     assert!(SILENCE_MIN_MS < SILENCE_DEFAULT_MS);
 };

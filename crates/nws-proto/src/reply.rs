@@ -4,10 +4,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+use crate::codec::list;
 use crate::request::unknown;
 use crate::{
     ErrorCode, Fault, Index, Item, LeaseId, Malformed, Mode, Opcode, Reader, SessionId, Sink, VariableHandle,
-    VariableId,
+    VariableId, limits,
 };
 
 /// One workspace in a listing.
@@ -185,8 +186,7 @@ impl<V> Reply<V> {
                 for grant in values {
                     sink.put_u64(grant.index.0);
                     sink.put_u16(grant.deaths);
-                    sink.put_u32(grant.item.descriptor.0);
-                    sink.put_sized_value(&grant.item.value);
+                    grant.item.encode(sink);
                 }
             }
             Reply::Finished { refused } => {
@@ -229,32 +229,33 @@ impl Reply<Bytes> {
             Opcode::TimedOut => Reply::TimedOut,
             Opcode::Canceled => Reply::Canceled,
             Opcode::Opened => Reply::Opened { name: reader.name("workspace name")?, owned: reader.flag("0 or 1")? },
-            Opcode::Workspaces => Reply::Workspaces(list(reader, 9, WorkspaceInfo::read)?),
-            Opcode::Variables => Reply::Variables(list(reader, 27, VariableInfo::read)?),
-            Opcode::Values => Reply::Values {
-                variable: VariableId(reader.u64("variable id")?),
-                first_lease: LeaseId(reader.u64("lease")?),
-                values: list(reader, 18, Grant::read)?,
-            },
+            Opcode::Workspaces => Reply::Workspaces(list(reader, 9, u32::MAX, WorkspaceInfo::read)?),
+            Opcode::Variables => Reply::Variables(list(reader, 27, u32::MAX, VariableInfo::read)?),
+            Opcode::Values => Self::read_values(reader)?,
             Opcode::Finished => Reply::Finished {
-                refused: list(reader, 6, |reader| {
+                refused: list(reader, 6, limits::BATCH_VALUES, |reader| {
                     let position = reader.u32("position")?;
                     Ok((position, read_code(reader)?))
                 })?,
             },
             Opcode::Adopted => Reply::Adopted(Adopted {
                 session: SessionId(reader.u64("session")?),
-                leases: list(reader, 18, |reader| {
-                    Ok(OrphanedLease {
-                        lease: LeaseId(reader.u64("lease")?),
-                        index: Index(reader.u64("value index")?),
-                        deaths: reader.u16("deaths")?,
-                    })
-                })?,
+                leases: list(reader, 18, limits::SESSION_LEASES, OrphanedLease::read)?,
             }),
             Opcode::Pong => Reply::Pong,
             _ => return Ok(None),
         }))
+    }
+
+    fn read_values(reader: &mut Reader) -> Result<Self, Malformed> {
+        let variable = VariableId(reader.u64("variable id")?);
+        let first_lease = LeaseId(reader.u64("lease")?);
+        let values = list(reader, 18, limits::BATCH_VALUES, Grant::read)?;
+        // Whoever counts the leases up from the first one must not run over the end.
+        if first_lease.0.checked_add(values.len() as u64).is_none() {
+            return Err(Malformed { expected: "a lease id for every value" });
+        }
+        Ok(Reply::Values { variable, first_lease, values })
     }
 }
 
@@ -297,19 +298,6 @@ impl Event {
     }
 }
 
-fn list<T>(
-    reader: &mut Reader,
-    least_bytes: usize,
-    read: impl Fn(&mut Reader) -> Result<T, Malformed>,
-) -> Result<Vec<T>, Malformed> {
-    let count = reader.count(least_bytes, "item count")?;
-    let mut items = Vec::with_capacity(count);
-    for _ in 0..count {
-        items.push(read(reader)?);
-    }
-    Ok(items)
-}
-
 fn read_code(reader: &mut Reader) -> Result<ErrorCode, Malformed> {
     ErrorCode::from_wire(reader.u16("error code")?).ok_or(Malformed { expected: "a known error code" })
 }
@@ -317,13 +305,35 @@ fn read_code(reader: &mut Reader) -> Result<ErrorCode, Malformed> {
 impl Fault {
     fn encode<V>(&self, sink: &mut impl Sink<V>) {
         sink.put_u16(self.code.to_wire());
-        sink.put_text(&self.message);
+        sink.put_text(cut(&self.message, limits::MESSAGE_BYTES as usize));
     }
 
     fn read(reader: &mut Reader) -> Result<Self, Malformed> {
         let code = read_code(reader)?;
         let message: String = reader.text("message")?;
+        if message.len() > limits::MESSAGE_BYTES as usize {
+            return Err(Malformed { expected: "a message of at most 1000 bytes" });
+        }
         Ok(Fault { code, message })
+    }
+}
+
+/// The longest start of `text` that has at most `most_bytes` and ends between two characters.
+fn cut(text: &str, most_bytes: usize) -> &str {
+    let mut end = text.len().min(most_bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+impl OrphanedLease {
+    fn read(reader: &mut Reader) -> Result<Self, Malformed> {
+        Ok(Self {
+            lease: LeaseId(reader.u64("lease")?),
+            index: Index(reader.u64("value index")?),
+            deaths: reader.u16("deaths")?,
+        })
     }
 }
 
@@ -335,7 +345,7 @@ impl WorkspaceInfo {
         if flags > 3 {
             return Err(Malformed { expected: "workspace flags" });
         }
-        let variables = list(reader, 2, |reader| reader.name("variable name"))?;
+        let variables = list(reader, 2, u32::MAX, |reader| reader.name("variable name"))?;
         Ok(Self { name, owner, mine: flags & 1 != 0, persistent: flags & 2 != 0, variables })
     }
 }

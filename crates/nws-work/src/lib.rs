@@ -1,1 +1,17 @@
-//! Dispatch of tasks to supervised workers: sleigh master, worker, host.
+//! Hands out tasks to supervised workers.
+//!
+//! Here live the sleigh's [`master`] and [`worker`] (both only speak to a server, by
+//! `nws-client`), the [`host`] that starts, watches and replaces the workers of one machine, and
+//! what they agree on: the [`control`] channel between master, host and worker, the shared
+//! [`page`] that says what a worker is doing, and the [`envelope`] around tasks and results.
+//! Nothing here knows how a language encodes functions and arguments: payloads are bytes.
+//!
+//! Start with [`envelope`], then follow a task through [`master`] and [`worker`].
+
+pub mod control;
+pub mod envelope;
+pub mod launch;
+pub mod master;
+pub mod names;
+pub mod page;
+pub mod worker;

@@ -1,0 +1,240 @@
+//! What master, host and worker tell each other outside the data path.
+//!
+//! Every message is one JSON object on one line of at most [`LINE_BYTES`]. Master and host talk
+//! over a socket pair that the host inherits as its standard input; host and worker over a socket
+//! pair that the worker inherits as descriptor [`WORKER_LINK_FD`], beside its page as descriptor
+//! [`WORKER_PAGE_FD`].
+//!
+//! ```text
+//! master                          host                              worker
+//!   │ Start ───────────────────────►│ starts server and workers ───────►│ imports
+//!   │◄────────────────────── ServerUp│                                   │
+//!   │ (connects, makes the workspace)│                                   │
+//!   │ Launch ──────────────────────►│ (connects) Bootstrap ────────────►│ connects
+//!   │◄──────────────────WorkerJoined │◄──────────────────────────Joined  │
+//!   │ Run, Abort, …                  │                                   │
+//!   │◄────────────────── WorkerDied  │                                   │
+//!   │ Stop ────────────────────────►│ closes the link ─────────────────►│ ends
+//!   │◄───────────────────── Stopped  │
+//! ```
+
+use std::io::{self, BufRead, Write};
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Longest line on a control channel, in bytes.
+pub const LINE_BYTES: usize = 16 << 20;
+/// The worker's end of its link to the host.
+pub const WORKER_LINK_FD: i32 = 3;
+/// The worker's page.
+pub const WORKER_PAGE_FD: i32 = 4;
+
+/// Where a server is and how to prove that one may use it.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct ServerAddress {
+    /// Its Unix socket, taken where there is one.
+    pub unix: Option<PathBuf>,
+    /// Its host and port.
+    pub tcp: Option<(String, u16)>,
+    /// Its token in hexadecimal; `None`: looked up in the runtime folder.
+    pub token: Option<String>,
+}
+
+/// How to start a worker process.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub struct WorkerCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Variables to set, or with `None` to remove, in the environment inherited from the master.
+    pub env: Vec<(String, Option<String>)>,
+    /// Its working directory.
+    pub cwd: Option<PathBuf>,
+}
+
+/// The first message: everything that can be started before the workspace is known.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Start {
+    /// The server to use; `None`: embed one.
+    pub server: Option<ServerAddress>,
+    /// How many workers.
+    pub worker_count: u32,
+    /// How to start each.
+    pub worker: WorkerCommand,
+    /// Passed on to every worker in its [`Bootstrap`]; the host does not read it.
+    pub settings: serde_json::Value,
+}
+
+/// From the master to the host.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum ToHost {
+    /// The first message.
+    Start(Start),
+    /// The workspace is there: the workers may connect.
+    Launch {
+        /// Its name.
+        workspace: String,
+    },
+    /// A run begins. Sent before its first task is stored.
+    Run {
+        /// Its number.
+        run: u32,
+        /// How often a task is run again after a worker died of it.
+        retries: u32,
+    },
+    /// The run is over, its number will not come again.
+    RunDone {
+        /// Its number.
+        run: u32,
+    },
+    /// Ends and replaces each worker that is busy with a task of this run; nothing is charged.
+    Abort {
+        /// Its number.
+        run: u32,
+    },
+    /// Orderly end of all.
+    Stop,
+}
+
+/// How a process ended.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Cause {
+    /// The whole story in one or more lines, for people.
+    pub text: String,
+    /// Its exit code, where it exited.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it, where one did.
+    pub signal: Option<i32>,
+    /// The most memory it had resident, in bytes.
+    pub peak_memory_bytes: u64,
+    /// Whether the kernel ended it for want of memory; `None`: cannot be known.
+    pub out_of_memory: Option<bool>,
+    /// The last lines that it wrote to standard error.
+    pub stderr_tail: Vec<String>,
+}
+
+/// From the host to the master.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum FromHost {
+    /// The embedded server answers.
+    ServerUp {
+        /// Where.
+        address: ServerAddress,
+        /// Its folder in the runtime folder.
+        folder: PathBuf,
+    },
+    /// A worker has connected.
+    WorkerJoined {
+        /// Its rank.
+        rank: u32,
+        /// Its process.
+        pid: u32,
+        /// When, in nanoseconds of CLOCK_MONOTONIC.
+        at_ns: u64,
+    },
+    /// A worker has ended and is being replaced.
+    WorkerDied {
+        /// Its rank.
+        rank: u32,
+        /// Its process.
+        pid: u32,
+        /// When, in nanoseconds of CLOCK_MONOTONIC.
+        at_ns: u64,
+        /// How.
+        cause: Cause,
+        /// The run and task that it was busy with.
+        task: Option<(u32, u64)>,
+        /// Whether that task has thereby failed; else it is run again.
+        failed: bool,
+    },
+    /// No worker is left that could be started; nothing more will come of this sleigh.
+    NoWorkers {
+        /// How the last of each rank ended.
+        causes: Vec<(u32, Cause)>,
+    },
+    /// The server has ended; so does everything else.
+    ServerDied {
+        /// How.
+        cause: Cause,
+    },
+    /// The host itself has ended (said by its warden); so does everything else.
+    HostDied {
+        /// How.
+        cause: Cause,
+    },
+    /// Something could not be started or set up; everything ends.
+    Failed {
+        /// What was expected, what came, what to do.
+        message: String,
+    },
+    /// All has ended as asked for. The last message.
+    Stopped,
+}
+
+/// From the host to a worker, once.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Bootstrap {
+    /// The server.
+    pub server: ServerAddress,
+    /// The sleigh's workspace.
+    pub workspace: String,
+    /// The host's session, which gets this worker's leases when it dies.
+    pub guardian: u64,
+    /// Which worker this is, from 0.
+    pub rank: u32,
+    /// How many there are.
+    pub worker_count: u32,
+    /// From [`Start::settings`].
+    pub settings: serde_json::Value,
+}
+
+/// From a worker to the host, once.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum FromWorker {
+    /// It has connected and waits for tasks.
+    Joined {
+        /// Its session at the server.
+        session: u64,
+    },
+    /// It cannot work, and ends.
+    Failed {
+        /// Why.
+        message: String,
+    },
+}
+
+/// Writes one message as one line.
+///
+/// # Errors
+/// Those of the writer, and `InvalidData` for a message that cannot be told in JSON.
+pub fn write_message(writer: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message).map_err(io::Error::other)?;
+    line.push(b'\n');
+    writer.write_all(&line)?;
+    writer.flush()
+}
+
+/// Reads one message; `None` at the end of the channel.
+///
+/// # Errors
+/// Those of the reader, and `InvalidData` where a line is too long or not the message expected.
+pub fn read_message<M: DeserializeOwned>(reader: &mut impl BufRead) -> io::Result<Option<M>> {
+    let mut line = Vec::new();
+    let read = io::Read::take(&mut *reader, LINE_BYTES as u64 + 1).read_until(b'\n', &mut line)?;
+    if read == 0 {
+        return Ok(None);
+    }
+    if line.last() != Some(&b'\n') {
+        let why = if read > LINE_BYTES { "a line is too long" } else { "the channel ended inside a line" };
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("control channel: {why}")));
+    }
+    serde_json::from_slice(&line)
+        .map(Some)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("control channel: {error}")))
+}

@@ -1,0 +1,186 @@
+//! What is around the payload of a task and of a result.
+//!
+//! A task is `run u32, index u64`, then the encoded arguments. A result is
+//! `run u32, index u64, rank u32, outcome u8, began_ns u64, duration_ns u64`, then the encoded
+//! value or, where the outcome is a failure, a [`Failure`] in JSON. Integers are little-endian.
+
+use serde::{Deserialize, Serialize};
+
+use crate::control::Cause;
+
+/// Length of what precedes a task's payload, in bytes.
+pub const TASK_HEAD_BYTES: usize = 12;
+/// Length of what precedes a result's payload, in bytes.
+pub const RESULT_HEAD_BYTES: usize = 33;
+
+/// Which task of which run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskHead {
+    /// The run, unique in its sleigh.
+    pub run: u32,
+    /// The place in the run, from 0.
+    pub index: u64,
+}
+
+impl TaskHead {
+    /// Appends the head's bytes.
+    pub fn encode(self, buffer: &mut Vec<u8>) {
+        buffer.extend_from_slice(&self.run.to_le_bytes());
+        buffer.extend_from_slice(&self.index.to_le_bytes());
+    }
+
+    /// The head and the payload of a task; `None` where the bytes are too few to be one.
+    pub fn decode(task: &[u8]) -> Option<(Self, &[u8])> {
+        let (run, rest) = task.split_first_chunk()?;
+        let (index, payload) = rest.split_first_chunk()?;
+        Some((Self { run: u32::from_le_bytes(*run), index: u64::from_le_bytes(*index) }, payload))
+    }
+}
+
+/// Whether a task came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The payload is the encoded value.
+    Done,
+    /// The payload is a [`Failure`].
+    Failed,
+}
+
+/// Which task this is the result of, and how it went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResultHead {
+    /// The task.
+    pub task: TaskHead,
+    /// The worker.
+    pub rank: u32,
+    /// Whether it came to its end.
+    pub outcome: Outcome,
+    /// When it began, in nanoseconds of the worker's CLOCK_MONOTONIC.
+    pub began_ns: u64,
+    /// How long it took, in nanoseconds.
+    pub duration_ns: u64,
+}
+
+impl ResultHead {
+    /// The head's bytes.
+    pub fn to_bytes(self) -> [u8; RESULT_HEAD_BYTES] {
+        let mut bytes = [0; RESULT_HEAD_BYTES];
+        bytes[0..4].copy_from_slice(&self.task.run.to_le_bytes());
+        bytes[4..12].copy_from_slice(&self.task.index.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.rank.to_le_bytes());
+        bytes[16] = match self.outcome {
+            Outcome::Done => 0,
+            Outcome::Failed => 1,
+        };
+        bytes[17..25].copy_from_slice(&self.began_ns.to_le_bytes());
+        bytes[25..33].copy_from_slice(&self.duration_ns.to_le_bytes());
+        bytes
+    }
+
+    /// The head and the payload of a result; `None` where the bytes are not one.
+    pub fn decode(result: &[u8]) -> Option<(Self, &[u8])> {
+        let (task, rest) = TaskHead::decode(result)?;
+        let (rank, rest) = rest.split_first_chunk()?;
+        let (outcome, rest) = rest.split_first()?;
+        let (began, rest) = rest.split_first_chunk()?;
+        let (duration, payload) = rest.split_first_chunk()?;
+        let outcome = match outcome {
+            0 => Outcome::Done,
+            1 => Outcome::Failed,
+            _ => return None,
+        };
+        let head = Self {
+            task,
+            rank: u32::from_le_bytes(*rank),
+            outcome,
+            began_ns: u64::from_le_bytes(*began),
+            duration_ns: u64::from_le_bytes(*duration),
+        };
+        Some((head, payload))
+    }
+}
+
+/// What kind of failure it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// The function raised.
+    Exception,
+    /// The worker died while it ran the task, as often as is allowed.
+    Died,
+}
+
+/// Why a task did not come to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What kind.
+    pub kind: FailureKind,
+    /// The exception's type, with its module where that is not the language's own.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// The exception's message, or the cause of death.
+    pub message: String,
+    /// The traceback as text.
+    #[serde(default)]
+    pub traceback: String,
+    /// How the worker ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// How many workers the task has cost.
+    #[serde(default)]
+    pub deaths: u32,
+}
+
+impl Failure {
+    /// The failure of a task that has cost too many workers.
+    pub fn died(cause: Cause, deaths: u32) -> Self {
+        let times = if deaths == 1 { "once".to_owned() } else { format!("{deaths} times") };
+        Self {
+            kind: FailureKind::Died,
+            type_name: "WorkerDied".to_owned(),
+            message: format!("the worker died {times} while it ran this task; the last time: {}", cause.text),
+            traceback: String::new(),
+            cause: Some(cause),
+            deaths,
+        }
+    }
+
+    /// The whole result value for a failed task.
+    pub fn to_result(&self, mut head: ResultHead) -> Vec<u8> {
+        head.outcome = Outcome::Failed;
+        let mut value = head.to_bytes().to_vec();
+        // A struct of strings and numbers has a JSON form.
+        value.extend(serde_json::to_vec(self).unwrap_or_default());
+        value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_survive_the_round_trip() {
+        let task = TaskHead { run: 4, index: u64::MAX - 1 };
+        let mut bytes = Vec::new();
+        task.encode(&mut bytes);
+        assert_eq!(bytes.len(), TASK_HEAD_BYTES);
+        bytes.push(9);
+        assert_eq!(TaskHead::decode(&bytes), Some((task, &[9u8][..])));
+        let head = ResultHead { task, rank: 2, outcome: Outcome::Failed, began_ns: 1, duration_ns: u64::MAX };
+        let bytes = head.to_bytes();
+        assert_eq!(ResultHead::decode(&bytes), Some((head, &[][..])));
+        for cut in 0..RESULT_HEAD_BYTES {
+            assert_eq!(ResultHead::decode(&bytes[..cut]), None);
+        }
+    }
+
+    #[test]
+    fn a_death_tells_its_cause() {
+        let cause = Cause { text: "killed by signal 9 (SIGKILL)".into(), signal: Some(9), ..Cause::default() };
+        let failure = Failure::died(cause, 2);
+        assert!(failure.message.contains("2 times") && failure.message.contains("SIGKILL"));
+        let json = serde_json::to_vec(&failure).unwrap();
+        assert_eq!(serde_json::from_slice::<Failure>(&json).unwrap(), failure);
+    }
+}

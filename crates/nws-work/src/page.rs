@@ -1,0 +1,174 @@
+//! The page of memory in which a worker says what it is doing.
+//!
+//! The host makes one for each worker and reads it when the worker has died, is silent or is to be
+//! ended. A worker writes it before and after every task, so the cost is a few plain stores. The
+//! lease is written last and cleared first: a page that shows a lease shows the task that it
+//! belongs to.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use nws_proto::{LeaseId, SessionId};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+const PAGE_BYTES: usize = 4096;
+
+#[repr(C)]
+struct Layout {
+    session: AtomicU64,
+    lease: AtomicU64,
+    run: AtomicU32,
+    reserved: AtomicU32,
+    index: AtomicU64,
+    began_ns: AtomicU64,
+    tasks_done: AtomicU64,
+}
+
+const _: () = assert!(size_of::<Layout>() <= PAGE_BYTES);
+
+/// A mapped page.
+#[derive(Debug)]
+pub struct Page {
+    layout: *const Layout,
+}
+
+// SAFETY: the mapping lives as long as the page, is never remapped, and holds atomics only.
+unsafe impl Send for Page {}
+// SAFETY: as above; all access is atomic.
+unsafe impl Sync for Page {}
+
+/// A task that a worker is running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// The lease it holds the task by.
+    pub lease: LeaseId,
+    /// The task's run.
+    pub run: u32,
+    /// The task's place in its run.
+    pub index: u64,
+    /// When it began, in nanoseconds of CLOCK_MONOTONIC.
+    pub began_ns: u64,
+}
+
+impl Page {
+    /// Makes a page that can be handed to a child by its descriptor.
+    ///
+    /// # Errors
+    /// Those of the system: no memory, no descriptors.
+    pub fn create() -> io::Result<(Page, OwnedFd)> {
+        let descriptor = memfd_create("nws-page", MemfdFlags::CLOEXEC)?;
+        let file = File::from(descriptor);
+        file.set_len(PAGE_BYTES as u64)?;
+        let descriptor = OwnedFd::from(file);
+        Ok((Page::map(&descriptor)?, descriptor))
+    }
+
+    /// Maps the page that this descriptor stands for.
+    ///
+    /// # Errors
+    /// `InvalidData` where it is not a page, and those of the system.
+    pub fn map(descriptor: &impl AsFd) -> io::Result<Page> {
+        let size = rustix::fs::fstat(descriptor)?.st_size;
+        if size != PAGE_BYTES as i64 {
+            let message = format!("expected a worker's page of {PAGE_BYTES} bytes, got {size}");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        // SAFETY: a fresh shared mapping of a file of this size, at an address of the kernel's
+        // choice; the only other writer is the process at the other end, through atomics.
+        let address = unsafe {
+            let access = ProtFlags::READ | ProtFlags::WRITE;
+            mmap(std::ptr::null_mut(), PAGE_BYTES, access, MapFlags::SHARED, descriptor, 0)?
+        };
+        Ok(Page { layout: address.cast::<Layout>() })
+    }
+
+    fn layout(&self) -> &Layout {
+        // SAFETY: the mapping is page-aligned, long enough, lives as long as self, and any bytes
+        // are valid atomics.
+        unsafe { &*self.layout }
+    }
+
+    /// Says which session the worker has.
+    pub fn join(&self, session: SessionId) {
+        self.layout().session.store(session.0, Ordering::Release);
+    }
+
+    /// The worker's session, once it has connected.
+    pub fn session(&self) -> Option<SessionId> {
+        Some(SessionId(self.layout().session.load(Ordering::Acquire))).filter(|session| session.0 != 0)
+    }
+
+    /// Says that a task begins.
+    pub fn begin(&self, running: Running) {
+        let layout = self.layout();
+        layout.run.store(running.run, Ordering::Relaxed);
+        layout.index.store(running.index, Ordering::Relaxed);
+        layout.began_ns.store(running.began_ns, Ordering::Relaxed);
+        layout.lease.store(running.lease.0, Ordering::Release);
+    }
+
+    /// Says that the task is over.
+    pub fn end(&self) {
+        let layout = self.layout();
+        layout.lease.store(0, Ordering::Release);
+        layout.tasks_done.store(layout.tasks_done.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// What the worker is running.
+    pub fn running(&self) -> Option<Running> {
+        let layout = self.layout();
+        let lease = LeaseId(layout.lease.load(Ordering::Acquire));
+        let running = Running {
+            lease,
+            run: layout.run.load(Ordering::Relaxed),
+            index: layout.index.load(Ordering::Relaxed),
+            began_ns: layout.began_ns.load(Ordering::Relaxed),
+        };
+        // A living worker may have gone on while this was read.
+        let same = layout.lease.load(Ordering::Acquire) == lease.0;
+        (lease.0 != 0 && same).then_some(running)
+    }
+
+    /// How many tasks the worker has ended.
+    pub fn tasks_done(&self) -> u64 {
+        self.layout().tasks_done.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // SAFETY: the address and length of our own mapping, which nothing refers to any more.
+        // An error would mean that it is unmapped already.
+        let _ = unsafe { munmap(self.layout.cast_mut().cast(), PAGE_BYTES) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_worker_writes_its_host_reads() {
+        let (host, descriptor) = Page::create().unwrap();
+        let worker = Page::map(&descriptor).unwrap();
+        assert_eq!(host.running(), None);
+        assert_eq!(host.session(), None);
+        worker.join(SessionId(7));
+        let running = Running { lease: LeaseId(3), run: 1, index: 99, began_ns: 5 };
+        worker.begin(running);
+        assert_eq!(host.session(), Some(SessionId(7)));
+        assert_eq!(host.running(), Some(running));
+        worker.end();
+        assert_eq!(host.running(), None);
+        assert_eq!(host.tasks_done(), 1);
+    }
+
+    #[test]
+    fn a_file_of_another_size_is_no_page() {
+        let file = memfd_create("short", MemfdFlags::CLOEXEC).unwrap();
+        assert_eq!(Page::map(&file).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+}

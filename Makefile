@@ -29,6 +29,7 @@ help: ## says what each target does
 
 .PHONY: setup
 setup: $(VENV)/prepared $(BINARY) $(VENV)/installed ## builds everything and installs it into .venv
+	@:
 
 $(VENV)/prepared: python/requirements-dev.txt scripts/prepare.sh
 	@scripts/prepare.sh
@@ -41,7 +42,7 @@ $(BINARY): $(RUST_SOURCES) | $(VENV)/prepared
 
 $(VENV)/installed: $(RUST_SOURCES) python/pyproject.toml | $(VENV)/prepared
 	@echo "building and installing the Python package (maturin, release)"
-	@cd python && VIRTUAL_ENV="$(abspath $(VENV))" ../$(VENV)/bin/maturin develop --release --locked --quiet
+	@cd python && VIRTUAL_ENV="$(abspath $(VENV))" PIP_QUIET=1 ../$(VENV)/bin/maturin develop --release --locked
 	@touch $@
 
 .PHONY: demo

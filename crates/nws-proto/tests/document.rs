@@ -1,5 +1,7 @@
 //! `docs/protocol.md` names every opcode, error code and limit with its number, and nothing else.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeSet;
 
 use nws_proto::{ErrorClass, ErrorCode, GREETING, Opcode, limits};

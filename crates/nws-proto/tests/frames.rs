@@ -105,7 +105,7 @@ proptest! {
     }
 
     #[test]
-    fn a_header_reads_as_it_was_written(payload_bytes in any::<u32>(), request in any::<u32>(), opcode in any::<u16>()) {
+    fn a_header_reads_as_it_was_written((payload_bytes, request, opcode) in any::<(u32, u32, u16)>()) {
         let header = FrameHeader { payload_bytes, request: RequestId(request), opcode };
         prop_assert_eq!(FrameHeader::decode(&header.encode()), Some(header));
     }

@@ -3,6 +3,8 @@
 //! With `NWS_UPDATE_DOCS=1` in the environment the page is rewritten instead; look at the
 //! difference before you commit it: other bytes are another protocol.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
 mod arbitrary;
 
 use std::collections::BTreeSet;

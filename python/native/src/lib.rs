@@ -1,1 +1,17 @@
 //! The private module `nws._native`: client and dispatch for Python.
+//!
+//! It holds mechanism only: encoding of values, connections and waits. Names, defaults and policy
+//! are the facade's, in `python/src/nws`. This file registers what the others define: start with
+//! `client` for workspaces, `value` for how an object becomes bytes, `errors` for the exceptions.
+
+mod errors;
+mod value;
+
+use pyo3::prelude::*;
+
+#[pymodule(name = "_native")]
+fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    errors::register(module)?;
+    value::register(module)?;
+    Ok(())
+}

@@ -1,4 +1,5 @@
 //! The connection against a scripted peer.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Every way in which a connection ends, and what those who wait are told.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Connecting: what goes wrong, and what the user is told.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 

@@ -3,9 +3,10 @@
 use std::io;
 
 use bytes::Bytes;
-use nws_proto::{ErrorCode, Fault, FrameHeader, Opcode, Reply, Request, RequestId, SessionId, limits};
+use nws_core::Effect;
+use nws_proto::{ErrorCode, Fault, FrameHeader, Opcode, Reply, Request, RequestId, Retrieve, SessionId, limits};
 
-use super::EventLoop;
+use super::{Asking, EventLoop};
 use crate::connection::Phase;
 use crate::detach::detach;
 use crate::input::{Admission, Arrival, Scratch, TURN_BYTES};
@@ -125,17 +126,18 @@ impl EventLoop {
         match Request::decode(header.opcode, payload) {
             Ok(mut request) => {
                 detach(payload_bytes, &mut request);
+                let fetches = matches!(request, Request::Retrieve(Retrieve { take: true, lease: false, .. }));
                 let random = self.random.next();
                 self.core.request(self.now_ms, random, session, header.request, request, &mut self.effects);
-                self.carry_out(Some((session, slot)));
+                self.carry_out(Some(Asking { session, slot, request: header.request, fetches }));
             }
             Err(fault) => self.say_goodbye(slot, fault),
         }
     }
 
     fn refuse(&mut self, slot: usize, session: SessionId, request: RequestId, fault: Fault) {
-        self.effects.push(nws_core::Effect::Reply { session, request, reply: Reply::Failed(fault) });
-        self.carry_out(Some((session, slot)));
+        self.effects.push(Effect::Reply { session, request, reply: Reply::Failed(fault) });
+        self.carry_out(Some(Asking { session, slot, request, fetches: false }));
     }
 }
 

@@ -126,7 +126,7 @@ fn info(tcp: &TcpListener, unix: &std::path::Path) -> ServerInfo {
 #[test]
 fn a_port_of_a_registered_server_is_reached_by_its_unix_socket() {
     let folder = tempfile::tempdir().unwrap();
-    if rerun("a_port_of_a_registered_server_is_reached_by_its_unix_socket", folder.path()) {
+    if rerun("a_port_of_a_registered_server_is_reached_by_its_unix_socket", &folder.path().join("nws")) {
         return;
     }
     let reservation = RuntimeDir::open().unwrap().reserve().unwrap();
@@ -149,7 +149,7 @@ fn a_port_of_a_registered_server_is_reached_by_its_unix_socket() {
 #[test]
 fn a_unix_sockets_token_lies_beside_it() {
     let folder = tempfile::tempdir().unwrap();
-    if rerun("a_unix_sockets_token_lies_beside_it", folder.path()) {
+    if rerun("a_unix_sockets_token_lies_beside_it", &folder.path().join("nws")) {
         return;
     }
     let reservation = RuntimeDir::open().unwrap().reserve().unwrap();

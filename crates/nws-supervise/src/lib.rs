@@ -1,1 +1,41 @@
-//! Processes: start, watch, cause of death, end whole trees. Knows no protocol.
+//! Processes: start them, watch them, say why they ended, and end whole trees. Knows no protocol.
+//!
+//! Start with [`Supervisor`]: it lives on one thread, starts processes from a [`Spawn`], and tells
+//! in [`Happening`]s what became of them, each [`End`] with its cause.
+//!
+//! - `spawn`: what to start, and what a child does between fork and exec.
+//! - `supervisor`: the event loop.
+//! - `tree`: which processes belong to a child, and how they are ended.
+//! - `output`: the children's lines, passed on and their last ones kept.
+//! - `end`: the cause of an end; `memory`: whether the kernel ran out of memory.
+//! - `signals`: what a supervisor itself does about signals.
+//! - `platform`: everything `unsafe`, and what only Linux has.
+//!
+//! # Example
+//! ```
+//! use nws_supervise::{Happening, Spawn, Status, Supervisor};
+//!
+//! let mut supervisor = Supervisor::new()?;
+//! let id = supervisor.spawn(Spawn::new("/bin/sh").arg("-c").arg("echo why >&2; kill -9 $$"))?;
+//! let Some(Happening::Ended(ended, end)) = supervisor.next_event(None)? else { panic!("nothing else can happen") };
+//! assert_eq!(ended, id);
+//! assert_eq!(end.status, Status::Signaled { signal: 9, core_dumped: false });
+//! assert_eq!(end.stderr_tail, ["why"]);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+mod end;
+mod memory;
+mod output;
+mod platform;
+mod signals;
+mod spawn;
+mod supervisor;
+mod tree;
+mod waker;
+
+pub use end::{End, OutOfMemory, Status, signal_name};
+pub use signals::{ignore_interrupts, new_session, termination_requests};
+pub use spawn::{Output, PROCESS_MARKER, Spawn};
+pub use supervisor::{Happening, ProcessId, Supervisor};
+pub use waker::Waker;

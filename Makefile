@@ -1,0 +1,77 @@
+# The door: `make help` says what each target does. Everything here may be run again at any time.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?=
+export PYTHON
+VENV := .venv
+PY := $(VENV)/bin/python
+BINARY := python/src/nws/_bin/nws
+RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates python/native \
+	-name '*.rs' -o -name Cargo.toml -o -path '*/assets/*' -type f)
+
+# The native module never links libpython, and all builds agree on it, so that none makes another stale.
+export PYO3_BUILD_EXTENSION_MODULE := 1
+export CARGO_NET_RETRY := 5
+
+# A virtual environment whose Python has gone is made anew.
+ifneq ($(shell $(PY) -c 'print("runs")' 2>/dev/null),runs)
+.PHONY: $(VENV)/prepared
+endif
+
+.PHONY: help
+help: ## says what each target does
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(VENV)/prepared $(BINARY) $(VENV)/installed ## builds everything and installs it into .venv
+	@:
+
+$(VENV)/prepared: python/requirements-dev.txt scripts/prepare.sh
+	@scripts/prepare.sh
+	@touch $@
+
+$(BINARY): $(RUST_SOURCES) | $(VENV)/prepared
+	@echo "building the program nws (cargo, release)"
+	@cargo build --release --locked --package nws-cli
+	@install -D -m 755 target/release/nws $@
+
+$(VENV)/installed: $(RUST_SOURCES) python/pyproject.toml | $(VENV)/prepared
+	@echo "building and installing the Python package (maturin, release)"
+	@cd python && VIRTUAL_ENV="$(abspath $(VENV))" PIP_QUIET=1 ../$(VENV)/bin/maturin develop --release --locked
+	@touch $@
+
+.PHONY: demo
+demo: setup ## real work on all cores: what is in Python's standard library?
+	@$(PY) -m nws.demo
+
+.PHONY: test
+test: setup ## runs the tests of Rust, of Python and of the wheel
+	@cargo test --workspace --locked --no-run --quiet
+	@cargo test --workspace --locked --quiet
+	@$(PY) -m pytest --quiet python/tests
+
+.PHONY: check
+check: setup ## format, lints with warnings denied, types, stubs, docs, the rules of the tree
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked --quiet -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked --quiet
+	cd python && ../$(VENV)/bin/ruff format --check --quiet . && ../$(VENV)/bin/ruff check --quiet .
+	$(VENV)/bin/ruff format --config python/pyproject.toml --check --quiet benches scripts
+	$(VENV)/bin/ruff check --config python/pyproject.toml --quiet benches scripts
+	cd python && ../$(VENV)/bin/mypy
+	cd python && ../$(VENV)/bin/stubtest --mypy-config-file pyproject.toml nws._native
+	$(PY) scripts/tidy.py
+
+.PHONY: bench
+bench: setup ## measures the aims on this machine and prints a table
+	@$(PY) benches/run.py
+
+.PHONY: clean
+clean: ## removes what the targets have made
+	@rm -rf target dist demo-out $(VENV) python/src/nws/_bin python/src/nws/*.so
+	@find python benches scripts -name __pycache__ -prune -exec rm -rf {} +

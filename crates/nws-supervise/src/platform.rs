@@ -1,0 +1,122 @@
+//! Everything `unsafe` of this crate, and what only Linux has.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::{Pid, getpid, set_child_subreaper};
+
+/// Makes this process the parent of orphans among its descendants.
+pub(crate) fn become_subreaper() -> io::Result<()> {
+    Ok(set_child_subreaper(Some(getpid()))?)
+}
+
+/// What the child does between fork and exec: a session of its own, death with the parent, default
+/// signals, no descriptors but `moves` (from, to) and the standard ones.
+///
+/// The numbers moved from must be above all numbers moved to.
+pub(crate) fn prepare_child(command: &mut Command, parent: Pid, moves: Vec<(RawFd, RawFd)>) {
+    let parent = parent.as_raw_nonzero().get();
+    let set_up = move || {
+        // SAFETY: these are plain system calls on numbers of our own, allowed between fork and exec.
+        unsafe {
+            check(libc::setsid())?;
+            check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
+            if libc::getppid() != parent {
+                // The parent died before its death could be a signal to us.
+                libc::_exit(127);
+            }
+            for signal in 1..=libc::SIGRTMAX() {
+                // Refused for SIGKILL, SIGSTOP and what the C library keeps for itself.
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            // What a careless library opened without CLOEXEC is not the child's. Kernels before
+            // 5.11 refuse; our own descriptors are closed by their own flag.
+            libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32);
+            for (from, to) in &moves {
+                check(libc::dup2(*from, *to))?;
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: the closure allocates nothing and takes no lock.
+    unsafe { command.pre_exec(set_up) };
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// What the kernel tells when it gives a dead child up.
+pub(crate) struct Reaped {
+    pub(crate) status: i32,
+    pub(crate) peak_memory_bytes: u64,
+    pub(crate) cpu: Duration,
+}
+
+/// Takes the status of one dead child; `None` while it lives.
+pub(crate) fn reap(pid: Pid) -> io::Result<Option<Reaped>> {
+    let mut status = 0;
+    // SAFETY: `rusage` is plain numbers, for which zeroes are a value; both pointers are ours.
+    let (result, usage) = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        let result = libc::wait4(pid.as_raw_nonzero().get(), &mut status, libc::WNOHANG, &mut usage);
+        (result, usage)
+    };
+    check(result)?;
+    if result == 0 {
+        return Ok(None);
+    }
+    let peak_memory_bytes = u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024;
+    Ok(Some(Reaped { status, peak_memory_bytes, cpu: duration(usage.ru_utime) + duration(usage.ru_stime) }))
+}
+
+fn duration(time: libc::timeval) -> Duration {
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let micros = u64::try_from(time.tv_usec).unwrap_or(0);
+    Duration::from_secs(seconds) + Duration::from_micros(micros)
+}
+
+/// A dead child of ours, whichever, that stays to be reaped.
+pub(crate) fn any_dead_child() -> Option<Pid> {
+    // SAFETY: `siginfo_t` is plain bytes, for which zeroes are a value; the pointer is ours, and
+    // `si_pid` is what the kernel fills in for waitid.
+    let (result, pid) = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let result = libc::waitid(libc::P_ALL, 0, &mut info, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT);
+        (result, info.si_pid())
+    };
+    if result == 0 { Pid::from_raw(pid) } else { None }
+}
+
+/// Ignores these signals from now on.
+pub(crate) fn ignore(signals: &[i32]) {
+    for signal in signals {
+        // SAFETY: no handler is involved.
+        unsafe { libc::signal(*signal, libc::SIG_IGN) };
+    }
+}
+
+/// Blocks these signals in this thread and those it starts from now on, and gives a descriptor
+/// that is readable when one of them came.
+pub(crate) fn signal_descriptor(signals: &[i32]) -> io::Result<std::os::fd::OwnedFd> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: the set is initialised before it is used, and a descriptor that the kernel just made
+    // belongs to nobody else.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        check(libc::sigemptyset(&mut set))?;
+        for signal in signals {
+            check(libc::sigaddset(&mut set, *signal))?;
+        }
+        match libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) {
+            0 => {}
+            error => return Err(io::Error::from_raw_os_error(error)),
+        }
+        let descriptor = libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        check(descriptor)?;
+        Ok(std::os::fd::OwnedFd::from_raw_fd(descriptor))
+    }
+}

@@ -1,0 +1,202 @@
+//! Which processes belong to a child, and how they are ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::spawn::PROCESS_MARKER;
+
+/// Rounds of stopping in which new processes may appear before the killing begins regardless.
+const STOP_ROUNDS: usize = 20;
+
+/// A child as the root of its tree. Its process id must not have been given back to the kernel
+/// yet, as the session bears the same number.
+pub(crate) struct Root {
+    pub(crate) pid: i32,
+    pub(crate) marker: String,
+}
+
+/// What belongs together.
+pub(crate) struct Scope<'a> {
+    /// This process.
+    pub(crate) us: i32,
+    /// Whose trees.
+    pub(crate) roots: &'a [Root],
+    /// Children of this process that are no orphans: they are roots of their own.
+    pub(crate) known: &'a BTreeSet<i32>,
+    /// Whether orphans of unknown origin belong, too.
+    pub(crate) all_orphans: bool,
+}
+
+/// One line of the table of processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Process {
+    pid: i32,
+    parent: i32,
+    session: i32,
+    dead: bool,
+    /// In clock ticks since the machine started: with the pid, it names one process for ever.
+    started: u64,
+}
+
+/// Ends everything in the scope, whatever it does against it, and waits until it is gone, but no
+/// longer than `patience`. Says whether all is gone.
+pub(crate) fn end(scope: &Scope<'_>, patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
+    // A process that forks faster than we look could keep ahead of the kills; a stopped one cannot.
+    let mut stopped = BTreeMap::new();
+    for _ in 0..STOP_ROUNDS {
+        let mut grown = false;
+        for process in members(scope, &table()) {
+            if let std::collections::btree_map::Entry::Vacant(entry) = stopped.entry((process.pid, process.started))
+                && let Some(descriptor) = open(process)
+            {
+                grown |= pidfd_send_signal(&descriptor, Signal::STOP).is_ok();
+                entry.insert(descriptor);
+            }
+        }
+        if !grown {
+            break;
+        }
+    }
+    loop {
+        for descriptor in stopped.values() {
+            let _ = pidfd_send_signal(descriptor, Signal::KILL);
+        }
+        wait_for_all(stopped.values(), deadline);
+        stopped = members(scope, &table())
+            .into_iter()
+            .filter_map(|process| open(process).map(|descriptor| ((process.pid, process.started), descriptor)))
+            .collect();
+        if stopped.is_empty() || Instant::now() >= deadline {
+            return stopped.is_empty();
+        }
+    }
+}
+
+/// A handle to this very process, not to one that was given its number since.
+fn open(process: Process) -> Option<OwnedFd> {
+    let descriptor = pidfd_open(Pid::from_raw(process.pid)?, PidfdFlags::empty()).ok()?;
+    let still = read_process(process.pid)?;
+    (still.started == process.started && !still.dead).then_some(descriptor)
+}
+
+fn wait_for_all<'a>(descriptors: impl Iterator<Item = &'a OwnedFd>, deadline: Instant) {
+    for descriptor in descriptors {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec { tv_sec: left.as_secs().try_into().unwrap_or(1), tv_nsec: left.subsec_nanos().into() };
+        let _ = poll(&mut [PollFd::from_borrowed_fd(descriptor.as_fd(), PollFlags::IN)], Some(&left));
+    }
+}
+
+/// Who of the table belongs to the scope and lives.
+fn members(scope: &Scope<'_>, table: &[Process]) -> Vec<Process> {
+    let belongs = |process: &Process| {
+        scope.roots.iter().any(|root| process.pid == root.pid || process.session == root.pid)
+            || process.parent == scope.us
+                && !scope.known.contains(&process.pid)
+                && (scope.all_orphans || has_marker(process.pid, scope.roots))
+    };
+    let mut members: BTreeSet<i32> = table.iter().filter(|process| belongs(process)).map(|p| p.pid).collect();
+    loop {
+        let before = members.len();
+        for process in table {
+            if members.contains(&process.parent) {
+                members.insert(process.pid);
+            }
+        }
+        if members.len() == before {
+            break;
+        }
+    }
+    table.iter().filter(|process| !process.dead && members.contains(&process.pid)).copied().collect()
+}
+
+/// Whether a process was started with the marker of one of these roots, its own or an ancestor's.
+fn has_marker(pid: i32, roots: &[Root]) -> bool {
+    let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { return false };
+    environment.split(|byte| *byte == 0).any(|entry| {
+        let value = entry.strip_prefix(PROCESS_MARKER.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+        value.is_some_and(|value| roots.iter().any(|root| root.marker.as_bytes() == value))
+    })
+}
+
+fn table() -> Vec<Process> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries.flatten().filter_map(|entry| read_process(entry.file_name().to_str()?.parse().ok()?)).collect()
+}
+
+fn read_process(pid: i32) -> Option<Process> {
+    parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Reads a line of `/proc/PID/stat`. The name in parentheses may hold anything, parentheses too.
+fn parse(line: &[u8]) -> Option<Process> {
+    let opening = line.iter().position(|byte| *byte == b'(')?;
+    let closing = line.iter().rposition(|byte| *byte == b')')?;
+    let pid = std::str::from_utf8(&line[..opening]).ok()?.trim().parse().ok()?;
+    let mut fields = std::str::from_utf8(line.get(closing + 1..)?).ok()?.split_ascii_whitespace();
+    let dead = matches!(fields.next()?, "Z" | "X" | "x");
+    let parent = fields.next()?.parse().ok()?;
+    let session = fields.nth(1)?.parse().ok()?;
+    let started = fields.nth(15)?.parse().ok()?;
+    Some(Process { pid, parent, session, dead, started })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(pid: i32, parent: i32, session: i32) -> Process {
+        Process { pid, parent, session, dead: false, started: 0 }
+    }
+
+    fn pids(scope: &Scope<'_>, table: &[Process]) -> Vec<i32> {
+        members(scope, table).into_iter().map(|process| process.pid).collect()
+    }
+
+    #[test]
+    fn a_line_with_parentheses_in_the_name_is_read() {
+        let line = b"42 (a) b (c) S 7 42 40 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2";
+        assert_eq!(parse(line), Some(Process { pid: 42, parent: 7, session: 40, dead: false, started: 987654 }));
+        assert_eq!(parse(b"42 (a"), None);
+        assert_eq!(parse(b""), None);
+    }
+
+    #[test]
+    fn this_very_process_is_read_with_its_parent() {
+        let us = read_process(std::process::id().try_into().unwrap()).unwrap();
+        assert_eq!(us.parent, i32::try_from(std::os::unix::process::parent_id()).unwrap());
+    }
+
+    #[test]
+    fn session_and_descent_make_a_tree_and_other_children_are_left_alone() {
+        let roots = [Root { pid: 10, marker: "m".into() }];
+        let known = BTreeSet::from([10, 20]);
+        let scope = Scope { us: 1, roots: &roots, known: &known, all_orphans: false };
+        let table = [
+            process(20, 1, 20),
+            process(21, 20, 20),
+            process(10, 1, 10),
+            process(14, 13, 13),
+            process(11, 10, 10),
+            process(12, 99, 10),
+            process(13, 11, 13),
+        ];
+        assert_eq!(pids(&scope, &table), [10, 14, 11, 12, 13]);
+    }
+
+    #[test]
+    fn orphans_of_unknown_origin_belong_where_all_are_asked_for() {
+        let known = BTreeSet::from([20]);
+        let table = [process(20, 1, 20), process(30, 1, 30), process(31, 30, 31)];
+        let mut scope = Scope { us: 1, roots: &[], known: &known, all_orphans: false };
+        assert_eq!(pids(&scope, &table), [0; 0]);
+        scope.all_orphans = true;
+        assert_eq!(pids(&scope, &table), [30, 31]);
+    }
+}

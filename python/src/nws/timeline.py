@@ -1,0 +1,163 @@
+"""Who did what when: draws the events of a sleigh as a picture (SVG) with workers as rows and tasks as bars.
+
+    with Sleigh(workerCount=2, events="events.jsonl") as sleigh:
+        sleigh.eachElem(work, elements)
+    nws.timeline.svg("events.jsonl", "timeline.svg")
+
+The same from a shell: `python -m nws.timeline events.jsonl timeline.svg`. `read` and `draw` are the two halves,
+for who wants to add rows of their own. How the picture looks is in `nws._timeline_svg`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nws._timeline_svg import draw as _draw
+
+__all__ = ["Mark", "Row", "Task", "Timeline", "draw", "read", "svg"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One attempt at a task: when it began (CLOCK_MONOTONIC), and how long it took."""
+
+    run: int
+    index: int
+    began_ns: int
+    duration_ns: int
+    ok: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that happened to a worker at one moment."""
+
+    at_ns: int
+    text: str
+    bad: bool = False
+
+
+@dataclass(slots=True)
+class Row:
+    """One worker: what it did, in the order of time. `until_ns` is when its work ended, if not with the picture."""
+
+    label: str
+    tasks: list[Task] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+    until_ns: int | None = None
+
+
+@dataclass(slots=True)
+class Timeline:
+    """All rows, and the window of time that is drawn."""
+
+    rows: list[Row]
+    began_ns: int
+    ended_ns: int
+
+
+def read(events: str | os.PathLike[str], *, run: int | None = None) -> Timeline:
+    """Reads a file of events; with `run`, only the tasks of that run.
+
+    A last line without an end is left out: its writer died there. Any other line that is no event is a
+    ValueError that names it; OSError if the file cannot be read.
+    """
+    rows: dict[int, Row] = {}
+    moments: list[int] = []
+    for event in _events(Path(events)):
+        kind = event["event"]
+        if kind in ("run_began", "run_done") and run in (None, event["run"]):
+            moments.append(event["at_ns"])
+        elif kind == "task" and run in (None, event["run"]):
+            task = Task(event["run"], event["index"], event["began_ns"], event["duration_ns"], event["ok"])
+            moments += (task.began_ns, task.began_ns + task.duration_ns)
+            _row(rows, event["rank"]).tasks.append(task)
+        elif kind in ("worker_joined", "worker_left"):
+            _row(rows, event["rank"]).marks.append(_mark(event))
+    for row in rows.values():
+        row.tasks.sort(key=lambda task: task.began_ns)
+    return Timeline([rows[rank] for rank in sorted(rows)], min(moments, default=0), max(moments, default=0))
+
+
+def draw(
+    timeline: Timeline,
+    *,
+    title: str = "Who did what when",
+    subtitle: str | None = None,
+    labels: Sequence[str] | None = None,
+) -> str:
+    """The picture as the text of an SVG file, readable on light and dark.
+
+    `labels` names tasks by their index; `subtitle` replaces the line that counts them.
+    """
+    return _draw(timeline, title, subtitle, labels)
+
+
+def svg(
+    events: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    run: int | None = None,
+    title: str = "Who did what when",
+    labels: Sequence[str] | None = None,
+) -> None:
+    """Draws the file `events` into the file `out`, whose folder is made where it is missing. See `read` and `draw`."""
+    path = Path(out)
+    picture = draw(read(events, run=run), title=title, labels=labels)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(picture, encoding="utf-8")
+
+
+def _events(path: Path) -> list[dict[str, Any]]:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    whole, _, _ = text.rpartition("\n")
+    events: list[dict[str, Any]] = []
+    for number, line in enumerate(whole.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            event = json.loads(line)
+            event["event"]
+        except (ValueError, TypeError, KeyError):
+            raise ValueError(f"{path}, line {number}: expected an event as a JSON object, got {line[:60]!r}") from None
+        events.append(event)
+    return events
+
+
+def _row(rows: dict[int, Row], rank: int) -> Row:
+    return rows.setdefault(rank, Row(f"worker {rank}"))
+
+
+def _mark(event: dict[str, Any]) -> Mark:
+    if event["event"] == "worker_joined":
+        return Mark(event["at_ns"], f"joined (process {event['pid']})")
+    cause = event.get("cause") or ""
+    return Mark(event["at_ns"], f"left: {cause}" if cause else "left", bad=bool(cause))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command: `python -m nws.timeline EVENTS OUT`."""
+    parser = argparse.ArgumentParser(prog="python -m nws.timeline", description="Draws the events of a sleigh.")
+    parser.add_argument("events", help="the file that Sleigh(events=...) has written")
+    parser.add_argument("out", help="the SVG file to write")
+    parser.add_argument("--run", type=int, help="draw only this run, counted from 1")
+    parser.add_argument("--title", default="Who did what when")
+    chosen = parser.parse_args(arguments)
+    try:
+        svg(chosen.events, chosen.out, run=chosen.run, title=chosen.title)
+    except (OSError, ValueError) as error:
+        print(f"nws.timeline: {error}", file=sys.stderr)
+        return 1
+    print(chosen.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -18,9 +18,7 @@ import cloudpickle.cloudpickle as cp
 
 from nws._namespace import CACHED, ORIGIN, Key, Merge, digests, importable, key_of, namespace
 
-__all__ = ["PROTOCOL", "dumps_by_value"]
-
-PROTOCOL = 5
+__all__ = ["dumps_by_value"]
 
 # Classes that were built here from what another process sent, and what each was given.
 _rebuilt: weakref.WeakKeyDictionary[type, Merge] = weakref.WeakKeyDictionary()
@@ -43,9 +41,13 @@ def _by_reference(obj: Any) -> bool:
     return module is None or importable(module)
 
 
+def _wanted_by_value(module: str) -> bool:
+    return bool(cp._is_registered_pickle_by_value(sys.modules[module]))
+
+
 class _Pickler(cp.Pickler):  # type: ignore[misc]  # cloudpickle has no types
     def __init__(self, file: io.BytesIO, reply: bool) -> None:
-        super().__init__(file, protocol=PROTOCOL)
+        super().__init__(file, protocol=5)
         self._reply = reply
 
     def reducer_override(self, obj: Any) -> Any:
@@ -61,7 +63,7 @@ class _Pickler(cp.Pickler):  # type: ignore[misc]  # cloudpickle has no types
         return super().reducer_override(obj)
 
     def _reduce_function(self, func: types.FunctionType) -> Any:
-        key = key_of(func.__globals__)
+        key = key_of(func.__globals__, _wanted_by_value)
         state, slots = cp._function_getstate(func)
         names = slots.pop("__globals__")
         sent: dict[str, Any] = {}

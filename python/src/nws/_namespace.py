@@ -9,17 +9,14 @@ here. Every other name is given the value that was sent.
 """
 
 import functools
-import hashlib
 import importlib
 import marshal
+import os
 import pickle
 import sys
 import types
-import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
-
-import cloudpickle.cloudpickle as cp
 
 __all__ = [
     "ORIGIN",
@@ -34,7 +31,7 @@ __all__ = [
 ]
 
 # Names this process in what it sends. A forked child keeps it: it has the same modules.
-ORIGIN = uuid.uuid4().hex
+ORIGIN = os.urandom(16).hex()
 
 CACHED = type(functools.lru_cache(lambda: None))
 """The type of what `functools.lru_cache` makes."""
@@ -136,17 +133,19 @@ def main_is_clean() -> bool:
     )
 
 
-def key_of(names: dict[str, Any]) -> Key:
-    """Return the key of the dictionary of global names of a function here."""
+def key_of(names: dict[str, Any], by_value: Callable[[str], bool]) -> Key:
+    """Return the key of the dictionary of global names of a function here.
+
+    `by_value` tells of a module whether the user wants it by value although it could be imported.
+    """
     module = names.get("__name__")
     module = module if isinstance(module, str) else ""
     # Some programs that run a script (profilers) give it a `__main__` that is not the one in `sys.modules`.
     if module == "__main__":
         return Key(ORIGIN, module, "", False)
     if getattr(sys.modules.get(module), "__dict__", None) is names:
-        by_value = cp._is_registered_pickle_by_value(sys.modules[module])
-        return Key(ORIGIN, module, "", importable(module) and not by_value)
-    return Key(ORIGIN, module, names.setdefault(_TOKEN, uuid.uuid4().hex), False)
+        return Key(ORIGIN, module, "", importable(module) and not by_value(module))
+    return Key(ORIGIN, module, names.setdefault(_TOKEN, os.urandom(16).hex()), False)
 
 
 _importable: dict[str, bool] = {}
@@ -176,6 +175,8 @@ def _found(module: str) -> bool:
 
 def digests(names: Mapping[str, Any]) -> dict[str, bytes]:
     """Return a digest of each value that can change in place and can be pickled."""
+    import hashlib  # here, as receivers do not need it
+
     found = {}
     for name, value in names.items():
         if not isinstance(value, _FIXED):

@@ -2,10 +2,14 @@
 //!
 //! It holds mechanism only: encoding of values, connections and waits. Names, defaults and policy
 //! are the facade's, in `python/src/nws`. This file registers what the others define: start with
-//! `client` for workspaces, `value` for how an object becomes bytes, `errors` for the exceptions.
+//! `client` and `workspace` for what `nws.client` uses, `value` for how an object becomes bytes,
+//! `errors` for the exceptions.
 
+mod client;
 mod errors;
 mod value;
+mod waiting;
+mod workspace;
 
 use pyo3::prelude::*;
 
@@ -13,5 +17,7 @@ use pyo3::prelude::*;
 fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::register(module)?;
     value::register(module)?;
+    module.add_class::<client::Connection>()?;
+    module.add_class::<workspace::Workspace>()?;
     Ok(())
 }

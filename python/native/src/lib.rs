@@ -7,6 +7,8 @@
 
 mod client;
 mod errors;
+mod sleigh_master;
+mod sleigh_worker;
 mod value;
 mod waiting;
 mod workspace;
@@ -19,5 +21,10 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     value::register(module)?;
     module.add_class::<client::Connection>()?;
     module.add_class::<workspace::Workspace>()?;
+    module.add_class::<sleigh_master::SleighCore>()?;
+    module.add_class::<sleigh_master::Run>()?;
+    module.add_class::<sleigh_worker::WorkerStart>()?;
+    module.add_class::<sleigh_worker::WorkerLoop>()?;
+    module.add_function(wrap_pyfunction!(sleigh_worker::worker_bootstrap, module)?)?;
     Ok(())
 }

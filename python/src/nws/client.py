@@ -151,8 +151,8 @@ class NwsServer:
 
         The format `'dict'` gives a dictionary of tuples, whose fields `WS_NAME`, `WS_MINE`, `WS_OWNER`,
         `WS_PERSISTENT`, `WS_NUMVARS` and `WS_VARLIST` index. The format `'string'` gives a line a workspace, ended by a
-        newline: `>` where this connection owns it, else a space, then the name; owner; `True` or `False` for persistent;
-        number of variables; their names, joined by commas; with tabs between.
+        newline: `>` where this connection owns it, else a space, then the name; owner; `True` or `False` for
+        persistent; number of variables; their names, joined by commas; with tabs between.
         """
         _check_format(format)
         rows = self._connection.list_workspaces()
@@ -200,8 +200,8 @@ class NwsServer:
 class NetWorkSpace:
     """A workspace on a server.
 
-    `wsName` is its name. `serverHost` and `serverPort` say where the server is, as for `NwsServer`, unless `server` is a
-    connection to use. With `useUse` true, this client never becomes the owner of the workspace; else it does where the
+    `wsName` is its name. `serverHost` and `serverPort` say where the server is, as for `NwsServer`, unless `server` is
+    a connection to use. With `useUse` true, this client never becomes the owner of the workspace; else it does where the
     workspace has never had one, and then `persistent` says whether the workspace outlives this connection. With
     `create` false, a workspace that does not exist is `NwsNoWorkSpaceException`.
 
@@ -238,9 +238,9 @@ class NetWorkSpace:
         return self._name
 
     def declare(self, varName: str, mode: _Mode) -> None:
-        """Give a variable its mode: `'fifo'`, `'lifo'`, `'multi'` (any order) or `'single'` (a store replaces the value).
+        """Give a variable its mode: `'fifo'`, `'lifo'`, `'multi'` or `'single'`.
 
-        A variable that nobody declared becomes `'fifo'` with its first store. Raises `NwsDeclarationFailedException`
+        The values of a `'multi'` variable come in any order; a store to a `'single'` one replaces its value. A variable that nobody declared becomes `'fifo'` with its first store. Raises `NwsDeclarationFailedException`
         where it has another mode already.
         """
         self._workspace.declare(varName, mode)

@@ -23,6 +23,7 @@ EXPECTED = {
     "too-many-connections": (208, "NwsConnectException"),
     "protected-workspace": (209, OPERATION),
     "shutting-down": (210, "NwsConnectionDroppedException"),
+    "silent": (211, "NwsConnectionDroppedException"),
     "no-such-workspace": (300, "NwsNoWorkSpaceException"),
     "no-such-variable": (301, OPERATION),
     "mode-conflict": (302, "NwsDeclarationFailedException"),

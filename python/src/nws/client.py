@@ -201,8 +201,8 @@ class NetWorkSpace:
     """A workspace on a server.
 
     `wsName` is its name. `serverHost` and `serverPort` say where the server is, as for `NwsServer`, unless `server` is
-    a connection to use. With `useUse` true, this client never becomes the owner of the workspace; else it does where the
-    workspace has never had one, and then `persistent` says whether the workspace outlives this connection. With
+    a connection to use. With `useUse` true, this client never becomes the owner of the workspace; else it does where
+    the workspace has never had one, and then `persistent` says whether the workspace outlives this connection. With
     `create` false, a workspace that does not exist is `NwsNoWorkSpaceException`.
 
     Raises `NwsConnectException` where no connection can be made.
@@ -240,8 +240,9 @@ class NetWorkSpace:
     def declare(self, varName: str, mode: _Mode) -> None:
         """Give a variable its mode: `'fifo'`, `'lifo'`, `'multi'` or `'single'`.
 
-        The values of a `'multi'` variable come in any order; a store to a `'single'` one replaces its value. A variable that nobody declared becomes `'fifo'` with its first store. Raises `NwsDeclarationFailedException`
-        where it has another mode already.
+        The values of a `'multi'` variable come in any order; a store to a `'single'` one replaces its value. A variable
+        that nobody declared becomes `'fifo'` with its first store. Raises `NwsDeclarationFailedException` where it has
+        another mode already.
         """
         self._workspace.declare(varName, mode)
 

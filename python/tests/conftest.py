@@ -2,12 +2,44 @@ import faulthandler
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from nws.client import NwsServer
+from server_process import ServerProcess
+
 faulthandler.enable()
+
+
+@pytest.fixture(scope="session")
+def nws_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server that all tests share, in a runtime folder of its own."""
+    before = os.environ.get("NWS_RUNTIME_DIR")
+    os.environ["NWS_RUNTIME_DIR"] = str(tmp_path_factory.mktemp("runtime") / "nws")
+    try:
+        with ServerProcess() as server:
+            yield server
+    finally:
+        if before is None:
+            del os.environ["NWS_RUNTIME_DIR"]
+        else:
+            os.environ["NWS_RUNTIME_DIR"] = before
+
+
+@pytest.fixture
+def connect(nws_server: ServerProcess) -> Iterator[Callable[[], NwsServer]]:
+    """Makes connections that end with the test."""
+    made: list[NwsServer] = []
+
+    def connect() -> NwsServer:
+        made.append(NwsServer("localhost", nws_server.port))
+        return made[-1]
+
+    yield connect
+    for connection in made:
+        connection.close()
 
 
 @pytest.fixture

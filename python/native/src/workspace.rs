@@ -1,7 +1,7 @@
 //! One workspace as this client has it open.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use nws_client::{Connection, Error, Pending};
@@ -26,6 +26,8 @@ pub(crate) struct Workspace {
     handle: WorkspaceHandle,
     name: Vec<u8>,
     variables: Mutex<Variables>,
+    /// Bindings that the server refused, and why; their handles mean nothing to it.
+    refused: Arc<Mutex<HashMap<VariableHandle, Error>>>,
 }
 
 #[derive(Default)]
@@ -130,11 +132,11 @@ impl Workspace {
 
 impl Workspace {
     pub(crate) fn new(client: Connection, handle: WorkspaceHandle, name: Vec<u8>) -> Self {
-        Self { client, handle, name, variables: Mutex::default() }
+        Self { client, handle, name, variables: Mutex::default(), refused: Arc::default() }
     }
 
     fn variables(&self) -> MutexGuard<'_, Variables> {
-        self.variables.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.variables)
     }
 
     /// Sends a request about a variable. Under the lock, so that the name stays bound until then.
@@ -154,10 +156,17 @@ impl Workspace {
         {
             self.client.request_and_forget(&Request::Unbind { variable });
         }
-        let handle = self.client.bind(self.handle, name);
-        variables.handles.insert(name.to_vec(), handle);
+        let variable = self.client.new_variable_handle();
+        let refused = Arc::clone(&self.refused);
+        let bind = Request::Bind { variable, workspace: self.handle, name: name.to_vec() };
+        self.client.request_then(bind, move |outcome| {
+            if let Err(error) = outcome {
+                lock(&refused).insert(variable, error);
+            }
+        });
+        variables.handles.insert(name.to_vec(), variable);
         variables.order.push_back(name.to_vec());
-        handle
+        variable
     }
 
     fn answer(&self, py: Python<'_>, name: &[u8], pending: Pending) -> PyResult<Reply<Bytes>> {
@@ -168,13 +177,14 @@ impl Workspace {
     }
 
     fn raised(&self, py: Python<'_>, name: &[u8], error: &Error) -> PyErr {
+        let mut cause = None;
         if error.code() == Some(ErrorCode::UnknownHandle) {
-            // The server refused the binding; the next use of the name tries again.
+            // The answer to the binding came before this one. The next use of the name binds it anew.
             let mut variables = self.variables();
-            variables.handles.remove(name);
             variables.order.retain(|bound| bound != name);
+            cause = variables.handles.remove(name).and_then(|handle| lock(&self.refused).remove(&handle));
         }
-        errors::from_client(py, error)
+        errors::from_client(py, cause.as_ref().unwrap_or(error))
     }
 
     /// One value, or none where there was none in time.
@@ -208,6 +218,10 @@ impl Drop for Workspace {
     fn drop(&mut self) {
         self.client.request_and_forget(&Request::CloseWorkspace { workspace: self.handle });
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn wait_of(timeout_s: Option<f64>) -> PyResult<Wait> {

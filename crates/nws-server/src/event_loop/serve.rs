@@ -10,8 +10,6 @@ use crate::connection::Phase;
 use crate::detach::detach;
 use crate::input::{Admission, Arrival, Scratch, TURN_BYTES};
 
-/// Longest payload of a request that carries no values: a release of all leases of a session.
-const PLAIN_PAYLOAD_BYTES: u32 = 8 * limits::SESSION_LEASES + 8;
 /// From this length on a frame is weighed against the memory that is left before it is received.
 const WEIGHED_PAYLOAD_BYTES: u32 = 1 << 20;
 
@@ -154,7 +152,7 @@ fn admit(header: &FrameHeader, longest_bytes: u32, room_bytes: u64) -> Admission
         let message = "expected a request id from 1 to 4294967295, got 0";
         return Admission::Refuse(Fault::new(ErrorCode::MalformedFrame, message));
     }
-    let longest_bytes = if carries_values { longest_bytes } else { longest_bytes.min(PLAIN_PAYLOAD_BYTES) };
+    let longest_bytes = if carries_values { longest_bytes } else { longest_bytes.min(limits::PLAIN_PAYLOAD_BYTES) };
     if header.payload_bytes > longest_bytes {
         let message = format!(
             "expected a payload of at most {longest_bytes} bytes, got one of {}; send fewer values in a frame",

@@ -218,13 +218,25 @@ impl Supervisor {
     /// # Errors
     /// Where the descriptor is of a kind that cannot be waited for, or watched already.
     pub fn watch_fd(&mut self, descriptor: impl AsFd, token: u64) -> io::Result<()> {
+        self.watch(descriptor, token, epoll::EventFlags::IN)
+    }
+
+    /// The same for the other end of a socket going away, whatever is still to be read.
+    ///
+    /// # Errors
+    /// As for [`Supervisor::watch_fd`].
+    pub fn watch_hangup(&mut self, descriptor: impl AsFd, token: u64) -> io::Result<()> {
+        self.watch(descriptor, token, epoll::EventFlags::RDHUP)
+    }
+
+    fn watch(&mut self, descriptor: impl AsFd, token: u64, events: epoll::EventFlags) -> io::Result<()> {
         if token > NUMBER {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!("expected a token below 2^62, got {token}"),
             ));
         }
-        Ok(epoll::add(&self.events, descriptor, epoll::EventData::new_u64(WATCH | token), epoll::EventFlags::IN)?)
+        Ok(epoll::add(&self.events, descriptor, epoll::EventData::new_u64(WATCH | token), events)?)
     }
 
     /// Watches a descriptor no longer.

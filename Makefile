@@ -60,8 +60,9 @@ check: setup ## format, lints with warnings denied, types, stubs, docs, the rule
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked --quiet
-	$(VENV)/bin/ruff format --config python/pyproject.toml --check --quiet python benches scripts
-	$(VENV)/bin/ruff check --config python/pyproject.toml --quiet python benches scripts
+	cd python && ../$(VENV)/bin/ruff format --check --quiet . && ../$(VENV)/bin/ruff check --quiet .
+	$(VENV)/bin/ruff format --config python/pyproject.toml --check --quiet benches scripts
+	$(VENV)/bin/ruff check --config python/pyproject.toml --quiet benches scripts
 	cd python && ../$(VENV)/bin/mypy
 	cd python && ../$(VENV)/bin/stubtest --mypy-config-file pyproject.toml nws._native
 	$(PY) scripts/tidy.py

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::codec::list;
-use crate::request::unknown;
+use crate::request::decode;
 use crate::{
     ErrorCode, Fault, Index, Item, LeaseId, Malformed, Mode, Opcode, Reader, SessionId, Sink, VariableHandle,
     VariableId, limits,
@@ -215,11 +215,7 @@ impl Reply<Bytes> {
     /// # Errors
     /// [`ErrorCode::UnknownOpcode`] or [`ErrorCode::MalformedFrame`]; the connection is to end.
     pub fn decode(opcode: u16, payload: Bytes) -> Result<Self, Fault> {
-        let known = Opcode::from_wire(opcode).ok_or_else(|| unknown(opcode))?;
-        let mut reader = Reader::new(payload);
-        let reply = Self::read(known, &mut reader)?.ok_or_else(|| unknown(opcode))?;
-        reader.end()?;
-        Ok(reply)
+        decode(opcode, payload, Self::read)
     }
 
     fn read(opcode: Opcode, reader: &mut Reader) -> Result<Option<Self>, Malformed> {
@@ -284,17 +280,18 @@ impl Event {
     /// # Errors
     /// [`ErrorCode::UnknownOpcode`] or [`ErrorCode::MalformedFrame`]; the connection is to end.
     pub fn decode(opcode: u16, payload: Bytes) -> Result<Self, Fault> {
-        let mut reader = Reader::new(payload);
-        let event = match Opcode::from_wire(opcode) {
-            Some(Opcode::Recall) => Event::Recall {
+        decode(opcode, payload, Self::read)
+    }
+
+    fn read(opcode: Opcode, reader: &mut Reader) -> Result<Option<Self>, Malformed> {
+        Ok(Some(match opcode {
+            Opcode::Recall => Event::Recall {
                 variable: VariableHandle(reader.u32("variable handle")?),
                 wanted: reader.u32("wanted values")?,
             },
-            Some(Opcode::Goodbye) => Event::Goodbye(Fault::read(&mut reader)?),
-            _ => return Err(unknown(opcode)),
-        };
-        reader.end()?;
-        Ok(event)
+            Opcode::Goodbye => Event::Goodbye(Fault::read(reader)?),
+            _ => return Ok(None),
+        }))
     }
 }
 

@@ -4,7 +4,7 @@ mod wire;
 
 use alloc::vec::Vec;
 
-pub(crate) use wire::unknown;
+pub(crate) use wire::decode;
 
 use crate::{Descriptor, Index, LeaseId, Mode, Opcode, RequestId, VariableHandle, VariableId, WorkspaceHandle};
 

@@ -62,7 +62,7 @@ class _Scale:
         return (at_ns - self.began_ns) / self.span_ns * _PLOT
 
 
-def draw(timeline: Timeline, title: str, labels: Sequence[str] | None) -> str:
+def draw(timeline: Timeline, title: str, subtitle: str | None, labels: Sequence[str] | None) -> str:
     """See `nws.timeline.draw`."""
     scale = _Scale(timeline.began_ns, timeline.ended_ns)
     pitch = _pitch(len(timeline.rows))
@@ -75,7 +75,7 @@ def draw(timeline: Timeline, title: str, labels: Sequence[str] | None) -> str:
         f"<title>{_text(title)}</title><style>{_STYLE}</style>",
         f'<rect class="page" width="{_WIDTH}" height="{height}"/>',
         f'<text class="title" x="24" y="36">{_text(title)}</text>',
-        f'<text class="dim" x="24" y="58">{_subtitle(timeline, scale)}</text>',
+        f'<text class="dim" x="24" y="58">{_text(subtitle or _subtitle(timeline, scale))}</text>',
     ]
     for number, row in enumerate(timeline.rows):
         parts += _draw_track(row, number, pitch, scale)
@@ -148,7 +148,8 @@ def _draw_track(row: Row, number: int, pitch: int, scale: _Scale) -> list[str]:
     if number % every == 0:
         middle = top + inner / 2 + 4.5
         parts.append(f'<text x="{_LEFT - 12}" y="{middle:.1f}" text-anchor="end">{_text(row.label)}</text>')
-        busy = sum(task.duration_ns for task in row.tasks) / scale.span_ns
+        until_ns = scale.ended_ns if row.until_ns is None else row.until_ns
+        busy = sum(task.duration_ns for task in row.tasks) / max(until_ns - scale.began_ns, 1)
         note = f"{_count(len(row.tasks), 'task')} · {busy:.0%} busy"
         parts.append(f'<text class="dim num" x="{_WIDTH - _RIGHT + 12}" y="{middle:.1f}">{note}</text>')
     return parts

@@ -46,11 +46,12 @@ class Mark:
 
 @dataclass(slots=True)
 class Row:
-    """One worker: what it did, in the order of time."""
+    """One worker: what it did, in the order of time. `until_ns` is when its work ended, if not with the picture."""
 
     label: str
     tasks: list[Task] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
+    until_ns: int | None = None
 
 
 @dataclass(slots=True)
@@ -85,9 +86,18 @@ def read(events: str | os.PathLike[str], *, run: int | None = None) -> Timeline:
     return Timeline([rows[rank] for rank in sorted(rows)], min(moments, default=0), max(moments, default=0))
 
 
-def draw(timeline: Timeline, *, title: str = "Who did what when", labels: Sequence[str] | None = None) -> str:
-    """The picture as the text of an SVG file, readable on light and dark. `labels` names tasks by their index."""
-    return _draw(timeline, title, labels)
+def draw(
+    timeline: Timeline,
+    *,
+    title: str = "Who did what when",
+    subtitle: str | None = None,
+    labels: Sequence[str] | None = None,
+) -> str:
+    """The picture as the text of an SVG file, readable on light and dark.
+
+    `labels` names tasks by their index; `subtitle` replaces the line that counts them.
+    """
+    return _draw(timeline, title, subtitle, labels)
 
 
 def svg(

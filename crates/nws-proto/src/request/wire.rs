@@ -100,11 +100,7 @@ impl Request<Bytes> {
     /// # Errors
     /// [`ErrorCode::UnknownOpcode`] or [`ErrorCode::MalformedFrame`]; the connection is to end.
     pub fn decode(opcode: u16, payload: Bytes) -> Result<Self, Fault> {
-        let known = Opcode::from_wire(opcode).ok_or_else(|| unknown(opcode))?;
-        let mut reader = Reader::new(payload);
-        let request = Self::read(known, &mut reader)?.ok_or_else(|| unknown(opcode))?;
-        reader.end()?;
-        Ok(request)
+        decode(opcode, payload, Self::read)
     }
 
     fn read(opcode: Opcode, reader: &mut Reader) -> Result<Option<Self>, Malformed> {
@@ -305,6 +301,22 @@ impl From<Malformed> for Fault {
     }
 }
 
-pub(crate) fn unknown(opcode: u16) -> Fault {
+/// Reads one whole payload, where `read` knows the opcode.
+pub(crate) fn decode<T>(
+    opcode: u16,
+    payload: Bytes,
+    read: impl Fn(Opcode, &mut Reader) -> Result<Option<T>, Malformed>,
+) -> Result<T, Fault> {
+    let known = Opcode::from_wire(opcode).ok_or_else(|| unknown(opcode))?;
+    let malformed = |Malformed { expected }| {
+        Fault::new(ErrorCode::MalformedFrame, alloc::format!("malformed {known:?} frame: expected {expected}"))
+    };
+    let mut reader = Reader::new(payload);
+    let frame = read(known, &mut reader).map_err(malformed)?.ok_or_else(|| unknown(opcode))?;
+    reader.end().map_err(malformed)?;
+    Ok(frame)
+}
+
+fn unknown(opcode: u16) -> Fault {
     Fault::new(ErrorCode::UnknownOpcode, alloc::format!("expected an opcode of protocol version 1, got {opcode:#06x}"))
 }

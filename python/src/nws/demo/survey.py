@@ -32,7 +32,6 @@ class Summary(TypedDict):
 
     path: str
     error: str
-    size_bytes: int
     lines: int
     code_lines: int
     comment_lines: int
@@ -46,14 +45,12 @@ class Summary(TypedDict):
 def survey(path: str) -> Summary:
     """Reads and parses the file at `path`, and says what is in it.
 
-    A file that is no valid Python is no error: its summary says why. OSError if it cannot be read.
+    A file that cannot be read, or is no valid Python, is no error: its summary says why.
     """
-    source = Path(path).read_bytes()
     summary = Summary(
         path=path,
         error="",
-        size_bytes=len(source),
-        lines=source.count(b"\n"),
+        lines=0,
         code_lines=0,
         comment_lines=0,
         classes=0,
@@ -63,11 +60,13 @@ def survey(path: str) -> Summary:
         names={},
     )
     try:
+        source = Path(path).read_bytes()
+        summary["lines"] = source.count(b"\n")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(source)
         _count_lines(source, summary)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
         summary["error"] = f"{type(error).__name__}: {error}"
         return summary
     _count_nodes(tree, summary)

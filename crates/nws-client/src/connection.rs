@@ -1,0 +1,211 @@
+//! One connection: many requests in flight at a time.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mio::unix::SourceFd;
+use mio::{Interest, Poll};
+use nws_proto::{Event, OpenMode, Reply, Request, RequestId, SessionId, VariableHandle, Wait, WorkspaceHandle};
+
+use crate::error::ConnectProblem;
+use crate::handshake::{self, Deadline};
+use crate::in_flight::Receiver;
+use crate::pending::{Pending, Slot};
+use crate::shared::{SOCKET, Shared};
+use crate::{ConnectOptions, Endpoint, Error, dial, io_thread};
+
+/// A connection to a server, to be cloned and used from any thread.
+///
+/// Requests go out in the order in which one thread makes them, and are answered as the server can:
+/// one that waits holds up no other. A thread of the connection's own reads the answers; no async
+/// runtime is needed. The connection ends with its last clone and [`Pending`], or by
+/// [`Connection::close`]; then the session ends, with what it owns and holds.
+///
+/// Nothing is ever sent a second time by itself.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    users: Arc<Users>,
+}
+
+/// Shared by all clones; the I/O thread has only what is inside.
+#[derive(Debug)]
+struct Users {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Users {
+    fn drop(&mut self) {
+        self.shared.close("this client closed it");
+    }
+}
+
+impl Connection {
+    /// Connects, and proves the token; a server that cannot prove it is refused.
+    ///
+    /// # Errors
+    /// [`Error::Connect`], which says why; [`Error::Fault`] where the options are wrong.
+    pub fn connect(endpoint: &Endpoint, options: ConnectOptions) -> Result<Connection, Error> {
+        handshake::check(&options)?;
+        let problem = |problem| Error::Connect { endpoint: endpoint.clone(), problem };
+        Self::connect_to(endpoint, &options).map_err(problem)
+    }
+
+    fn connect_to(endpoint: &Endpoint, options: &ConnectOptions) -> Result<Connection, ConnectProblem> {
+        let deadline = Deadline::new(options.timeout);
+        let dial::Dialed { socket, token } = dial::dial(endpoint, options, deadline)?;
+        handshake::greet(&socket)?;
+        let challenge = handshake::challenge(&socket, deadline)?;
+        let token = token.map_err(|looked| ConnectProblem::NoToken { looked })?;
+        let greeted = handshake::prove(&socket, &challenge, &token, options, deadline)?;
+        let system = |step| move |error: std::io::Error| ConnectProblem::System { step, message: error.to_string() };
+        let poll = Poll::new().map_err(system("making a poll"))?;
+        let descriptor = std::os::fd::AsRawFd::as_raw_fd(&socket);
+        poll.registry().register(&mut SourceFd(&descriptor), SOCKET, Interest::READABLE).map_err(system("polling"))?;
+        let registry = poll.registry().try_clone().map_err(system("sharing a poll"))?;
+        let shared = Arc::new(Shared::new(socket, &greeted, registry));
+        io_thread::start(Arc::clone(&shared), poll).map_err(system("starting a thread"))?;
+        Ok(Connection { users: Arc::new(Users { shared }) })
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.users.shared
+    }
+
+    /// The session that this connection is.
+    pub fn session(&self) -> SessionId {
+        self.shared().session
+    }
+
+    /// Which run of which server this is; two connections with the same one share their workspaces.
+    pub fn server_id(&self) -> [u8; 16] {
+        self.shared().server
+    }
+
+    /// Longest payload of a request that the server takes, in bytes.
+    pub fn payload_limit_bytes(&self) -> u32 {
+        self.shared().payload_limit_bytes
+    }
+
+    /// Sends a request. Never waits: what the kernel does not take at once is queued; see
+    /// [`Connection::wait_queued_below`].
+    pub fn request(&self, request: Request<Bytes>) -> Pending {
+        let slot = Arc::new(Slot::default());
+        match self.shared().submit(&request, Receiver::Pending(Arc::clone(&slot))) {
+            Ok(id) => Pending::sent(self.clone(), id, slot, can_wait(&request)),
+            Err((_, error)) => Pending::failed(error),
+        }
+    }
+
+    /// Sends a request and gives its outcome to a function, which runs on the I/O thread: it must not
+    /// wait for anything, and may send further requests. Those that it sends go out together when
+    /// all that has arrived is dealt with.
+    ///
+    /// Where the request cannot be sent, the function is called at once, on this thread, and the id
+    /// is 0.
+    pub fn request_then(
+        &self,
+        request: Request<Bytes>,
+        then: impl FnOnce(Result<Reply<Bytes>, Error>) + Send + 'static,
+    ) -> RequestId {
+        match self.shared().submit(&request, Receiver::Then(Box::new(then))) {
+            Ok(id) => id,
+            Err((receiver, error)) => {
+                if let Receiver::Then(then) = receiver {
+                    then(Err(error));
+                }
+                RequestId(0)
+            }
+        }
+    }
+
+    /// Sends a request whose answer does not matter.
+    pub fn request_and_forget(&self, request: &Request<Bytes>) {
+        self.shared().submit_and_forget(request);
+    }
+
+    /// Asks the server to end the wait of a request in flight; nothing happens where it was answered.
+    pub fn cancel(&self, id: RequestId) {
+        self.shared().cancel(id);
+    }
+
+    /// Has `handler` called, on the I/O thread, for what the server says unasked. It must not wait for
+    /// anything. Handlers add up.
+    pub fn on_event(&self, handler: impl Fn(Event) + Send + Sync + 'static) {
+        self.shared().on_event(Arc::new(handler));
+    }
+
+    /// Has `handler` called when the connection ends, on the I/O thread, after everybody who waited
+    /// was told; at once, on this thread, where it has ended.
+    pub fn on_close(&self, handler: impl FnOnce(&Error) + Send + 'static) {
+        self.shared().on_close(Box::new(handler));
+    }
+
+    /// Why the connection has ended, if it has.
+    pub fn closed(&self) -> Option<Error> {
+        self.shared().closed()
+    }
+
+    /// Bytes of requests that the kernel has not taken yet.
+    pub fn queued_bytes(&self) -> usize {
+        self.shared().queued_bytes()
+    }
+
+    /// Waits until fewer than `bytes` are queued, or the connection has ended. Returns at once on the
+    /// I/O thread, which would wait for itself.
+    pub fn wait_queued_below(&self, bytes: usize) {
+        self.shared().wait_queued_below(bytes);
+    }
+
+    /// A handle that no workspace of this connection has had.
+    pub fn new_workspace_handle(&self) -> WorkspaceHandle {
+        WorkspaceHandle(self.shared().next_workspace())
+    }
+
+    /// A handle that no variable of this connection has had.
+    pub fn new_variable_handle(&self) -> VariableHandle {
+        VariableHandle(self.shared().next_variable())
+    }
+
+    /// Opens or uses a workspace under a new handle, which may be used at once: requests are carried
+    /// out in order.
+    pub fn open(&self, name: &[u8], mode: OpenMode, create: bool) -> (WorkspaceHandle, Pending) {
+        let workspace = self.new_workspace_handle();
+        let opened = self.request(Request::Open { workspace, name: name.to_vec(), mode, create });
+        (workspace, opened)
+    }
+
+    /// Binds a variable's name to a new handle, which may be used at once. Where that fails, requests
+    /// with the handle fail with [`nws_proto::ErrorCode::UnknownHandle`].
+    pub fn bind(&self, workspace: WorkspaceHandle, name: &[u8]) -> VariableHandle {
+        let variable = self.new_variable_handle();
+        self.request_and_forget(&Request::Bind { variable, workspace, name: name.to_vec() });
+        variable
+    }
+
+    /// Ends the connection. Everything that waits fails with [`Error::Closed`]; what was not sent yet
+    /// is not sent.
+    pub fn close(&self) {
+        self.shared().close("this client closed it");
+    }
+
+    pub(crate) fn abandon(&self, id: RequestId, slot: &Slot, waits: bool) {
+        self.shared().abandon(id, slot, waits);
+    }
+
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.shared().is_foreign()
+    }
+
+    pub(crate) fn is_io_thread(&self) -> bool {
+        self.shared().is_io_thread()
+    }
+}
+
+/// Whether the server may let this request wait, so that there is something to cancel.
+fn can_wait(request: &Request<Bytes>) -> bool {
+    match request {
+        Request::Retrieve(retrieve) => retrieve.wait != Wait::No,
+        Request::Adopt { wait } => *wait != Wait::No,
+        _ => false,
+    }
+}

@@ -1,0 +1,125 @@
+//! The requests that are not answered yet, and who is told when they are.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use nws_proto::{Reply, RequestId};
+
+use crate::Error;
+use crate::pending::Slot;
+
+/// What a request led to. The replies that say that nothing was done are errors.
+pub(crate) type Outcome = Result<Reply<Bytes>, Error>;
+
+/// Who is told.
+pub(crate) enum Receiver {
+    /// A function, on the I/O thread.
+    Then(Box<dyn FnOnce(Outcome) + Send>),
+    /// A [`crate::Pending`].
+    Pending(Arc<Slot>),
+    /// Nobody; but leases that come are given back.
+    Nobody,
+}
+
+impl std::fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Receiver::Then(_) => "Then",
+            Receiver::Pending(_) => "Pending",
+            Receiver::Nobody => "Nobody",
+        })
+    }
+}
+
+/// Request ids count up, so the id itself is the best hash.
+#[derive(Debug, Default)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0 << 8 | u64::from(*byte));
+    }
+    fn write_u32(&mut self, id: u32) {
+        // The table looks at the upper bits too.
+        self.0 = u64::from(id).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
+
+/// The table of requests in flight.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight {
+    receivers: HashMap<u32, Receiver, BuildHasherDefault<IdHasher>>,
+    last: u32,
+    closed: Option<Error>,
+}
+
+impl InFlight {
+    /// A new request's id; or the receiver back, and why the connection has ended.
+    pub(crate) fn insert(&mut self, receiver: Receiver) -> Result<RequestId, (Receiver, Error)> {
+        if let Some(error) = &self.closed {
+            return Err((receiver, error.clone()));
+        }
+        // Ids come round after four thousand million; those that still wait are passed over.
+        loop {
+            self.last = self.last.wrapping_add(1);
+            if self.last != 0 && !self.receivers.contains_key(&self.last) {
+                break;
+            }
+        }
+        self.receivers.insert(self.last, receiver);
+        Ok(RequestId(self.last))
+    }
+
+    pub(crate) fn remove(&mut self, id: RequestId) -> Option<Receiver> {
+        self.receivers.remove(&id.0)
+    }
+
+    pub(crate) fn contains(&self, id: RequestId) -> bool {
+        self.receivers.contains_key(&id.0)
+    }
+
+    /// Lets nobody wait for this answer any more; says whether somebody did.
+    pub(crate) fn abandon(&mut self, id: RequestId) -> bool {
+        self.receivers.get_mut(&id.0).map(|receiver| *receiver = Receiver::Nobody).is_some()
+    }
+
+    /// Ends the table; the first reason stays. Gives back who is to be told.
+    pub(crate) fn close(&mut self, error: Error) -> Vec<Receiver> {
+        self.closed.get_or_insert(error);
+        std::mem::take(&mut self.receivers).into_values().collect()
+    }
+
+    pub(crate) fn closed(&self) -> Option<&Error> {
+        self.closed.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_in_flight_is_not_given_again_when_the_ids_come_round() {
+        let mut table = InFlight::default();
+        let first = table.insert(Receiver::Nobody).unwrap();
+        table.last = u32::MAX - 1;
+        assert_eq!(table.insert(Receiver::Nobody).unwrap(), RequestId(u32::MAX));
+        let next = table.insert(Receiver::Nobody).unwrap();
+        assert!(next != first && next != RequestId(0), "{next:?}");
+    }
+
+    #[test]
+    fn an_ended_table_takes_nothing_and_keeps_the_first_reason() {
+        let mut table = InFlight::default();
+        table.insert(Receiver::Nobody).unwrap();
+        assert_eq!(table.close(Error::closed("first")).len(), 1);
+        assert_eq!(table.close(Error::closed("second")).len(), 0);
+        let (_, error) = table.insert(Receiver::Nobody).unwrap_err();
+        assert_eq!(error, Error::closed("first"));
+    }
+}

@@ -1,0 +1,145 @@
+//! The thread that reads a connection, gives out what comes, and sends what the kernel did not take
+//! at once.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use mio::{Events, Poll};
+use nws_proto::{Event, Fault, FrameHeader, Opcode, Reply, Request};
+
+use crate::in_flight::Receiver;
+use crate::incoming::{Filled, Incoming};
+use crate::shared::Shared;
+
+/// Starts it.
+pub(crate) fn start(shared: Arc<Shared>, poll: Poll) -> io::Result<()> {
+    let run = move || {
+        shared.enter_io_thread();
+        // Also where a function of the user's panics: nobody shall wait for an answer that nobody
+        // reads.
+        let mut ending = Ending { shared, reason: "a function that was to take an answer panicked".to_owned() };
+        ending.reason = IoThread::new(&ending.shared, poll).run();
+    };
+    thread::Builder::new().name("nws-client".to_owned()).spawn(run)?;
+    Ok(())
+}
+
+struct Ending {
+    shared: Arc<Shared>,
+    reason: String,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.shared.finish(std::mem::take(&mut self.reason));
+    }
+}
+
+struct IoThread<'a> {
+    shared: &'a Shared,
+    poll: Poll,
+    incoming: Incoming,
+    /// When something came last.
+    heard: Instant,
+    /// A ping is unanswered.
+    pinged: bool,
+}
+
+impl<'a> IoThread<'a> {
+    fn new(shared: &'a Shared, poll: Poll) -> Self {
+        let incoming = Incoming::new(nws_proto::limits::FRAME_PAYLOAD_BYTES);
+        Self { shared, poll, incoming, heard: Instant::now(), pinged: false }
+    }
+
+    /// Runs until the connection ends, and says why it did.
+    fn run(mut self) -> String {
+        let mut events = Events::with_capacity(8);
+        loop {
+            let timeout = self.shared.silence.map(|silence| silence.saturating_sub(self.heard.elapsed()));
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return format!("waiting for the socket failed: {error}"),
+                Ok(()) => {}
+            }
+            for event in &events {
+                if event.is_writable() {
+                    self.shared.flush(true);
+                }
+                if (event.is_readable() || event.is_read_closed() || event.is_error())
+                    && let Err(reason) = self.read(event.is_read_closed() || event.is_error())
+                {
+                    return reason;
+                }
+            }
+            if let Err(reason) = self.watch_silence() {
+                return reason;
+            }
+        }
+    }
+
+    /// Reads what is there; to the end, where that has been announced and will not be again.
+    fn read(&mut self, to_the_end: bool) -> Result<(), String> {
+        loop {
+            let filled = match self.incoming.fill(&self.shared.socket) {
+                Ok(filled) => filled,
+                Err(error) => return Err(format!("reading from the server failed: {error}")),
+            };
+            if filled == Filled::End {
+                return Err(if self.incoming.is_inside_frame() {
+                    "the server closed it in the middle of a frame".to_owned()
+                } else {
+                    "the server closed it without a word; it may have been killed".to_owned()
+                });
+            }
+            self.heard = Instant::now();
+            self.pinged = false;
+            while let Some((header, payload)) = self.incoming.next_frame().map_err(|bad| bad.to_string())? {
+                self.dispatch(header, payload)?;
+            }
+            self.shared.flush(false);
+            if filled == Filled::Drained && !to_the_end {
+                return Ok(());
+            }
+        }
+    }
+
+    fn dispatch(&self, header: FrameHeader, payload: Bytes) -> Result<(), String> {
+        let unreadable = |fault: Fault| format!("the server sent what this client cannot read: {fault}");
+        match header.opcode {
+            opcode if opcode == Opcode::Ping.to_wire() => self.shared.send_pong(header.request),
+            0x80..0xC0 => {
+                let reply = Reply::decode(header.opcode, payload).map_err(unreadable)?;
+                if !self.shared.answer(header.request, reply) {
+                    return Err(format!("the server answered request {}, which nobody made", header.request));
+                }
+            }
+            _ => match Event::decode(header.opcode, payload).map_err(unreadable)? {
+                Event::Goodbye(fault) => return Err(format!("the server ended it: {fault}")),
+                event => self.shared.tell_event(&event),
+            },
+        }
+        Ok(())
+    }
+
+    /// Asks a server that has been silent for long whether it is there; ends the connection where it
+    /// does not say so in as long again.
+    fn watch_silence(&mut self) -> Result<(), String> {
+        let Some(silence) = self.shared.silence.filter(|silence| self.heard.elapsed() >= *silence) else {
+            return Ok(());
+        };
+        if self.pinged {
+            let waited_ms = Duration::as_millis(&silence);
+            return Err(format!("the server did not answer a ping within {waited_ms} ms"));
+        }
+        // From here on counts what the ping takes.
+        self.heard = Instant::now();
+        self.pinged = true;
+        // It fails only where the connection is ending anyway.
+        let _ = self.shared.submit(&Request::Ping, Receiver::Nobody);
+        self.shared.flush(false);
+        Ok(())
+    }
+}

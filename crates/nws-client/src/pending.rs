@@ -1,0 +1,223 @@
+//! The answer that is to come.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Condvar, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use nws_proto::RequestId;
+
+use crate::connection::Connection;
+use crate::in_flight::Outcome;
+use crate::shared::lock;
+use crate::{Error, shared};
+
+/// Where the I/O thread puts an answer.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    state: Mutex<State>,
+    ready: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    outcome: Option<Outcome>,
+    waker: Option<Waker>,
+    /// A thread sleeps; telling a condition variable costs a system call also where nobody does.
+    sleeping: bool,
+    /// Nobody will look here any more.
+    abandoned: bool,
+}
+
+impl Slot {
+    /// Puts the answer here; gives it back where nobody will look for it.
+    pub(crate) fn complete(&self, outcome: Outcome) -> Option<Outcome> {
+        let mut state = lock(&self.state);
+        if state.abandoned {
+            return Some(outcome);
+        }
+        state.outcome = Some(outcome);
+        let waker = state.waker.take();
+        if state.sleeping {
+            self.ready.notify_one();
+        }
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        None
+    }
+
+    /// Looks here no more; gives what came and was not taken.
+    pub(crate) fn abandon(&self) -> Option<Outcome> {
+        let mut state = lock(&self.state);
+        state.abandoned = true;
+        state.outcome.take()
+    }
+
+    fn take(&self) -> Option<Outcome> {
+        lock(&self.state).outcome.take()
+    }
+
+    fn wait(&self, until: Option<Instant>) -> Option<Outcome> {
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(outcome) = state.outcome.take() {
+                return Some(outcome);
+            }
+            let left = match until {
+                Some(until) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return None;
+                    }
+                    left
+                }
+                None => Duration::MAX,
+            };
+            state.sleeping = true;
+            state = shared::wait_on(&self.ready, state, left);
+            state.sleeping = false;
+        }
+    }
+}
+
+/// The answer to a request that was sent: a future, and to be waited for without one.
+///
+/// The replies [`Failed`](nws_proto::Reply::Failed), [`TimedOut`](nws_proto::Reply::TimedOut) and
+/// [`Canceled`](nws_proto::Reply::Canceled) arrive as [`Error`]s. The request is sent when the
+/// `Pending` is made, not when it is first polled.
+///
+/// Dropping an unfinished one cancels a wait, and gives leases back that still come. A value that a
+/// plain fetch had taken by then is gone: nothing brings it back to its place. So give a fetch that
+/// may be given up a deadline ([`nws_proto::Wait::Ms`]), or fetch by lease.
+#[must_use = "dropping it cancels a wait"]
+#[derive(Debug)]
+pub struct Pending {
+    inner: Inner,
+}
+
+#[derive(Debug)]
+enum Inner {
+    /// Sent.
+    Sent { connection: Connection, id: RequestId, slot: std::sync::Arc<Slot>, waits: bool },
+    /// Never sent, or answered and not taken.
+    Ready(Option<Outcome>),
+}
+
+impl Pending {
+    pub(crate) fn sent(connection: Connection, id: RequestId, slot: std::sync::Arc<Slot>, waits: bool) -> Self {
+        Self { inner: Inner::Sent { connection, id, slot, waits } }
+    }
+
+    pub(crate) fn failed(error: Error) -> Self {
+        Self { inner: Inner::Ready(Some(Err(error))) }
+    }
+
+    /// The request's id, where it was sent and not answered yet.
+    pub fn id(&self) -> Option<RequestId> {
+        match &self.inner {
+            Inner::Sent { id, .. } => Some(*id),
+            Inner::Ready(_) => None,
+        }
+    }
+
+    /// Waits for the answer on this thread.
+    ///
+    /// # Errors
+    /// What the request came to; also where this is the connection's own I/O thread, which would
+    /// wait for itself.
+    pub fn wait(mut self) -> Outcome {
+        self.wait_until(None).unwrap_or_else(|| Err(taken()))
+    }
+
+    /// Waits for the answer, but not longer than `timeout`. `None`: not there yet. This gives up the
+    /// waiting here and leaves the request as it is.
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Outcome> {
+        self.wait_until(Instant::now().checked_add(timeout))
+    }
+
+    fn wait_until(&mut self, until: Option<Instant>) -> Option<Outcome> {
+        let outcome = match &mut self.inner {
+            Inner::Ready(outcome) => return Some(outcome.take().unwrap_or_else(|| Err(taken()))),
+            Inner::Sent { connection, slot, .. } => {
+                if connection.is_foreign() {
+                    return Some(Err(Error::Forked));
+                }
+                if connection.is_io_thread() {
+                    match slot.take() {
+                        Some(outcome) => outcome,
+                        None => {
+                            return Some(Err(Error::misuse(
+                                "a function that runs on the connection's I/O thread cannot wait for an answer; use \
+                             request_then",
+                            )));
+                        }
+                    }
+                } else {
+                    slot.wait(until)?
+                }
+            }
+        };
+        self.inner = Inner::Ready(None);
+        Some(outcome)
+    }
+
+    /// Whether the answer is there.
+    pub fn is_ready(&self) -> bool {
+        match &self.inner {
+            Inner::Sent { connection, slot, .. } => connection.is_foreign() || lock(&slot.state).outcome.is_some(),
+            Inner::Ready(_) => true,
+        }
+    }
+
+    /// Asks the server to end the wait. The answer is still to come: [`Error::Canceled`], or a value
+    /// that was on its way.
+    pub fn cancel(&self) {
+        if let Inner::Sent { connection, id, .. } = &self.inner {
+            connection.cancel(*id);
+        }
+    }
+}
+
+fn taken() -> Error {
+    Error::misuse("the answer was taken already")
+}
+
+impl Future for Pending {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        let outcome = match &mut self.inner {
+            Inner::Ready(outcome) => return Poll::Ready(outcome.take().unwrap_or_else(|| Err(taken()))),
+            Inner::Sent { connection, slot, .. } => {
+                if connection.is_foreign() {
+                    return Poll::Ready(Err(Error::Forked));
+                }
+                let mut state = lock(&slot.state);
+                match state.outcome.take() {
+                    Some(outcome) => outcome,
+                    None => {
+                        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+                            state.waker = Some(context.waker().clone());
+                        }
+                        return Poll::Pending;
+                    }
+                }
+            }
+        };
+        self.inner = Inner::Ready(None);
+        Poll::Ready(outcome)
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Inner::Sent { connection, id, slot, waits } = &self.inner
+            && !connection.is_foreign()
+        {
+            connection.abandon(*id, slot, *waits);
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! What the connection's users and its I/O thread share.
+//!
+//! Two locks, `in_flight` and `outgoing`; nobody holds one while taking the other, and no function
+//! of a user's runs under either.
+
+use std::cell::Cell;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use nws_proto::{Event, LeaseId, Opcode, Reply, Request, RequestId, SessionId};
+
+use crate::Error;
+use crate::in_flight::{InFlight, Outcome, Receiver};
+use crate::outgoing::{Frame, Outgoing};
+use crate::pending::Slot;
+use crate::platform::Socket;
+
+/// Locks, also where a function of a user's panicked once: what is under our locks is whole between
+/// any two statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn wait_on<'a, T>(ready: &Condvar, guard: MutexGuard<'a, T>, left: Duration) -> MutexGuard<'a, T> {
+    if left == Duration::MAX {
+        return ready.wait(guard).unwrap_or_else(PoisonError::into_inner);
+    }
+    ready.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0
+}
+
+/// The socket's name in the poll.
+pub(crate) const SOCKET: Token = Token(0);
+
+thread_local! {
+    /// The connection whose answers this thread is just giving out; 0: none.
+    static DISPATCHING: Cell<usize> = const { Cell::new(0) };
+}
+
+type EventHandler = Arc<dyn Fn(Event) + Send + Sync>;
+type CloseHandler = Box<dyn FnOnce(&Error) + Send>;
+
+/// One connection.
+pub(crate) struct Shared {
+    pub(crate) socket: Socket,
+    pub(crate) session: SessionId,
+    pub(crate) server: [u8; 16],
+    /// Longest payload that the server takes.
+    pub(crate) payload_limit_bytes: u32,
+    pub(crate) silence: Option<Duration>,
+    /// Who made the connection; a forked child has another.
+    pid: u32,
+    in_flight: Mutex<InFlight>,
+    outgoing: Mutex<Outgoing>,
+    drained: Condvar,
+    registry: Registry,
+    event_handlers: Mutex<Vec<EventHandler>>,
+    close_handlers: Mutex<Vec<CloseHandler>>,
+    /// What the user said who closed it.
+    close_reason: Mutex<Option<Error>>,
+    pub(crate) last_workspace: AtomicU32,
+    pub(crate) last_variable: AtomicU32,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(socket: Socket, greeted: &crate::handshake::Greeted, registry: Registry) -> Self {
+        let silence_ms = greeted.welcome.silence_ms;
+        Self {
+            socket,
+            session: greeted.welcome.session,
+            server: greeted.server,
+            payload_limit_bytes: greeted.welcome.frame_payload_bytes,
+            silence: (silence_ms != 0).then(|| Duration::from_millis(silence_ms.into())),
+            pid: std::process::id(),
+            in_flight: Mutex::default(),
+            outgoing: Mutex::default(),
+            drained: Condvar::new(),
+            registry,
+            event_handlers: Mutex::default(),
+            close_handlers: Mutex::default(),
+            close_reason: Mutex::default(),
+            last_workspace: AtomicU32::new(0),
+            last_variable: AtomicU32::new(0),
+        }
+    }
+
+    /// Whether this is another process than the one that connected.
+    pub(crate) fn is_foreign(&self) -> bool {
+        std::process::id() != self.pid
+    }
+
+    pub(crate) fn is_io_thread(&self) -> bool {
+        DISPATCHING.get() == std::ptr::from_ref(self).addr()
+    }
+
+    /// Marks this thread as the I/O thread of this connection: what it sends is gathered until
+    /// [`Shared::flush`].
+    pub(crate) fn enter_io_thread(&self) {
+        DISPATCHING.set(std::ptr::from_ref(self).addr());
+    }
+
+    /// Sends a request and says who is told; or gives both back.
+    pub(crate) fn submit(&self, request: &Request<Bytes>, receiver: Receiver) -> Result<RequestId, (Receiver, Error)> {
+        if self.is_foreign() {
+            return Err((receiver, Error::Forked));
+        }
+        let payload_bytes = match crate::check::payload_bytes(request, self.payload_limit_bytes) {
+            Ok(bytes) => bytes,
+            Err(fault) => return Err((receiver, Error::Fault(fault))),
+        };
+        let id = lock(&self.in_flight).insert(receiver)?;
+        self.send(Frame::of_request(id, request, payload_bytes));
+        Ok(id)
+    }
+
+    /// Sends a request whose answer does not matter.
+    pub(crate) fn submit_and_forget(&self, request: &Request<Bytes>) {
+        // It fails where the connection has ended, and with it what the request was about.
+        let _ = self.submit(request, Receiver::Nobody);
+    }
+
+    fn send(&self, frame: Frame) {
+        let mut outgoing = lock(&self.outgoing);
+        outgoing.push(frame);
+        if !outgoing.armed && !self.is_io_thread() {
+            self.flush_locked(&mut outgoing);
+        }
+    }
+
+    pub(crate) fn send_pong(&self, id: RequestId) {
+        self.send(Frame::empty(id, Opcode::Pong));
+    }
+
+    /// Sends what is queued, as far as the kernel takes it.
+    pub(crate) fn flush(&self, writable: bool) {
+        let mut outgoing = lock(&self.outgoing);
+        if writable || !outgoing.armed {
+            self.flush_locked(&mut outgoing);
+        }
+    }
+
+    fn flush_locked(&self, outgoing: &mut Outgoing) {
+        let was_armed = outgoing.armed;
+        match outgoing.send_to(&self.socket) {
+            Ok(sent_all) => outgoing.armed = !sent_all,
+            // The reader sees the end too, and perhaps a goodbye before it.
+            Err(_) => {
+                outgoing.end();
+                outgoing.armed = false;
+            }
+        }
+        if outgoing.armed != was_armed {
+            let interests = if outgoing.armed { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            let socket = self.socket.as_raw_fd();
+            if self.registry.reregister(&mut SourceFd(&socket), SOCKET, interests).is_err() {
+                // Without it nobody would go on sending: better an end than a hang.
+                self.socket.shut_down();
+            }
+        }
+        if outgoing.sleepers > 0 {
+            self.drained.notify_all();
+        }
+    }
+
+    pub(crate) fn queued_bytes(&self) -> usize {
+        if self.is_foreign() { 0 } else { lock(&self.outgoing).queued_bytes() }
+    }
+
+    pub(crate) fn wait_queued_below(&self, bytes: usize) {
+        if self.is_foreign() || self.is_io_thread() {
+            return;
+        }
+        let mut outgoing = lock(&self.outgoing);
+        while outgoing.queued_bytes() >= bytes.max(1) {
+            outgoing.sleepers += 1;
+            outgoing = wait_on(&self.drained, outgoing, Duration::MAX);
+            outgoing.sleepers -= 1;
+        }
+    }
+
+    pub(crate) fn cancel(&self, id: RequestId) {
+        if !self.is_foreign() && lock(&self.in_flight).contains(id) {
+            self.submit_and_forget(&Request::Cancel { target: id });
+        }
+    }
+
+    /// Nobody waits for this answer any more: a wait ends, and leases that came or come go back.
+    pub(crate) fn abandon(&self, id: RequestId, slot: &Slot, waits: bool) {
+        let unanswered = lock(&self.in_flight).abandon(id);
+        if unanswered {
+            if waits {
+                self.submit_and_forget(&Request::Cancel { target: id });
+            }
+        } else if let Some(outcome) = slot.abandon() {
+            self.give_back(outcome);
+        }
+    }
+
+    /// Gives an answer to who waits for it. False: nobody asked.
+    pub(crate) fn answer(&self, id: RequestId, reply: Reply<Bytes>) -> bool {
+        let Some(receiver) = lock(&self.in_flight).remove(id) else { return false };
+        let outcome = match reply {
+            Reply::Failed(fault) => Err(Error::Fault(fault)),
+            Reply::TimedOut => Err(Error::TimedOut),
+            Reply::Canceled => Err(Error::Canceled),
+            reply => Ok(reply),
+        };
+        match receiver {
+            Receiver::Then(then) => then(outcome),
+            Receiver::Pending(slot) => {
+                if let Some(outcome) = slot.complete(outcome) {
+                    self.give_back(outcome);
+                }
+            }
+            Receiver::Nobody => self.give_back(outcome),
+        }
+        true
+    }
+
+    /// Releases the leases in an answer that nobody takes.
+    fn give_back(&self, outcome: Outcome) {
+        let leases: Vec<LeaseId> = match outcome {
+            Ok(Reply::Values { first_lease: LeaseId(first), values, .. }) if first != 0 => {
+                (first..).take(values.len()).map(LeaseId).collect()
+            }
+            Ok(Reply::Adopted(adopted)) => adopted.leases.iter().map(|orphan| orphan.lease).collect(),
+            _ => return,
+        };
+        if !leases.is_empty() {
+            self.submit_and_forget(&Request::Release { leases, died: false, recalled: false });
+        }
+    }
+
+    pub(crate) fn on_event(&self, handler: EventHandler) {
+        if !self.is_foreign() {
+            lock(&self.event_handlers).push(handler);
+        }
+    }
+
+    pub(crate) fn tell_event(&self, event: &Event) {
+        let handlers = lock(&self.event_handlers).clone();
+        handlers.iter().for_each(|handler| handler(event.clone()));
+    }
+
+    pub(crate) fn on_close(&self, handler: CloseHandler) {
+        if self.is_foreign() {
+            return handler(&Error::Forked);
+        }
+        // Under the lock, so that the handler is either in the list that the end empties, or called
+        // here.
+        let mut handlers = lock(&self.close_handlers);
+        let closed = self.closed();
+        match closed {
+            None => handlers.push(handler),
+            Some(error) => {
+                drop(handlers);
+                handler(&error);
+            }
+        }
+    }
+
+    pub(crate) fn closed(&self) -> Option<Error> {
+        if self.is_foreign() { Some(Error::Forked) } else { lock(&self.in_flight).closed().cloned() }
+    }
+
+    /// Ends the connection from this side; the I/O thread does the rest.
+    pub(crate) fn close(&self, reason: &str) {
+        if self.is_foreign() {
+            return;
+        }
+        lock(&self.close_reason).get_or_insert_with(|| Error::closed(reason));
+        self.socket.shut_down();
+    }
+
+    /// The end, told by the I/O thread: everybody who waits hears of it.
+    pub(crate) fn finish(&self, reason: String) {
+        let error = lock(&self.close_reason).clone().unwrap_or_else(|| Error::closed(reason));
+        self.socket.shut_down();
+        let waiting = lock(&self.in_flight).close(error.clone());
+        lock(&self.outgoing).end();
+        self.drained.notify_all();
+        for receiver in waiting {
+            match receiver {
+                Receiver::Then(then) => then(Err(error.clone())),
+                Receiver::Pending(slot) => drop(slot.complete(Err(error.clone()))),
+                Receiver::Nobody => {}
+            }
+        }
+        let handlers = std::mem::take(&mut *lock(&self.close_handlers));
+        handlers.into_iter().for_each(|handler| handler(&error));
+    }
+
+    pub(crate) fn next_workspace(&self) -> u32 {
+        self.last_workspace.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(crate) fn next_variable(&self) -> u32 {
+        self.last_variable.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}

@@ -1,0 +1,155 @@
+//! What the codec writes it reads, and what is anything else it refuses without a panic.
+
+mod arbitrary;
+
+use arbitrary::{Frame, frame};
+use nws_proto::{ErrorClass, ErrorCode, FRAME_HEADER_BYTES, FrameHeader, Opcode, Reply, Request, RequestId};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+/// Runs `check` on many frames of every opcode; a failure prints the smallest frame that fails.
+fn for_frames_of_every_opcode(cases: u32, check: impl Fn(Opcode, Frame) -> Result<(), TestCaseError>) {
+    for &opcode in Opcode::ALL {
+        let outcome = TestRunner::new(Config::with_cases(cases)).run(&frame(opcode), |frame| check(opcode, frame));
+        if let Err(failure) = outcome {
+            panic!("{opcode:?}: {failure}");
+        }
+    }
+}
+
+#[test]
+fn every_frame_reads_as_it_was_written() {
+    for_frames_of_every_opcode(200, |opcode, frame| {
+        prop_assert_eq!(frame.opcode(), opcode);
+        prop_assert_eq!(Frame::decode(opcode.to_wire(), &frame.payload()), Ok(frame));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_payload_that_ends_early_is_refused() {
+    for_frames_of_every_opcode(30, |opcode, frame| {
+        let payload = frame.payload();
+        for end in 0..payload.len() {
+            let fault = Frame::decode(opcode.to_wire(), &payload[..end]).expect_err("a part passed for the whole");
+            prop_assert_eq!(fault.code, ErrorCode::MalformedFrame);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_payload_with_bytes_left_over_is_refused() {
+    for_frames_of_every_opcode(50, |opcode, frame| {
+        for extra in [&[0][..], &[1], &[0; 64]] {
+            let payload = [&frame.payload(), extra].concat();
+            let fault = Frame::decode(opcode.to_wire(), &payload).expect_err("leftovers were passed over");
+            prop_assert_eq!(fault.code, ErrorCode::MalformedFrame);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_payload_is_as_long_as_it_was_said_to_be() {
+    for_frames_of_every_opcode(50, |_, frame| {
+        if let Frame::Request(request) = &frame {
+            prop_assert_eq!(request.payload_bytes(), frame.payload().len() as u64);
+        }
+        Ok(())
+    });
+}
+
+/// There is one way to write a frame. Only a retrieval may ask for more bytes than it gets.
+#[test]
+fn a_payload_with_a_changed_byte_is_refused_or_reads_as_another_frame() {
+    for_frames_of_every_opcode(30, |opcode, frame| {
+        let payload = frame.payload();
+        for at in 0..payload.len() {
+            for flip in [0x01, 0x02, 0x80, 0xff] {
+                let mut changed = payload.clone();
+                changed[at] ^= flip;
+                let Ok(other) = Frame::decode(opcode.to_wire(), &changed) else { continue };
+                if opcode == Opcode::Retrieve && (13..17).contains(&at) {
+                    prop_assert_eq!(other.payload().len(), changed.len());
+                } else {
+                    prop_assert_eq!(other.payload(), changed);
+                }
+            }
+        }
+        Ok(())
+    });
+}
+
+proptest! {
+    #![proptest_config(Config::with_cases(4096))]
+
+    #[test]
+    fn random_bytes_never_panic(payload in vec(any::<u8>(), 0..200), unknown in any::<u16>()) {
+        for opcode in Opcode::ALL.iter().map(|opcode| opcode.to_wire()).chain([unknown]) {
+            if let Ok(frame) = Frame::decode(opcode, &payload) {
+                prop_assert_eq!(frame.payload().len(), payload.len());
+            }
+        }
+    }
+
+    /// Small numbers make lengths and counts that nearly fit.
+    #[test]
+    fn random_small_numbers_never_panic(payload in vec(0..4u8, 0..100)) {
+        for opcode in Opcode::ALL {
+            if let Ok(frame) = Frame::decode(opcode.to_wire(), &payload) {
+                prop_assert_eq!(frame.payload().len(), payload.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_reads_as_it_was_written((payload_bytes, request, opcode) in any::<(u32, u32, u16)>()) {
+        let header = FrameHeader { payload_bytes, request: RequestId(request), opcode };
+        prop_assert_eq!(FrameHeader::decode(&header.encode()), Some(header));
+    }
+}
+
+#[test]
+fn a_header_whose_reserved_bytes_are_not_zero_is_refused() {
+    for at in FRAME_HEADER_BYTES - 2..FRAME_HEADER_BYTES {
+        let mut bytes = FrameHeader { payload_bytes: 0, request: RequestId(1), opcode: 2 }.encode();
+        bytes[at] = 1;
+        assert_eq!(FrameHeader::decode(&bytes), None, "byte {at}");
+    }
+}
+
+#[test]
+fn every_opcode_is_known_by_its_number_and_no_other_number_is() {
+    let numbers: Vec<u16> = (0..=u16::MAX).filter(|number| Opcode::from_wire(*number).is_some()).collect();
+    let mut known: Vec<u16> = Opcode::ALL.iter().map(|opcode| opcode.to_wire()).collect();
+    known.sort_unstable();
+    assert_eq!(numbers, known);
+    for opcode in Opcode::ALL {
+        assert_eq!(Opcode::from_wire(opcode.to_wire()), Some(*opcode));
+    }
+}
+
+/// `Ping` and `Pong` go both ways; the end that gets them looks at the opcode before it decodes.
+#[test]
+fn a_frame_for_the_other_end_is_an_unknown_opcode() {
+    for &opcode in Opcode::ALL {
+        let number = opcode.to_wire();
+        let request = Request::decode(number, Vec::new().into()).err().map(|fault| fault.code);
+        let reply = Reply::decode(number, Vec::new().into()).err().map(|fault| fault.code);
+        let unknown = Some(ErrorCode::UnknownOpcode);
+        assert_eq!(request == unknown, number >= 0x80 || opcode == Opcode::Hello, "{opcode:?} as a request");
+        assert_eq!(reply == unknown, !(0x80..0xC0).contains(&number), "{opcode:?} as a reply");
+    }
+}
+
+#[test]
+fn a_payload_that_cannot_be_read_is_the_fault_of_who_sent_it() {
+    let malformed = Request::decode(Opcode::Store.to_wire(), vec![1, 2, 3].into()).unwrap_err();
+    assert_eq!(malformed.code.class(), ErrorClass::Malformed);
+    assert_eq!(malformed.message, "malformed Store frame: expected variable handle");
+    let unknown = Request::decode(0x7f, Vec::new().into()).unwrap_err();
+    assert_eq!(unknown.code.class(), ErrorClass::Malformed);
+    assert_eq!(unknown.message, "expected an opcode of protocol version 1, got 0x007f");
+}

@@ -1,1 +1,13 @@
-//! Virtual time, in-memory links and a plain model for the tests. Not published.
+//! What the tests of the core share: a driver in virtual time. Not published.
+//!
+//! [`World`] drives a core and sorts its effects by session and request, for tests that say one
+//! rule each.
+
+// Test code: a panic is how it fails.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod value;
+mod world;
+
+pub use value::{Value, item, sized};
+pub use world::{SPACE, VARIABLE, World, fetch, find, lease};

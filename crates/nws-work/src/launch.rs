@@ -1,1 +1,104 @@
-//! To come.
+//! Starts a host process and holds the master's end of the control channel.
+
+use std::io::{self, BufReader};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::control::{FromHost, Start, ToHost, read_message, write_message};
+use crate::error::WorkError;
+
+/// How long a host may take to end before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A running host process.
+#[derive(Debug)]
+pub struct Host {
+    control: Mutex<UnixStream>,
+    process: Mutex<Child>,
+    owner_pid: u32,
+}
+
+impl Host {
+    /// Starts `nws host` with this binary. `on_message` gets everything it says, on a thread of its
+    /// own, and `None` when it says no more.
+    ///
+    /// # Errors
+    /// [`WorkError::Start`] where the binary cannot be run.
+    pub fn start(
+        binary: &Path,
+        start: Start,
+        mut on_message: impl FnMut(Option<FromHost>) + Send + 'static,
+    ) -> Result<Host, WorkError> {
+        let (ours, theirs) = UnixStream::pair()?;
+        // As standard input the descriptor needs no work between fork and exec, so that also a
+        // large master starts its host at once.
+        let process = Command::new(binary)
+            .arg("host")
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .spawn()
+            .map_err(|error| WorkError::Start(format!("cannot start {}: {error}", binary.display())))?;
+        let reader = ours.try_clone()?;
+        let host = Host { control: Mutex::new(ours), process: Mutex::new(process), owner_pid: std::process::id() };
+        host.send(&ToHost::Start(start))?;
+        std::thread::Builder::new().name("nws-control".into()).spawn(move || {
+            let mut reader = BufReader::new(reader);
+            loop {
+                // A broken line is as good as an end: nothing after it can be trusted.
+                let message = read_message(&mut reader).unwrap_or_default();
+                let over = message.is_none();
+                on_message(message);
+                if over {
+                    return;
+                }
+            }
+        })?;
+        Ok(host)
+    }
+
+    /// Says something to the host.
+    ///
+    /// # Errors
+    /// Those of the channel: the host has ended.
+    pub fn send(&self, message: &ToHost) -> io::Result<()> {
+        let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        write_message(&mut *control, message)
+    }
+
+    /// Ends the host and all that it started, and waits for that.
+    pub fn stop(&self) {
+        if std::process::id() != self.owner_pid {
+            // A forked copy of the master: the host is not its own.
+            return;
+        }
+        // Where the channel is broken the host is ending already.
+        let _ = self.send(&ToHost::Stop);
+        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        let mut pause = Duration::from_micros(200);
+        // Another part of the program may have reaped our child: then there is nothing to wait for.
+        while let Ok(None) = process.try_wait() {
+            if Instant::now() >= deadline {
+                let _ = process.kill();
+                let _ = process.wait();
+                return;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(10));
+        }
+    }
+
+    /// The host's process id.
+    pub fn pid(&self) -> u32 {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).id()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -5,6 +5,8 @@
 //! `client` for workspaces, `value` for how an object becomes bytes, `errors` for the exceptions.
 
 mod errors;
+mod sleigh_master;
+mod sleigh_worker;
 mod value;
 
 use pyo3::prelude::*;
@@ -13,5 +15,10 @@ use pyo3::prelude::*;
 fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::register(module)?;
     value::register(module)?;
+    module.add_class::<sleigh_master::SleighCore>()?;
+    module.add_class::<sleigh_master::Run>()?;
+    module.add_class::<sleigh_worker::WorkerStart>()?;
+    module.add_class::<sleigh_worker::WorkerLoop>()?;
+    module.add_function(wrap_pyfunction!(sleigh_worker::worker_bootstrap, module)?)?;
     Ok(())
 }

@@ -1,0 +1,262 @@
+//! Leases: values handed out and not done yet.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use nws_proto::{ErrorCode, FinishItem, Grant, Item, LeaseId, Reply, SessionId, VariableHandle};
+
+use crate::core::{Core, Outcome};
+use crate::effect::{Effect, Payload};
+use crate::fact::{Fact, Journal};
+use crate::fault;
+use crate::names::variable_id;
+use crate::slab::{Key, Linked, Links};
+use crate::waiting::Ask;
+
+/// The leases of one grant, whose ids follow each other.
+pub(crate) struct Block<V> {
+    pub(crate) session: SessionId,
+    pub(crate) variable: Key,
+    first: u64,
+    /// `None` where the lease has ended.
+    values: Vec<Option<Grant<V>>>,
+    /// How many have not ended. At least one.
+    pub(crate) live: u32,
+    links: Links,
+}
+
+impl<V> Linked for Block<V> {
+    fn links(&self) -> &Links {
+        &self.links
+    }
+
+    fn links_mut(&mut self) -> &mut Links {
+        &mut self.links
+    }
+}
+
+impl<V> Block<V> {
+    pub(crate) fn live_leases(&self) -> impl Iterator<Item = (u64, &Grant<V>)> {
+        (self.first..).zip(&self.values).filter_map(|(lease, value)| Some((lease, value.as_ref()?)))
+    }
+}
+
+/// Leases of one block that end one after the other; their tables are put right once for all.
+#[derive(Default)]
+struct Run {
+    block: Option<(Key, u64)>,
+    variable: Option<Key>,
+    ended: u32,
+}
+
+impl<V: Payload, J: Journal<V>> Core<V, J> {
+    /// Whether a session may hold one more lease.
+    ///
+    /// # Errors
+    /// `TooManyLeases`.
+    pub(crate) fn check_may_lease(&self, session: SessionId) -> Result<u32, nws_proto::Fault> {
+        let most = self.settings.session_leases;
+        let held = self.sessions.get(&session).map_or(0, |open| open.leased);
+        if held < most {
+            return Ok(most - held);
+        }
+        Err(fault::too_many(ErrorCode::TooManyLeases, most, "values by lease", "finish or release some"))
+    }
+
+    /// Hands values out by lease; the first one's id.
+    pub(crate) fn lease_out(&mut self, session: SessionId, ask: Ask, values: &[Grant<V>]) -> LeaseId {
+        let first = self.next_lease;
+        let live = values.len() as u32;
+        self.next_lease += u64::from(live);
+        for (value, lease) in values.iter().zip(first..) {
+            let (variable, index, lease) = (variable_id(ask.variable), value.index, LeaseId(lease));
+            self.journal.record(Fact::Lease { variable, index, lease, session });
+        }
+        let block = Block {
+            session,
+            variable: ask.variable,
+            first,
+            values: values.iter().cloned().map(Some).collect(),
+            live,
+            links: Links::default(),
+        };
+        let key = self.blocks.insert(block);
+        if let Some(variable) = self.variables.get_mut(ask.variable) {
+            self.blocks.append(&mut variable.blocks, key);
+            variable.leased += u64::from(live);
+            variable.consumers.leased(session, live, Some(ask.handle));
+        }
+        if let Some(open) = self.sessions.get_mut(&session) {
+            open.blocks.insert(first, key);
+            open.leased += live;
+        }
+        LeaseId(first)
+    }
+
+    /// Ends one lease of a session, and gives its value with the variable that it came from.
+    fn end_lease(&mut self, session: SessionId, lease: LeaseId, run: &mut Run) -> Option<(Key, Grant<V>)> {
+        let in_run = run.block.filter(|(key, first)| {
+            let offset = lease.0.checked_sub(*first);
+            let block = self.blocks.get(*key);
+            offset.zip(block).is_some_and(|(offset, block)| offset < block.values.len() as u64)
+        });
+        let (key, first) = match in_run {
+            Some(block) => block,
+            None => {
+                self.end_run(session, run);
+                let blocks = &self.sessions.get(&session)?.blocks;
+                let (first, key) = blocks.range(..=lease.0).next_back()?;
+                run.block = Some((*key, *first));
+                (*key, *first)
+            }
+        };
+        let block = self.blocks.get_mut(key)?;
+        let value = block.values.get_mut(usize::try_from(lease.0 - first).ok()?)?.take()?;
+        run.variable = Some(block.variable);
+        run.ended += 1;
+        Some((block.variable, value))
+    }
+
+    /// Puts the tables right after the leases of one block.
+    fn end_run(&mut self, session: SessionId, run: &mut Run) {
+        let Run { block: Some((key, first)), variable: Some(variable_key), ended } = core::mem::take(run) else {
+            return;
+        };
+        let Some(block) = self.blocks.get_mut(key) else { return };
+        block.live -= ended;
+        let done = block.live == 0;
+        if let Some(variable) = self.variables.get_mut(variable_key) {
+            variable.leased -= u64::from(ended);
+            variable.consumers.ended(session, ended);
+            if done {
+                self.blocks.unlink(&mut variable.blocks, key);
+            }
+        }
+        if let Some(open) = self.sessions.get_mut(&session) {
+            open.leased -= ended;
+            if done {
+                open.blocks.remove(&first);
+            }
+        }
+        if done {
+            self.blocks.remove(key);
+        }
+    }
+
+    /// A value of this variable is gone for good: its bytes count no more.
+    pub(crate) fn discount(&mut self, key: Key, bytes: u64) {
+        self.bytes -= bytes;
+        if let Some(variable) = self.variables.get_mut(key) {
+            variable.bytes -= bytes;
+        }
+    }
+
+    pub(crate) fn finish(
+        &mut self,
+        session: SessionId,
+        handle: VariableHandle,
+        items: Vec<FinishItem<V>>,
+        effects: &mut Vec<Effect<V>>,
+    ) -> Outcome<V> {
+        self.check_batch(items.len())?;
+        let place = self.place(session, handle)?;
+        self.check_results_fit(session, &items)?;
+        let mut refused = Vec::new();
+        let mut results = Vec::with_capacity(items.len());
+        let mut run = Run::default();
+        for (position, item) in (0..).zip(items) {
+            match self.end_lease(session, item.lease, &mut run) {
+                Some((key, value)) => {
+                    self.discount(key, value.item.value.len_bytes());
+                    let (variable, index) = (variable_id(key), value.index);
+                    self.journal.record(Fact::Finish { variable, index });
+                    results.push(item.result);
+                }
+                None => refused.push((position, ErrorCode::LeaseEnded)),
+            }
+        }
+        self.end_run(session, &mut run);
+        if !results.is_empty()
+            && let Some(key) = self.ensure(session, handle, place)
+        {
+            self.put(key, results, effects);
+        }
+        Ok(Some(Reply::Finished { refused }))
+    }
+
+    /// Whether the results fit the memory that the leased values leave.
+    fn check_results_fit(&self, session: SessionId, items: &[FinishItem<V>]) -> Result<(), nws_proto::Fault> {
+        let most = self.settings.values_bytes;
+        let bytes = |item: &Item<V>| item.value.len_bytes();
+        let added = items.iter().fold(self.bytes, |sum, item| sum.saturating_add(bytes(&item.result)));
+        if added <= most {
+            return Ok(());
+        }
+        let freed = items.iter().filter_map(|item| {
+            let blocks = &self.sessions.get(&session)?.blocks;
+            let (first, key) = blocks.range(..=item.lease.0).next_back()?;
+            let value = self.blocks.get(*key)?.values.get(usize::try_from(item.lease.0 - first).ok()?)?.as_ref()?;
+            Some(bytes(&value.item))
+        });
+        if added.saturating_sub(freed.sum()) <= most { Ok(()) } else { Err(fault::memory_full(most)) }
+    }
+
+    pub(crate) fn release(
+        &mut self,
+        session: SessionId,
+        leases: Vec<LeaseId>,
+        died: bool,
+        recalled: bool,
+        effects: &mut Vec<Effect<V>>,
+    ) -> Outcome<V> {
+        let mut values = Vec::with_capacity(leases.len());
+        let mut run = Run::default();
+        for lease in leases {
+            if let Some((key, mut value)) = self.end_lease(session, lease, &mut run) {
+                value.deaths = value.deaths.saturating_add(died.into());
+                values.push((key, value));
+            }
+        }
+        self.end_run(session, &mut run);
+        if recalled {
+            self.recall_answered(session, values, effects);
+        } else {
+            self.restore(values, None, effects);
+        }
+        Ok(Some(Reply::Done))
+    }
+
+    /// Ends all leases of a session that has ended, and puts their values back.
+    pub(crate) fn return_blocks(
+        &mut self,
+        session: SessionId,
+        blocks: BTreeMap<u64, Key>,
+        effects: &mut Vec<Effect<V>>,
+    ) {
+        let mut values = Vec::new();
+        for key in blocks.into_values() {
+            let Some(variable_key) = self.blocks.get(key).map(|block| block.variable) else { continue };
+            if let Some(variable) = self.variables.get_mut(variable_key) {
+                self.blocks.unlink(&mut variable.blocks, key);
+                if let Some(block) = self.blocks.remove(key) {
+                    variable.leased -= u64::from(block.live);
+                    variable.consumers.ended(session, block.live);
+                    values.extend(block.values.into_iter().flatten().map(|value| (variable_key, value)));
+                }
+            }
+        }
+        self.restore(values, None, effects);
+    }
+
+    /// Ends all leases of a variable that goes.
+    pub(crate) fn drop_blocks(&mut self, key: Key) {
+        while let Some(variable) = self.variables.get_mut(key) {
+            let Some(first) = variable.blocks.first() else { return };
+            self.blocks.unlink(&mut variable.blocks, first);
+            let Some(block) = self.blocks.remove(first) else { return };
+            if let Some(open) = self.sessions.get_mut(&block.session) {
+                open.blocks.remove(&block.first);
+                open.leased -= block.live;
+            }
+        }
+    }
+}

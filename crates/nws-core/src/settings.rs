@@ -1,0 +1,45 @@
+//! What a server may set.
+
+use alloc::vec::Vec;
+use nws_proto::limits;
+
+/// Limits of one core. The defaults are those of the protocol; a server may lower them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Longest name of a workspace or variable, in bytes.
+    pub name_bytes: u32,
+    /// Most values in one request or reply.
+    pub batch_values: u32,
+    /// Most bytes of values in one reply of several.
+    pub batch_bytes: u32,
+    /// Most workspaces that one session may have open at a time.
+    pub session_workspaces: u32,
+    /// Most variable names that one session may have bound at a time.
+    pub session_variables: u32,
+    /// Most requests that one session may have waiting at a time.
+    pub session_waiting: u32,
+    /// Most values that one session may hold by lease at a time. What a guardian adopts comes on
+    /// top.
+    pub session_leases: u32,
+    /// Most bytes of values kept and leased at a time.
+    pub values_bytes: u64,
+    /// Ends the names of temporary workspaces; the same for one run of the server, and another in
+    /// every run.
+    pub temporary_suffix: Vec<u8>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            name_bytes: limits::NAME_BYTES.into(),
+            batch_values: limits::BATCH_VALUES,
+            batch_bytes: limits::BATCH_BYTES,
+            session_workspaces: limits::SESSION_WORKSPACES,
+            session_variables: limits::SESSION_VARIABLES,
+            session_waiting: limits::SESSION_WAITING,
+            session_leases: limits::SESSION_LEASES,
+            values_bytes: u64::MAX,
+            temporary_suffix: Vec::new(),
+        }
+    }
+}

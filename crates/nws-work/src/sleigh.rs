@@ -1,0 +1,274 @@
+//! A sleigh as its master holds it: the host with its workers, and the connection to the server.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crate::control::{Cause, FromHost, ServerAddress, Start, ToHost};
+use crate::error::WorkError;
+use crate::launch::Host;
+use crate::master::{Arrival, Master, Tasks};
+
+/// How long the embedded server may take to answer.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long after the connection has broken the host may take to say why.
+const CAUSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a sleigh is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The binary `nws`.
+    pub binary: PathBuf,
+    /// Template of the workspace's name, with one integer conversion.
+    pub workspace_template: String,
+    /// Server, workers and their settings.
+    pub start: Start,
+}
+
+/// A started sleigh.
+#[derive(Debug)]
+pub struct Sleigh {
+    host: Host,
+    master: Arc<Master>,
+    watch: Arc<Watch>,
+    worker_count: u32,
+    server: ServerAddress,
+}
+
+/// What the host said that outlives a single look.
+#[derive(Debug, Default)]
+struct Watch {
+    state: Mutex<Said>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    server: Option<ServerAddress>,
+    /// Why nothing can go on.
+    end: Option<String>,
+    closed: bool,
+    stopping: bool,
+    master: Weak<Master>,
+    /// What was said before there was a master to tell.
+    early: Vec<FromHost>,
+}
+
+impl Sleigh {
+    /// Starts host, server where none is named, and workers; returns as soon as tasks can be
+    /// submitted, while the workers may still be starting.
+    ///
+    /// # Errors
+    /// The binary cannot be run, the server does not start or answer, the template is bad.
+    pub fn start(options: Options) -> Result<Sleigh, WorkError> {
+        let worker_count = options.start.worker_count;
+        let named = options.start.server.clone();
+        let watch = Arc::new(Watch::default());
+        let heard = watch.clone();
+        let host = Host::start(&options.binary, options.start, move |message| heard.hear(message))?;
+        let server = match named {
+            Some(address) => address,
+            None => watch.wait_for_server()?,
+        };
+        let master = match Master::connect(&server, &options.workspace_template) {
+            Ok(master) => Arc::new(master),
+            Err(error) => return Err(watch.explain(error)),
+        };
+        watch.introduce(&master);
+        let workspace = master.workspace_name().to_owned();
+        let sleigh = Sleigh { host, master, watch, worker_count, server };
+        sleigh.tell(&ToHost::Launch { workspace })?;
+        Ok(sleigh)
+    }
+
+    /// The master's connection and dispatch.
+    pub fn master(&self) -> &Master {
+        &self.master
+    }
+
+    /// How many workers there are.
+    pub fn worker_count(&self) -> u32 {
+        self.worker_count
+    }
+
+    /// The server in use.
+    pub fn server(&self) -> &ServerAddress {
+        &self.server
+    }
+
+    /// The host's process id.
+    pub fn host_pid(&self) -> u32 {
+        self.host.pid()
+    }
+
+    /// Begins a run: its definition is stored, its number returned.
+    ///
+    /// # Errors
+    /// The sleigh has ended; the definition is too long.
+    pub fn begin_run(&self, definition: Vec<u8>, retries: u32) -> Result<u32, WorkError> {
+        let run = self.master.next_run();
+        self.tell(&ToHost::Run { run, retries })?;
+        self.master.define(run, definition)?;
+        Ok(run)
+    }
+
+    /// Stores the tasks collected so far.
+    pub fn submit(&self, tasks: &mut Tasks) {
+        self.master.submit(tasks);
+    }
+
+    /// Everything that has come in, empty after `timeout`.
+    ///
+    /// # Errors
+    /// The sleigh has ended; says how.
+    pub fn arrivals(&self, timeout: Duration) -> Result<Vec<Arrival>, WorkError> {
+        let arrivals = self.master.arrivals(timeout).map_err(|error| self.watch.explain(error))?;
+        if !arrivals.iter().any(|arrival| matches!(arrival, Arrival::Result(_))) {
+            self.check()?;
+        }
+        Ok(arrivals)
+    }
+
+    /// Whether the sleigh can still work.
+    ///
+    /// # Errors
+    /// It has ended; says how.
+    pub fn check(&self) -> Result<(), WorkError> {
+        match &self.watch.said().end {
+            Some(reason) => Err(WorkError::Ended(reason.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// The run is over.
+    pub fn end_run(&self, run: u32) {
+        self.master.end_run(run);
+        // A host that has ended needs no word.
+        let _ = self.tell(&ToHost::RunDone { run });
+    }
+
+    /// Gives the run up: its tasks go, workers that are busy with one are replaced.
+    pub fn give_up(&self, run: u32) {
+        self.master.give_up(run, self.worker_count);
+        let _ = self.tell(&ToHost::Abort { run });
+        let _ = self.tell(&ToHost::RunDone { run });
+    }
+
+    /// Ends workers, server and host, and waits for that.
+    pub fn stop(&self) {
+        self.watch.said().stopping = true;
+        self.host.stop();
+        self.master.close();
+    }
+
+    fn tell(&self, message: &ToHost) -> Result<(), WorkError> {
+        self.host.send(message).map_err(|error| self.watch.explain(error.into()))
+    }
+}
+
+impl Drop for Sleigh {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Watch {
+    fn said(&self) -> std::sync::MutexGuard<'_, Said> {
+        // No code that can panic runs under this lock, so the state is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// On the control thread.
+    fn hear(&self, message: Option<FromHost>) {
+        let mut said = self.said();
+        match &message {
+            Some(FromHost::ServerUp { address, .. }) => said.server = Some(address.clone()),
+            Some(message) => {
+                if let Some(reason) = fatal(message) {
+                    said.end.get_or_insert(reason);
+                }
+            }
+            None => {
+                said.closed = true;
+                if !said.stopping {
+                    let reason = "the host process (nws host) ended without a word".to_owned();
+                    said.end.get_or_insert(reason);
+                }
+            }
+        }
+        let master = said.master.upgrade();
+        match (message, master) {
+            (Some(message), None) => said.early.push(message),
+            (Some(message), Some(master)) => {
+                drop(said);
+                master.arrive(Arrival::Host(message));
+            }
+            (None, Some(master)) => {
+                drop(said);
+                master.arrive(Arrival::Host(FromHost::Stopped));
+            }
+            (None, None) => {}
+        }
+        self.changed.notify_all();
+    }
+
+    fn introduce(&self, master: &Arc<Master>) {
+        let mut said = self.said();
+        said.master = Arc::downgrade(master);
+        let early = std::mem::take(&mut said.early);
+        drop(said);
+        early.into_iter().for_each(|message| master.arrive(Arrival::Host(message)));
+    }
+
+    fn wait_for_server(&self) -> Result<ServerAddress, WorkError> {
+        let waiting = |said: &mut Said| said.server.is_none() && said.end.is_none() && !said.closed;
+        let (said, _) = self
+            .changed
+            .wait_timeout_while(self.said(), SERVER_TIMEOUT, waiting)
+            .unwrap_or_else(PoisonError::into_inner);
+        match (&said.server, &said.end) {
+            (_, Some(reason)) => Err(WorkError::Start(reason.clone())),
+            (Some(address), None) => Ok(address.clone()),
+            (None, None) => {
+                let seconds = SERVER_TIMEOUT.as_secs();
+                Err(WorkError::Start(format!("the embedded server did not start within {seconds} s")))
+            }
+        }
+    }
+
+    /// A broken connection is mostly the consequence of something that the host can name.
+    fn explain(&self, error: WorkError) -> WorkError {
+        let deadline = Instant::now() + CAUSE_TIMEOUT;
+        let mut said = self.said();
+        while said.end.is_none() && !said.closed && !said.stopping {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            if rest.is_zero() {
+                return error;
+            }
+            said = self.changed.wait_timeout(said, rest).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        match &said.end {
+            Some(reason) => WorkError::Ended(reason.clone()),
+            None => error,
+        }
+    }
+}
+
+/// The text of a message after which nothing goes on.
+fn fatal(message: &FromHost) -> Option<String> {
+    match message {
+        FromHost::ServerDied { cause } => Some(format!("the server of this sleigh has ended: {}", cause.text)),
+        FromHost::HostDied { cause } => Some(format!("the host process (nws host) has ended: {}", cause.text)),
+        FromHost::Failed { message } => Some(message.clone()),
+        FromHost::NoWorkers { causes } => Some(no_workers(causes)),
+        _ => None,
+    }
+}
+
+fn no_workers(causes: &[(u32, Cause)]) -> String {
+    let mut text = String::from("no worker is left:");
+    for (rank, cause) in causes {
+        text.push_str(&format!("\n  worker {rank}: {}", cause.text.replace('\n', "\n    ")));
+    }
+    text
+}

@@ -1,0 +1,267 @@
+//! A worker's side of the dispatch: fetches tasks ahead, gives back what others need more, sends
+//! results in batches.
+//!
+//! The thread that runs tasks takes them from a queue in this process and puts results into an
+//! outbox; the connection's I/O thread fills the queue, also while a task computes, and answers
+//! recalls from it. How many tasks a fetch asks for is the [`pace`]'s business.
+
+mod outbox;
+mod pace;
+mod queue;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use nws_client::{Connection, Silence};
+use nws_proto::{
+    Cursor, ErrorCode, Event, LeaseId, OpenMode, Reply, Request, Retrieve, SessionId, VariableHandle, Wait,
+};
+
+use crate::clock::monotonic_ns;
+use crate::control::Bootstrap;
+use crate::envelope::{RESULT_HEAD_BYTES, ResultHead, TaskHead};
+use crate::error::WorkError;
+use crate::page::{Page, Running};
+use crate::{link, names};
+
+use outbox::{Outbox, Urgency};
+use queue::Queue;
+pub use queue::{Next, Task};
+
+/// Most bytes of tasks in one fetch; the first task always goes.
+const FETCH_BYTES: u32 = 4 << 20;
+/// Results that are not written to the socket yet make the worker pause above this, in bytes.
+const UNSENT_BYTES: usize = 16 << 20;
+
+/// A worker that has joined its sleigh.
+#[derive(Debug)]
+pub struct Worker {
+    shared: Arc<Shared>,
+    page: Page,
+    rank: u32,
+}
+
+#[derive(Debug)]
+struct Shared {
+    connection: Connection,
+    queue: Queue,
+    outbox: Outbox,
+    tasks: VariableHandle,
+    own_tasks: VariableHandle,
+    results: VariableHandle,
+    workspace: nws_proto::WorkspaceHandle,
+}
+
+impl Worker {
+    /// Connects and begins to ask for tasks.
+    ///
+    /// # Errors
+    /// Those of the connection; a workspace that is not there any more.
+    pub fn join(bootstrap: &Bootstrap, page: Page) -> Result<Worker, WorkError> {
+        let guardian = SessionId(bootstrap.guardian);
+        let label = format!("worker {}", bootstrap.rank);
+        let connection = link::connect(&bootstrap.server, guardian, Silence::Default, &label)?;
+        let workspace = link::use_workspace(&connection, &bootstrap.workspace, OpenMode::Use)?;
+        let shared = Arc::new(Shared {
+            queue: Queue::default(),
+            outbox: Outbox::default(),
+            tasks: link::bind(&connection, workspace, names::TASKS),
+            own_tasks: link::bind(&connection, workspace, &names::tasks_of(bootstrap.rank)),
+            results: link::bind(&connection, workspace, names::RESULTS),
+            workspace,
+            connection,
+        });
+        page.join(shared.connection.session());
+        shared.listen();
+        shared.clone().fetch(shared.own_tasks, 1);
+        if let Some(count) = shared.queue.first_fetch() {
+            shared.clone().fetch(shared.tasks, count);
+        }
+        let flusher = shared.clone();
+        std::thread::Builder::new().name("nws-flush".into()).spawn(move || flusher.flush_when_due())?;
+        Ok(Worker { shared, page, rank: bootstrap.rank })
+    }
+
+    /// The connection, for what a task does with workspaces itself.
+    pub fn connection(&self) -> &Connection {
+        &self.shared.connection
+    }
+
+    /// This worker's place among the workers.
+    pub fn rank(&self) -> u32 {
+        self.rank
+    }
+
+    /// The next task if one is here. Results that wait are sent before this says [`Next::Nothing`].
+    pub fn try_next(&self) -> Next {
+        let (next, fetch) = self.shared.queue.pop();
+        if let Some(count) = fetch {
+            self.shared.clone().fetch(self.shared.tasks, count);
+        }
+        if matches!(next, Next::Nothing) {
+            self.shared.flush();
+        }
+        next
+    }
+
+    /// Waits until [`Worker::try_next`] has something to say, at most this long.
+    pub fn wait(&self, timeout: Duration) {
+        self.shared.queue.wait(timeout);
+    }
+
+    /// What the tasks of a run have in common.
+    ///
+    /// # Errors
+    /// The run is over, or the connection has ended.
+    pub fn definition(&self, run: u32) -> Result<Bytes, WorkError> {
+        let connection = &self.shared.connection;
+        let variable = link::bind(connection, self.shared.workspace, &names::run(run));
+        let find = Retrieve {
+            variable,
+            take: false,
+            lease: false,
+            wait: Wait::No,
+            cursor: Cursor::Mode,
+            max_values: 1,
+            max_bytes: u32::MAX,
+        };
+        let reply = connection.request(Request::Retrieve(find)).wait();
+        connection.request_then(Request::Unbind { variable }, |_| {});
+        match reply? {
+            Reply::Values { mut values, .. } if !values.is_empty() => Ok(values.swap_remove(0).item.value),
+            _ => Err(WorkError::Ended(format!("run {run} is over"))),
+        }
+    }
+
+    /// A new run has begun: forgets how long the tasks of the one before took. With `chunk_size` a
+    /// fetch asks for just so many.
+    pub fn begin_run(&self, chunk_size: Option<u32>) {
+        self.shared.queue.begin_run(chunk_size);
+    }
+
+    /// Says that a task begins now, and returns the time.
+    pub fn begin(&self, task: &Task) -> u64 {
+        let began_ns = monotonic_ns();
+        self.page.begin(Running { lease: task.lease, run: task.head.run, index: task.head.index, began_ns });
+        began_ns
+    }
+
+    /// Sends a task's result. `result` begins with [`RESULT_HEAD_BYTES`] bytes of any content, which
+    /// are filled in here, and comes back empty, for the next one.
+    pub fn finish(&self, task: &Task, began_ns: u64, outcome: crate::envelope::Outcome, result: &mut Vec<u8>) {
+        let now_ns = monotonic_ns();
+        let duration_ns = now_ns.saturating_sub(began_ns);
+        let head = ResultHead { task: task.head, rank: self.rank, outcome, began_ns, duration_ns };
+        if let Some(place) = result.first_chunk_mut::<RESULT_HEAD_BYTES>() {
+            *place = head.to_bytes();
+        }
+        self.page.end();
+        self.shared.queue.task_took(duration_ns);
+        if self.shared.outbox.put(task, result, now_ns, duration_ns) == Urgency::Now {
+            self.shared.flush();
+        }
+        result.clear();
+    }
+
+    /// Whether the connection is so far behind that the worker should [`pause`](Worker::pause).
+    pub fn is_behind(&self) -> bool {
+        self.shared.connection.queued_bytes() > UNSENT_BYTES
+    }
+
+    /// Waits until what was sent has mostly left.
+    pub fn pause(&self) {
+        self.shared.connection.wait_queued_below(UNSENT_BYTES);
+    }
+
+    /// Sends what waits and ends the connection.
+    pub fn leave(&self) {
+        self.shared.flush();
+        self.shared.queue.close("the worker has left");
+        self.shared.outbox.close();
+        self.shared.connection.close();
+    }
+}
+
+impl Shared {
+    /// Answers recalls, and lets the worker end when the connection does.
+    fn listen(self: &Arc<Self>) {
+        // The connection keeps its handlers; a strong reference would keep both alive for ever.
+        let shared = Arc::downgrade(self);
+        self.connection.on_event(move |event| {
+            if let (Some(shared), Event::Recall { wanted, .. }) = (shared.upgrade(), event) {
+                let leases = shared.queue.give_back(wanted);
+                shared.connection.request_then(Request::Release { leases, died: false, recalled: true }, |_| {});
+            }
+        });
+        let shared = Arc::downgrade(self);
+        self.connection.on_close(move |error| {
+            if let Some(shared) = shared.upgrade() {
+                shared.queue.close(&error.to_string());
+                shared.outbox.close();
+            }
+        });
+    }
+
+    /// Asks for up to `count` tasks; the answer goes to the queue.
+    fn fetch(self: Arc<Self>, variable: VariableHandle, count: u32) {
+        let fetch = Retrieve {
+            variable,
+            take: true,
+            lease: true,
+            wait: Wait::Forever,
+            cursor: Cursor::Mode,
+            max_values: count,
+            max_bytes: FETCH_BYTES,
+        };
+        let shared = self.clone();
+        self.connection.request_then(Request::Retrieve(fetch), move |reply| shared.fetched(variable, count, reply));
+    }
+
+    fn fetched(self: Arc<Self>, variable: VariableHandle, count: u32, reply: Result<Reply<Bytes>, nws_client::Error>) {
+        match reply {
+            Ok(Reply::Values { first_lease, values, .. }) => {
+                let tasks = values.into_iter().enumerate().filter_map(|(offset, grant)| {
+                    let lease = LeaseId(first_lease.0 + offset as u64);
+                    let (head, _) = TaskHead::decode(&grant.item.value)?;
+                    Some(Task { lease, head, value: grant.item.value })
+                });
+                let own = variable == self.own_tasks;
+                self.queue.push(tasks, own);
+                if own {
+                    self.fetch(variable, count);
+                }
+            }
+            // The master deletes the variable to end a run early, and goes on with another.
+            Err(nws_client::Error::Fault(fault)) if fault.code == ErrorCode::VariableGone => {
+                self.fetch(variable, count);
+            }
+            Ok(other) => self.queue.close(&format!("expected tasks from the server, got {:?}", other.opcode())),
+            Err(error) => self.queue.close(&error.to_string()),
+        }
+    }
+
+    fn flush(self: &Arc<Self>) {
+        let Some(sent) = self.outbox.take() else { return };
+        let shared = self.clone();
+        let run = sent.run;
+        let finish = Request::Finish { variable: self.results, items: sent.items };
+        self.connection.request_then(finish, move |reply| match reply {
+            Ok(Reply::Finished { refused }) => {
+                // The server ends the leases of a run that the master gave up.
+                if refused.iter().any(|(_, code)| *code == ErrorCode::LeaseEnded) {
+                    shared.queue.drop_run(run);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => shared.queue.close(&error.to_string()),
+        });
+    }
+
+    /// Sends results of short tasks that would otherwise wait for a long one to end.
+    fn flush_when_due(self: Arc<Self>) {
+        while self.outbox.wait_until_due() {
+            self.flush();
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Results that have not been sent yet.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use nws_proto::{Descriptor, FinishItem, Item, Language, LeaseId};
+
+use super::queue::Task;
+use crate::clock::monotonic_ns;
+
+/// Longest time that a result waits for others to travel with, in nanoseconds.
+const DELAY_NS: u64 = 1_000_000;
+/// A batch of this many bytes does not wait for more.
+const BATCH_BYTES: usize = 64 << 10;
+/// A batch of this many results does not wait for more.
+const BATCH_RESULTS: usize = 4096;
+
+/// Whether the outbox wants to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Urgency {
+    Later,
+    Now,
+}
+
+/// What was in the outbox.
+#[derive(Debug)]
+pub(super) struct Sent {
+    /// The run of the last result.
+    pub(super) run: u32,
+    pub(super) items: Vec<FinishItem<Bytes>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    state: Mutex<State>,
+    filled: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The results' bytes one after the other, but for long ones, which are in `long` alone.
+    buffer: Vec<u8>,
+    results: Vec<Waiting>,
+    run: u32,
+    since_ns: u64,
+    closed: bool,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    Short { lease: LeaseId, end: usize },
+    Long { lease: LeaseId, value: Vec<u8> },
+}
+
+impl Outbox {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code that can panic runs under this lock, so the state is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a result; a long one is taken, not copied.
+    pub(super) fn put(&self, task: &Task, result: &mut Vec<u8>, now_ns: u64, duration_ns: u64) -> Urgency {
+        let mut state = self.state();
+        let was_empty = state.results.is_empty();
+        if was_empty {
+            state.since_ns = now_ns;
+        }
+        state.run = task.head.run;
+        let long = result.len() >= BATCH_BYTES;
+        if long {
+            state.results.push(Waiting::Long { lease: task.lease, value: std::mem::take(result) });
+        } else {
+            state.buffer.extend_from_slice(result);
+            let end = state.buffer.len();
+            state.results.push(Waiting::Short { lease: task.lease, end });
+        }
+        let full = long || state.buffer.len() >= BATCH_BYTES || state.results.len() >= BATCH_RESULTS;
+        let old = duration_ns >= DELAY_NS / 2 || now_ns - state.since_ns >= DELAY_NS;
+        if full || old {
+            return Urgency::Now;
+        }
+        if was_empty {
+            self.filled.notify_one();
+        }
+        Urgency::Later
+    }
+
+    /// Empties the box.
+    pub(super) fn take(&self) -> Option<Sent> {
+        let mut state = self.state();
+        if state.results.is_empty() {
+            return None;
+        }
+        let capacity = state.buffer.len();
+        let buffer = Bytes::from(std::mem::replace(&mut state.buffer, Vec::with_capacity(capacity)));
+        let count = state.results.len();
+        let results = std::mem::replace(&mut state.results, Vec::with_capacity(count));
+        let run = state.run;
+        drop(state);
+        let mut start = 0;
+        let items = results.into_iter().map(|waiting| {
+            let (lease, value) = match waiting {
+                Waiting::Long { lease, value } => (lease, Bytes::from(value)),
+                Waiting::Short { lease, end } => {
+                    let value = buffer.slice(start..end);
+                    start = end;
+                    (lease, value)
+                }
+            };
+            FinishItem { lease, result: Item { descriptor: Descriptor::bytes(Language::Rust), value } }
+        });
+        Some(Sent { run, items: items.collect() })
+    }
+
+    /// Waits until a result has waited long enough; `false` when the box is closed.
+    pub(super) fn wait_until_due(&self) -> bool {
+        let mut state = self.state();
+        loop {
+            if state.closed {
+                return false;
+            }
+            if state.results.is_empty() {
+                state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let age_ns = monotonic_ns().saturating_sub(state.since_ns);
+            if age_ns >= DELAY_NS {
+                return true;
+            }
+            let rest = Duration::from_nanos(DELAY_NS - age_ns);
+            state = self.filled.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.state().closed = true;
+        self.filled.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::TaskHead;
+
+    fn task(lease: u64) -> Task {
+        Task { lease: LeaseId(lease), head: TaskHead { run: 1, index: lease }, value: Bytes::new() }
+    }
+
+    #[test]
+    fn short_results_travel_together_and_in_order() {
+        let outbox = Outbox::default();
+        assert_eq!(outbox.put(&task(1), &mut vec![1], 0, 10), Urgency::Later);
+        assert_eq!(outbox.put(&task(2), &mut vec![2, 2], 0, 10), Urgency::Later);
+        let mut long = vec![3; BATCH_BYTES];
+        assert_eq!(outbox.put(&task(3), &mut long, 0, 10), Urgency::Now);
+        assert!(long.is_empty(), "a long result is taken, not copied");
+        assert_eq!(outbox.put(&task(4), &mut vec![4], 0, 10), Urgency::Later);
+        let items = outbox.take().unwrap().items;
+        let sizes: Vec<_> = items.iter().map(|item| (item.lease.0, item.result.value.len())).collect();
+        assert_eq!(sizes, [(1, 1), (2, 2), (3, BATCH_BYTES), (4, 1)]);
+        assert_eq!(items[3].result.value[..], [4]);
+        assert!(outbox.take().is_none());
+    }
+
+    #[test]
+    fn a_result_of_a_long_task_does_not_wait() {
+        let outbox = Outbox::default();
+        assert_eq!(outbox.put(&task(1), &mut vec![1], 5, DELAY_NS), Urgency::Now);
+    }
+
+    #[test]
+    fn a_result_that_others_do_not_follow_is_due_soon() {
+        let outbox = Outbox::default();
+        outbox.put(&task(1), &mut vec![1], monotonic_ns(), 10);
+        assert!(outbox.wait_until_due());
+        outbox.close();
+        assert!(!outbox.wait_until_due());
+    }
+}

@@ -1,0 +1,112 @@
+//! How many tasks a worker asks for at a time.
+
+/// How much work one fetch is to bring, in nanoseconds: long against what a fetch costs, short
+/// against what anybody waits for.
+const BATCH_NS: u64 = 1_000_000;
+/// Most tasks in one fetch.
+const BATCH_TASKS: u32 = 8192;
+
+/// Learns from the tasks' durations how many make a batch. Starts at one, at most doubles from
+/// batch to batch, so that a first short task does not decide over thousands.
+#[derive(Debug)]
+pub(super) struct Pace {
+    fixed: Option<u32>,
+    batch: u32,
+    mean_ns: f64,
+    measured: bool,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { fixed: None, batch: 1, mean_ns: 0.0, measured: false }
+    }
+}
+
+impl Pace {
+    /// Forgets; from now on just `chunk_size` if one is given.
+    pub(super) fn begin_run(&mut self, chunk_size: Option<u32>) {
+        *self = Self { fixed: chunk_size.map(|size| size.clamp(1, BATCH_TASKS)), ..Self::default() };
+    }
+
+    /// A task took this long.
+    pub(super) fn task_took(&mut self, duration_ns: u64) {
+        let duration_ns = duration_ns as f64;
+        // Follows longer tasks faster than shorter ones: too small a batch costs little.
+        let weight = if !self.measured {
+            1.0
+        } else if duration_ns > self.mean_ns {
+            0.25
+        } else {
+            0.03
+        };
+        self.mean_ns += (duration_ns - self.mean_ns) * weight;
+        self.measured = true;
+    }
+
+    /// How many to ask for now.
+    pub(super) fn next_batch(&mut self) -> u32 {
+        if let Some(fixed) = self.fixed {
+            return fixed;
+        }
+        if self.measured {
+            let fit = (BATCH_NS as f64 / self.mean_ns.max(1.0)) as u32;
+            self.batch = fit.clamp(1, self.batch.saturating_mul(2).min(BATCH_TASKS));
+        }
+        self.batch
+    }
+
+    /// The size of the last batch asked for.
+    pub(super) fn batch(&self) -> u32 {
+        self.fixed.unwrap_or(self.batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(duration_ns: u64, batches: usize) -> u32 {
+        let mut pace = Pace::default();
+        let mut batch = pace.next_batch();
+        for _ in 0..batches {
+            (0..batch).for_each(|_| pace.task_took(duration_ns));
+            batch = pace.next_batch();
+        }
+        batch
+    }
+
+    #[test]
+    fn batches_of_short_tasks_double_until_they_hold_a_millisecond() {
+        assert_eq!(after(100, 1), 2);
+        assert_eq!(after(100, 4), 16);
+        assert_eq!(after(10_000, 20), 100);
+        assert_eq!(after(100, 20), BATCH_TASKS);
+    }
+
+    #[test]
+    fn long_tasks_come_one_by_one() {
+        assert_eq!(after(5_000_000, 20), 1);
+    }
+
+    #[test]
+    fn one_long_task_among_short_ones_makes_batches_small_again() {
+        let mut pace = Pace::default();
+        for _ in 0..10 {
+            pace.task_took(1_000);
+            pace.next_batch();
+        }
+        assert!(pace.next_batch() > 500);
+        pace.task_took(100_000_000);
+        assert_eq!(pace.next_batch(), 1);
+    }
+
+    #[test]
+    fn a_fixed_chunk_stays() {
+        let mut pace = Pace::default();
+        pace.begin_run(Some(7));
+        pace.task_took(1);
+        assert_eq!(pace.next_batch(), 7);
+        pace.begin_run(Some(0));
+        assert_eq!(pace.next_batch(), 1);
+    }
+}

@@ -1,0 +1,321 @@
+//! The master's side of a sleigh: starts it, submits tasks, collects results.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nws_work::WorkError;
+use nws_work::control::{ServerAddress, Start, WorkerCommand};
+use nws_work::envelope::Outcome;
+use nws_work::master::{Arrival, TaskResult, Tasks};
+use nws_work::sleigh::{Options, Sleigh};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyIterator, PyList};
+
+use crate::value;
+
+/// How long a wait goes on before Python's signal handlers get a turn.
+const SIGNAL_TURN: Duration = Duration::from_millis(50);
+
+/// A started sleigh.
+#[pyclass(module = "nws._native", frozen)]
+pub(crate) struct SleighCore {
+    sleigh: Arc<Sleigh>,
+}
+
+#[pymethods]
+impl SleighCore {
+    /// Starts host, server where none is named, and workers.
+    #[new]
+    #[pyo3(signature = (*, binary, template, server, worker_count, program, args, env, cwd, settings))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        py: Python<'_>,
+        binary: PathBuf,
+        template: String,
+        server: Option<(String, u16)>,
+        worker_count: u32,
+        program: PathBuf,
+        args: Vec<String>,
+        env: Vec<(String, Option<String>)>,
+        cwd: Option<PathBuf>,
+        settings: &str,
+    ) -> PyResult<Self> {
+        let settings = serde_json::from_str(settings)
+            .map_err(|error| PyRuntimeError::new_err(format!("a worker's settings are not JSON: {error}")))?;
+        let server = server.map(|(host, port)| {
+            if let Some(path) = host.strip_prefix("unix:") {
+                ServerAddress { unix: Some(path.into()), tcp: None, token: None }
+            } else {
+                ServerAddress { unix: None, tcp: Some((host, port)), token: None }
+            }
+        });
+        let worker = WorkerCommand { program, args, env, cwd };
+        let start = Start { server, worker_count, worker, settings };
+        let options = Options { binary, workspace_template: template, start };
+        let sleigh = py.detach(|| Sleigh::start(options)).map_err(|error| raise(&error))?;
+        Ok(Self { sleigh: Arc::new(sleigh) })
+    }
+
+    /// The name of the sleigh's workspace.
+    #[getter]
+    fn workspace(&self) -> &str {
+        self.sleigh.master().workspace_name()
+    }
+
+    /// Where the server is: the path of its Unix socket, host and port; `None` where it has none.
+    #[getter]
+    fn server(&self) -> (Option<PathBuf>, Option<(String, u16)>) {
+        let server = self.sleigh.server();
+        (server.unix.clone(), server.tcp.clone())
+    }
+
+    /// The process id of the host.
+    #[getter]
+    fn host_pid(&self) -> u32 {
+        self.sleigh.host_pid()
+    }
+
+    /// Begins a run.
+    fn begin_run(&self, definition: &[u8], retries: u32) -> PyResult<Run> {
+        let run = self.sleigh.begin_run(definition.to_vec(), retries).map_err(|error| raise(&error))?;
+        Ok(Run {
+            sleigh: self.sleigh.clone(),
+            run,
+            tasks: Tasks::new(run, 0),
+            seen: Vec::new(),
+            outstanding: 0,
+            over: false,
+        })
+    }
+
+    /// What the host has said since the last look, outside of any run; JSON texts.
+    fn messages(&self) -> PyResult<Vec<String>> {
+        let arrivals = self.sleigh.arrivals(Duration::ZERO).map_err(|error| raise(&error))?;
+        Ok(arrivals.iter().filter_map(message).collect())
+    }
+
+    /// Ends workers, server and host, and waits for that.
+    fn stop(&self, py: Python<'_>) {
+        py.detach(|| self.sleigh.stop());
+    }
+}
+
+/// One run: an `eachElem` or `eachWorker` in progress.
+#[pyclass(module = "nws._native")]
+pub(crate) struct Run {
+    sleigh: Arc<Sleigh>,
+    run: u32,
+    tasks: Tasks,
+    /// Which tasks have their result. A result that comes twice is a defect, but must not hang
+    /// the call that waits for all of them.
+    seen: Vec<bool>,
+    outstanding: u64,
+    over: bool,
+}
+
+#[pymethods]
+impl Run {
+    /// The run's number.
+    #[getter]
+    fn number(&self) -> u32 {
+        self.run
+    }
+
+    /// How many tasks were submitted.
+    #[getter]
+    fn submitted(&self) -> u64 {
+        self.tasks.next_index()
+    }
+
+    /// How many tasks have no result yet.
+    #[getter]
+    fn outstanding(&self) -> u64 {
+        self.outstanding
+    }
+
+    /// Submits up to `most` tasks from an iterator, each item one task's varying argument or tuple
+    /// of them; says whether the iterator may have more.
+    #[pyo3(signature = (items, most, dumps))]
+    fn submit(&mut self, items: &Bound<'_, PyIterator>, most: u64, dumps: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = items.py();
+        let mut items = items.clone();
+        for _ in 0..most {
+            let Some(item) = items.next().transpose()? else {
+                self.flush(py)?;
+                return Ok(false);
+            };
+            self.tasks.push(|buffer| value::encode_into(buffer, &item, dumps).map_err(Refused::Python)).map_err(
+                |refused| match refused {
+                    Refused::Python(error) => error,
+                    Refused::Work(error) => raise(&error),
+                },
+            )?;
+            self.seen.push(false);
+            self.outstanding += 1;
+            if self.tasks.is_full() {
+                self.flush(py)?;
+            }
+        }
+        self.flush(py)?;
+        Ok(true)
+    }
+
+    /// Submits one task to every worker, all with these arguments.
+    fn submit_to_each(&mut self, argument: &Bound<'_, PyAny>, dumps: &Bound<'_, PyAny>) -> PyResult<()> {
+        let mut payload = Vec::new();
+        value::encode_into(&mut payload, argument, dumps)?;
+        for rank in 0..self.sleigh.worker_count() {
+            self.tasks
+                .push(|buffer| {
+                    buffer.extend_from_slice(&payload);
+                    Ok::<(), WorkError>(())
+                })
+                .map_err(|error| raise(&error))?;
+            self.seen.push(false);
+            self.outstanding += 1;
+            self.sleigh.master().submit_to(rank, &mut self.tasks);
+        }
+        Ok(())
+    }
+
+    /// Puts results into their places in `results`, until no more than `until` are outstanding or
+    /// `timeout_s` have passed. `failure` makes an object of a failure's JSON, index and rank.
+    /// Returns what the host said meanwhile as JSON texts; where `timeline` is a list, tuples
+    /// `(index, rank, began_ns, duration_ns, done)` are appended to it.
+    #[pyo3(signature = (results, until, timeout_s, loads, failure, timeline=None))]
+    #[allow(clippy::too_many_arguments)]
+    fn collect(
+        &mut self,
+        results: &Bound<'_, PyList>,
+        until: u64,
+        timeout_s: f64,
+        loads: &Bound<'_, PyAny>,
+        failure: &Bound<'_, PyAny>,
+        timeline: Option<&Bound<'_, PyList>>,
+    ) -> PyResult<Vec<String>> {
+        let py = results.py();
+        let deadline = std::time::Instant::now() + Duration::from_secs_f64(timeout_s.clamp(0.0, 1e9));
+        let mut messages = Vec::new();
+        while self.outstanding > until {
+            let rest = deadline.saturating_duration_since(std::time::Instant::now()).min(SIGNAL_TURN);
+            let sleigh = &self.sleigh;
+            let arrivals = py.detach(|| sleigh.arrivals(rest)).map_err(|error| raise(&error))?;
+            py.check_signals()?;
+            for arrival in arrivals {
+                messages.extend(message(&arrival));
+                let Arrival::Result(result) = arrival else { continue };
+                if result.head.task.run != self.run || !self.is_new(&result) {
+                    continue;
+                }
+                self.put(&result, results, loads, failure)?;
+                if let Some(timeline) = timeline {
+                    let head = &result.head;
+                    let done = head.outcome == Outcome::Done;
+                    timeline.append((head.task.index, head.rank, head.began_ns, head.duration_ns, done))?;
+                }
+            }
+            if std::time::Instant::now() >= deadline {
+                break;
+            }
+        }
+        Ok(messages)
+    }
+
+    /// The run is over: what its tasks had in common is forgotten.
+    fn end(&mut self) {
+        if !std::mem::replace(&mut self.over, true) {
+            self.sleigh.end_run(self.run);
+        }
+    }
+
+    /// Gives up what is outstanding; workers that are busy with it are replaced.
+    fn give_up(&mut self) {
+        if !std::mem::replace(&mut self.over, true) {
+            self.sleigh.give_up(self.run);
+        }
+    }
+}
+
+impl Run {
+    fn flush(&mut self, py: Python<'_>) -> PyResult<()> {
+        self.sleigh.submit(&mut self.tasks);
+        while self.sleigh.master().is_behind() {
+            // A server that is gone closes the connection, which empties the queue.
+            py.detach(|| self.sleigh.master().pause());
+            py.check_signals()?;
+            self.sleigh.check().map_err(|error| raise(&error))?;
+        }
+        py.check_signals()
+    }
+
+    fn is_new(&mut self, result: &TaskResult) -> bool {
+        match self.seen.get_mut(result.head.task.index as usize) {
+            Some(seen) => !std::mem::replace(seen, true),
+            None => false,
+        }
+    }
+
+    fn put(
+        &mut self,
+        result: &TaskResult,
+        results: &Bound<'_, PyList>,
+        loads: &Bound<'_, PyAny>,
+        failure: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = results.py();
+        let head = &result.head;
+        let index = head.task.index as usize;
+        let object = match head.outcome {
+            Outcome::Done => match value::decode(py, result.payload(), loads) {
+                Ok(object) => object,
+                Err(error) => failure.call1((error.into_value(py), index, head.rank))?,
+            },
+            Outcome::Failed => failure.call1((PyBytes::new(py, result.payload()), index, head.rank))?,
+        };
+        while results.len() < index {
+            results.append(py.None())?;
+        }
+        if results.len() == index {
+            results.append(object)?
+        } else {
+            results.set_item(index, object)?
+        }
+        self.outstanding -= 1;
+        Ok(())
+    }
+}
+
+enum Refused {
+    Python(PyErr),
+    Work(WorkError),
+}
+
+impl From<WorkError> for Refused {
+    fn from(error: WorkError) -> Self {
+        Refused::Work(error)
+    }
+}
+
+fn message(arrival: &Arrival) -> Option<String> {
+    match arrival {
+        Arrival::Host(message) => serde_json::to_string(message).ok(),
+        Arrival::Result(_) => None,
+    }
+}
+
+/// The Python exception for what ended a sleigh or kept it from starting.
+fn raise(error: &WorkError) -> PyErr {
+    let name = match error {
+        WorkError::Argument(_) => "SleighIllegalValueException",
+        _ => "SleighNwsException",
+    };
+    Python::attach(|py| {
+        let made = py
+            .import("nws._sleigh.exceptions")
+            .and_then(|module| module.getattr(name))
+            .and_then(|class| class.call1((error.to_string(),)));
+        made.map_or_else(|problem| problem, PyErr::from_value)
+    })
+}

@@ -1,0 +1,235 @@
+//! The loop of a worker process.
+
+use std::io::{BufReader, Write};
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use nws_work::control::{Bootstrap, FromWorker, WORKER_LINK_FD, WORKER_PAGE_FD, read_message, write_message};
+use nws_work::envelope::{Failure, FailureKind, Outcome, RESULT_HEAD_BYTES};
+use nws_work::page::Page;
+use nws_work::worker::{Next, Task, Worker};
+use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+
+use crate::value;
+
+/// How long a wait goes on before Python's signal handlers get a turn.
+const SIGNAL_TURN: Duration = Duration::from_millis(200);
+/// Longest result, in bytes: it must fit a frame with its head.
+const RESULT_BYTES: usize = nws_proto::limits::FRAME_PAYLOAD_BYTES as usize - 1024;
+
+/// A worker process: its link to the host and, once joined, its connection.
+#[pyclass(module = "nws._native", frozen)]
+pub(crate) struct WorkerLoop {
+    bootstrap: Bootstrap,
+    link: UnixStream,
+    worker: Worker,
+    pid: u32,
+}
+
+/// What a worker was told at its start: rank, number of workers, settings in JSON.
+#[pyfunction]
+pub(crate) fn worker_bootstrap(py: Python<'_>) -> PyResult<Option<(u32, u32, String, WorkerStart)>> {
+    // SAFETY: the host hands these two descriptors to every worker that it starts, and nothing
+    // else in the process has taken them: this is the first thing that a worker does.
+    let (link, page) = unsafe { (OwnedFd::from_raw_fd(WORKER_LINK_FD), OwnedFd::from_raw_fd(WORKER_PAGE_FD)) };
+    close_on_exec(&link)?;
+    close_on_exec(&page)?;
+    let mut reader = BufReader::new(UnixStream::from(link));
+    let read = py.detach(|| read_message::<Bootstrap>(&mut reader));
+    let Some(bootstrap) = read.map_err(|error| PyOSError::new_err(error.to_string()))? else { return Ok(None) };
+    let page = Page::map(&page)?;
+    let settings = bootstrap.settings.to_string();
+    let (rank, count) = (bootstrap.rank, bootstrap.worker_count);
+    Ok(Some((rank, count, settings, WorkerStart { parts: Some((bootstrap, reader.into_inner(), page)) })))
+}
+
+/// A worker that knows its server and has not connected yet.
+#[pyclass(module = "nws._native")]
+pub(crate) struct WorkerStart {
+    parts: Option<(Bootstrap, UnixStream, Page)>,
+}
+
+#[pymethods]
+impl WorkerStart {
+    /// Connects, and tells the host.
+    fn join(&mut self, py: Python<'_>) -> PyResult<WorkerLoop> {
+        let (bootstrap, mut link, page) =
+            self.parts.take().ok_or_else(|| PyRuntimeError::new_err("this worker has joined already"))?;
+        let joined = py.detach(|| Worker::join(&bootstrap, page));
+        let worker = match joined {
+            Ok(worker) => worker,
+            Err(error) => {
+                let message = error.to_string();
+                // The host learns it from the exit as well.
+                let _ = write_message(&mut link, &FromWorker::Failed { message: message.clone() });
+                return Err(PyRuntimeError::new_err(message));
+            }
+        };
+        let session = worker.connection().session().0;
+        write_message(&mut link, &FromWorker::Joined { session })?;
+        Ok(WorkerLoop { bootstrap, link, worker, pid: std::process::id() })
+    }
+
+    /// Tells the host why this worker cannot work.
+    fn fail(&mut self, message: String) {
+        if let Some((_, mut link, _)) = self.parts.take() {
+            // The host learns it from the exit as well.
+            let _ = write_message(&mut link, &FromWorker::Failed { message });
+        }
+    }
+}
+
+/// The function of a run as Python prepared it.
+struct Definition {
+    run: u32,
+    function: Result<Py<PyAny>, Vec<u8>>,
+    /// The task's payload is the tuple of its arguments, rather than the only one.
+    spread: bool,
+}
+
+#[pymethods]
+impl WorkerLoop {
+    /// This worker's rank.
+    #[getter]
+    fn rank(&self) -> u32 {
+        self.bootstrap.rank
+    }
+
+    /// Runs tasks until the sleigh is over, and says why it is. `define` makes `(function, spread,
+    /// chunk_size)` of a run's definition; `describe` makes a failure's JSON of an exception.
+    fn run(
+        &self,
+        py: Python<'_>,
+        define: &Bound<'_, PyAny>,
+        loads: &Bound<'_, PyAny>,
+        dumps: &Bound<'_, PyAny>,
+        describe: &Bound<'_, PyAny>,
+    ) -> PyResult<String> {
+        let mut definition: Option<Definition> = None;
+        let mut result = Vec::new();
+        let calls = Calls { define, loads, dumps, describe };
+        loop {
+            let task = match self.worker.try_next() {
+                Next::Task(task) => task,
+                Next::Over(reason) => return Ok(reason),
+                Next::Nothing => {
+                    py.detach(|| self.worker.wait(SIGNAL_TURN));
+                    py.check_signals()?;
+                    continue;
+                }
+            };
+            let known = match definition.take() {
+                Some(known) if known.run == task.head.run => known,
+                _ => match self.definition(py, &calls, task.head.run)? {
+                    Some(fresh) => fresh,
+                    // The run was given up while its task was on the way here.
+                    None => continue,
+                },
+            };
+            let began_ns = self.worker.begin(&task);
+            result.resize(RESULT_HEAD_BYTES, 0);
+            let outcome = calls.call(py, &known, &task, &mut result)?;
+            if std::process::id() != self.pid {
+                // The task forked, and this is the child that came back from it.
+                return Ok(String::from("a child of a task"));
+            }
+            self.worker.finish(&task, began_ns, outcome, &mut result);
+            definition = Some(known);
+            if self.worker.is_behind() {
+                py.detach(|| self.worker.pause());
+            }
+        }
+    }
+
+    /// Sends what waits and ends the connection.
+    fn leave(&self, py: Python<'_>) {
+        py.detach(|| self.worker.leave());
+        // Nobody may listen any more.
+        let _ = (&self.link).flush();
+    }
+}
+
+impl WorkerLoop {
+    fn definition(&self, py: Python<'_>, calls: &Calls<'_, '_>, run: u32) -> PyResult<Option<Definition>> {
+        let Ok(bytes) = py.detach(|| self.worker.definition(run)) else { return Ok(None) };
+        let prepared = calls
+            .define
+            .call1((PyBytes::new(py, &bytes),))
+            .and_then(|made| made.extract::<(Py<PyAny>, bool, Option<u32>)>());
+        Ok(Some(match prepared {
+            Ok((function, spread, chunk_size)) => {
+                self.worker.begin_run(chunk_size);
+                Definition { run, function: Ok(function), spread }
+            }
+            Err(error) => {
+                self.worker.begin_run(None);
+                Definition { run, function: Err(calls.describe(py, error)), spread: false }
+            }
+        }))
+    }
+}
+
+struct Calls<'a, 'py> {
+    define: &'a Bound<'py, PyAny>,
+    loads: &'a Bound<'py, PyAny>,
+    dumps: &'a Bound<'py, PyAny>,
+    describe: &'a Bound<'py, PyAny>,
+}
+
+impl Calls<'_, '_> {
+    /// Runs one task and appends its encoded result or failure.
+    fn call(&self, py: Python<'_>, known: &Definition, task: &Task, result: &mut Vec<u8>) -> PyResult<Outcome> {
+        let function = match &known.function {
+            Ok(function) => function.bind(py),
+            Err(failure) => {
+                result.extend_from_slice(failure);
+                return Ok(Outcome::Failed);
+            }
+        };
+        let value = value::decode(py, task.payload(), self.loads).and_then(|argument| match known.spread {
+            true => function.call1(argument.cast_into::<PyTuple>().map_err(PyErr::from)?),
+            false => function.call1((argument,)),
+        });
+        let encoded = value.and_then(|value| value::encode_into(result, &value, self.dumps));
+        let failure = match encoded {
+            Ok(()) if result.len() <= RESULT_BYTES => return Ok(Outcome::Done),
+            Ok(()) => too_long(result.len()),
+            Err(error) => self.describe(py, error),
+        };
+        result.truncate(RESULT_HEAD_BYTES);
+        result.extend_from_slice(&failure);
+        Ok(Outcome::Failed)
+    }
+
+    /// The failure's JSON. Where even describing fails, what can be said without Python.
+    fn describe(&self, py: Python<'_>, error: PyErr) -> Vec<u8> {
+        let type_name = error.get_type(py).name().map(|name| name.to_string());
+        let described = self.describe.call1((error.into_value(py),)).and_then(|json| json.extract::<Vec<u8>>());
+        described.unwrap_or_else(|second| {
+            let type_name = type_name.unwrap_or_else(|_| String::from("Exception"));
+            failure(type_name, format!("(it cannot be described: {second})"))
+        })
+    }
+}
+
+fn too_long(bytes: usize) -> Vec<u8> {
+    let message = format!(
+        "the result takes {bytes} bytes; at most {RESULT_BYTES} fit: store it in a file or a workspace and return the name"
+    );
+    failure(String::from("ValueError"), message)
+}
+
+fn failure(type_name: String, message: String) -> Vec<u8> {
+    let failure =
+        Failure { kind: FailureKind::Exception, type_name, message, traceback: String::new(), cause: None, deaths: 0 };
+    // A struct of strings and numbers has a JSON form.
+    serde_json::to_vec(&failure).unwrap_or_default()
+}
+
+fn close_on_exec(descriptor: &OwnedFd) -> PyResult<()> {
+    rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC).map_err(std::io::Error::from)?;
+    Ok(())
+}

@@ -1,0 +1,1 @@
+"""What `nws.sleigh` is made of. Private: use `nws.sleigh`."""

@@ -1,0 +1,46 @@
+"""A worker of a sleigh: the process that `nws host` starts."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from nws import _native, _pickle
+from nws._sleigh.failures import describe
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Join the sleigh that this process was started for, and run its tasks until it is over."""
+    started = _native.worker_bootstrap()
+    if started is None:
+        return
+    rank, _count, told, start = started
+    settings = json.loads(told)
+    sys.argv[:] = settings["argv"] or [""]
+    sys.path[:] = settings["path"]
+    if settings["faulthandler"]:
+        import faulthandler
+
+        faulthandler.enable()
+    # Whole lines reach the host also where a task ends in a crash.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    loop = start.join()
+    pid = os.getpid()
+    if settings["verbose"]:
+        print(f"nws: worker {rank} has joined as process {pid}", file=sys.stderr, flush=True)
+    reason = loop.run(_define, _pickle.loads, _pickle.dumps, describe)
+    if os.getpid() != pid:
+        # A child that a task forked and let come back: it must not touch what is the worker's.
+        sys.stdout.flush()
+        os._exit(0)
+    if settings["verbose"]:
+        print(f"nws: worker {rank} ends: {reason}", file=sys.stderr, flush=True)
+    loop.leave()
+
+
+def _define(definition: bytes) -> tuple[Callable[..., Any], bool, int | None]:
+    function, spread, chunk_size = _pickle.loads(definition)
+    return function, spread, chunk_size

@@ -83,6 +83,8 @@ codes! {
     ProtectedWorkspace = 209, "protected-workspace", Refused;
     /// The server is going down.
     ShuttingDown = 210, "shutting-down", Refused;
+    /// The client said nothing for longer than it may.
+    Silent = 211, "silent", Refused;
 
     /// There is no such workspace.
     NoSuchWorkspace = 300, "no-such-workspace", NotThere;

@@ -4,6 +4,8 @@
 pub const FRAME_PAYLOAD_BYTES: u32 = 1 << 30;
 /// Longest payload of a frame before the client has proved the token, in bytes.
 pub const HANDSHAKE_PAYLOAD_BYTES: u32 = 1024;
+/// Longest payload of a request that carries no values, in bytes: a release of all leases of a session.
+pub const PLAIN_PAYLOAD_BYTES: u32 = 8 * SESSION_LEASES + 8;
 /// Longest value that travels in one frame, in bytes: what fits a request fits the reply too, whose
 /// fields before a value are longer.
 pub const VALUE_BYTES: u32 = FRAME_PAYLOAD_BYTES - 64;
@@ -34,6 +36,7 @@ pub const SILENCE_DEFAULT_MS: u32 = 4000;
 
 const _: () = {
     assert!(BATCH_VALUES <= SESSION_LEASES, "one batch must fit a session's leases");
+    assert!(PLAIN_PAYLOAD_BYTES < FRAME_PAYLOAD_BYTES);
     assert!(HANDSHAKE_PAYLOAD_BYTES < FRAME_PAYLOAD_BYTES);
     assert!(HANDSHAKE_PAYLOAD_BYTES > LABEL_BYTES as u32 + 256, "a hello with the longest label must fit");
     assert!(HANDSHAKE_PAYLOAD_BYTES >= MESSAGE_BYTES + 6, "a goodbye must fit a handshake's frame");

@@ -236,7 +236,8 @@ impl Reply<Bytes> {
             },
             Opcode::Adopted => Reply::Adopted(Adopted {
                 session: SessionId(reader.u64("session")?),
-                leases: list(reader, 18, limits::SESSION_LEASES, OrphanedLease::read)?,
+                // A guardian of guardians may have taken over more than a session can fetch.
+                leases: list(reader, 18, u32::MAX, OrphanedLease::read)?,
             }),
             Opcode::Pong => Reply::Pong,
             _ => return Ok(None),

@@ -63,6 +63,7 @@ fn the_document_names_every_limit_and_no_other() {
     let known = [
         ("FRAME_PAYLOAD_BYTES", u64::from(limits::FRAME_PAYLOAD_BYTES)),
         ("HANDSHAKE_PAYLOAD_BYTES", limits::HANDSHAKE_PAYLOAD_BYTES.into()),
+        ("PLAIN_PAYLOAD_BYTES", limits::PLAIN_PAYLOAD_BYTES.into()),
         ("VALUE_BYTES", limits::VALUE_BYTES.into()),
         ("BATCH_BYTES", limits::BATCH_BYTES.into()),
         ("BATCH_VALUES", limits::BATCH_VALUES.into()),

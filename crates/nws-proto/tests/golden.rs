@@ -258,19 +258,26 @@ fn requests() -> Vec<(Request<Bytes>, &'static str)> {
         max_values: 100,
         max_bytes: 65536,
     };
+    let from_the_start = Retrieve { cursor: Cursor::Oldest, wait: Wait::No, ..iterate };
+    let name = || b"demo".to_vec();
+    let persistent = OpenMode::Own { persistent: true };
+    let keep = Request::Open { workspace: WORKSPACE, name: name(), mode: persistent, create: false };
+    let look = Request::Open { workspace: WORKSPACE, name: name(), mode: OpenMode::Use, create: false };
     let died = Request::Release { leases: vec![LeaseId(5), LeaseId(6)], died: true, recalled: false };
     let recalled = Request::Release { leases: Vec::new(), died: false, recalled: true };
     vec![
         (Request::Ping, "is anybody there"),
         (Request::Cancel { target: RequestId(9) }, "end the wait of request 9"),
         (open(), "handle 1, demo, own it, make it"),
+        (keep, "handle 1, demo, own it and make it persistent, not where there is none"),
+        (look, "handle 1, demo, use it, not where there is none"),
         (
             Request::MakeTemporary { workspace: WORKSPACE, template: b"__ws__%d".to_vec() },
             "handle 1, the template `__ws__%d`",
         ),
-        (Request::DeleteWorkspace { name: b"demo".to_vec() }, "demo"),
+        (Request::DeleteWorkspace { name: name() }, "demo"),
         (Request::ListWorkspaces { name: None }, "all of them"),
-        (Request::ListWorkspaces { name: Some(b"demo".to_vec()) }, "demo alone"),
+        (Request::ListWorkspaces { name: Some(name()) }, "demo alone"),
         (Request::CloseWorkspace { workspace: WORKSPACE }, "handle 1"),
         (bind(TASKS, "tasks"), "handle 1 is tasks in workspace 1"),
         (Request::Unbind { variable: TASKS }, "handle 1"),
@@ -282,6 +289,7 @@ fn requests() -> Vec<(Request<Bytes>, &'static str)> {
             "the text a and the native integer -2",
         ),
         (fetch(true, Wait::Ms(500)), "fetch one value by lease, wait 500 ms"),
+        (Request::Retrieve(from_the_start), "find up to 100 values from the oldest on, do not wait"),
         (Request::Retrieve(iterate), "find up to 100 values behind index 41 of variable id 7, wait without end"),
         (finish(), "lease 1 is done, its result is the native integer 43"),
         (died, "leases 5 and 6, a death on each"),
@@ -298,6 +306,13 @@ fn replies() -> Vec<(Reply<Bytes>, &'static str)> {
         persistent: false,
         variables: vec![b"results".to_vec(), b"tasks".to_vec()],
     };
+    let kept = WorkspaceInfo {
+        name: b"kept".to_vec(),
+        owner: Vec::new(),
+        mine: false,
+        persistent: true,
+        variables: Vec::new(),
+    };
     let variable =
         VariableInfo { name: b"tasks".to_vec(), values: 3, leased: 2, fetchers: 0, finders: 1, mode: Some(Mode::Fifo) };
     let orphan = OrphanedLease { lease: LeaseId(5), index: Index(41), deaths: 1 };
@@ -308,7 +323,10 @@ fn replies() -> Vec<(Reply<Bytes>, &'static str)> {
         (Reply::TimedOut, "nothing came"),
         (Reply::Canceled, "the wait was ended"),
         (opened(), "demo, owned"),
-        (Reply::Workspaces(vec![workspace]), "demo, owned by this session, with the variables results and tasks"),
+        (
+            Reply::Workspaces(vec![workspace, kept]),
+            "demo, owned by this session, with the variables results and tasks; kept, persistent and empty",
+        ),
         (Reply::Variables(vec![variable]), "tasks: 3 values, 2 leased, no fetcher, 1 finder, fifo"),
         (values(1, 1, native(42)), "variable id 7, lease 1, index 1, no deaths, the native integer 42"),
         (none, "variable id 7, no values"),

@@ -1,1 +1,28 @@
-//! The NetWorkSpaces server: event loop, sessions, admission, HTTP.
+//! The NetWorkSpaces server.
+//!
+//! One thread owns the core and every data socket. In each turn it receives from all connections that
+//! have something, executes what is complete, and then sends to all that have something coming:
+//! deliveries to those who waited before the acknowledgements of those who stored. HTTP lives on a
+//! thread of its own and sees only counters. What values, variables and leases do is the business of
+//! `nws-core`; nothing of it is decided here.
+//!
+//! Start with [`Server`]; `event_loop` is its heart, [`program`] is what the command `nws serve` does.
+mod clock;
+mod config;
+mod connection;
+mod detach;
+mod event_loop;
+mod gauges;
+mod http;
+mod input;
+mod listener;
+mod outbox;
+mod platform;
+pub mod program;
+mod server;
+mod stream;
+mod table;
+mod timers;
+
+pub use config::{Config, Limits, random_token};
+pub use server::{Handle, Server};

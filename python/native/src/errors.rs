@@ -51,7 +51,7 @@ impl Exception {
     const fn of(code: ErrorCode) -> Exception {
         match code {
             ErrorCode::VersionMismatch | ErrorCode::NotAuthorized | ErrorCode::TooManyConnections => Exception::Connect,
-            ErrorCode::ShuttingDown => Exception::Dropped,
+            ErrorCode::ShuttingDown | ErrorCode::Silent => Exception::Dropped,
             ErrorCode::UnknownOpcode => Exception::Unsupported,
             ErrorCode::MalformedFrame
             | ErrorCode::NoSuchGuardian

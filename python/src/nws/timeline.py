@@ -23,6 +23,9 @@ from nws._timeline_svg import draw as _draw
 
 __all__ = ["Mark", "Row", "Task", "Timeline", "draw", "read", "svg"]
 
+# What the sleigh gives as the cause when nothing went wrong.
+_STOPPED = "the sleigh was stopped"
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -138,8 +141,8 @@ def _row(rows: dict[int, Row], rank: int) -> Row:
 def _mark(event: dict[str, Any]) -> Mark:
     if event["event"] == "worker_joined":
         return Mark(event["at_ns"], f"joined (process {event['pid']})")
-    cause = event.get("cause") or ""
-    return Mark(event["at_ns"], f"left: {cause}" if cause else "left", bad=bool(cause))
+    cause = event.get("cause") or "no cause is known"
+    return Mark(event["at_ns"], f"left: {cause}", bad=cause != _STOPPED)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

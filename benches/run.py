@@ -1,0 +1,66 @@
+"""Measures the project's aims on this machine: prints a table, and writes benches/results/NAME.json.
+
+A ratio is always one that should be at least its goal. Both sides of a ratio are measured in the same run, in turn, and
+the median over the rounds is what counts, so that a machine whose speed drifts does not decide.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import demo_speedup
+import first_result
+import map_rate
+from row import Row
+
+MEASURES = {
+    "demo": demo_speedup.measure,
+    "first-result": first_result.measure,
+    "map": map_rate.measure,
+}
+RESULTS = Path(__file__).parent / "results"
+
+
+def table(rows: list[Row]) -> str:
+    """The rows, aligned."""
+    cells = [("aim", "measured", "ratio", "goal", "holds")]
+    cells += [
+        (row.name, row.measured, f"{row.ratio:.2f}", f"{row.goal:.2f}", "yes" if row.holds else "NO") for row in rows
+    ]
+    widths = [max(len(line[column]) for line in cells) for column in range(5)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in cells
+    )
+
+
+def main() -> int:
+    """Exit code 0 when everything was measured; whether the aims hold is in the table."""
+    parser = argparse.ArgumentParser(description="Measures the project's aims on this machine.")
+    parser.add_argument("measures", nargs="*", metavar="MEASURE", help=f"only these: {', '.join(MEASURES)}")
+    chosen = parser.parse_args()
+    unknown = set(chosen.measures) - set(MEASURES)
+    if unknown:
+        parser.error(f"expected some of {', '.join(MEASURES)}, got {', '.join(sorted(unknown))}")
+    RESULTS.mkdir(exist_ok=True)
+    rows: list[Row] = []
+    for name, measure in MEASURES.items():
+        if chosen.measures and name not in chosen.measures:
+            continue
+        print(f"measuring: {name}", file=sys.stderr, flush=True)
+        measured = measure()
+        rows += measured
+        result = {"rows": [row.as_json() for row in measured]}
+        (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(table(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+//! What a server is told before it starts.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use nws_proto::{Token, limits};
+
+use crate::platform;
+
+/// Where a server listens, whom it lets in, and what it bears.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect by TCP; port 0 takes any free one.
+    pub tcp: Option<SocketAddr>,
+    /// Where HTTP is served; port 0 takes any free one.
+    pub web: Option<SocketAddr>,
+    /// Where clients connect by Unix socket. Its folder keeps others out: mode 0700.
+    pub unix: Option<PathBuf>,
+    /// What a client has to prove that it knows.
+    pub token: Token,
+    /// What the server bears.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// A server that listens nowhere yet and lets in who knows `token`.
+    pub fn new(token: Token) -> Self {
+        Self { tcp: None, web: None, unix: None, token, limits: Limits::default() }
+    }
+}
+
+impl Default for Config {
+    /// A server that listens nowhere yet, with a new random token.
+    fn default() -> Self {
+        #[allow(clippy::expect_used)]
+        Self::new(random_token().expect("Linux has had random numbers since it booted"))
+    }
+}
+
+/// A new token.
+///
+/// # Errors
+/// Where the system has no random numbers.
+pub fn random_token() -> io::Result<Token> {
+    Ok(Token(random_bytes()?))
+}
+
+pub(crate) fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes)
+}
+
+/// Every limit of one server. What the protocol itself bounds is in [`nws_proto::limits`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most connections at a time.
+    pub connections: usize,
+    /// Longest payload of a frame, in bytes.
+    pub frame_payload_bytes: u32,
+    /// Most bytes of all values together. The default is half of the machine's memory.
+    pub values_bytes: u64,
+    /// A connection with more bytes to be sent than this is not read from until half of them are gone.
+    pub unsent_bytes: usize,
+    /// How long a connection may take to prove the token, in milliseconds.
+    pub handshake_ms: u32,
+    /// After how much silence a session ends where the client asked for nothing else, in milliseconds.
+    pub silence_ms: u32,
+    /// How long a connection that was told goodbye may take to hear it, in milliseconds.
+    pub goodbye_ms: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            frame_payload_bytes: limits::FRAME_PAYLOAD_BYTES,
+            values_bytes: platform::half_of_memory(),
+            unsent_bytes: 8 << 20,
+            handshake_ms: 10_000,
+            silence_ms: limits::SILENCE_DEFAULT_MS,
+            goodbye_ms: 1000,
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! The thread that owns the core and the data sockets.
+//!
+//! A turn: wait, note what the poll tells, read the connections that have something and execute their
+//! requests, look at what time has brought, send. `serve` reads and executes, `handshake` lets
+//! sessions in, `flush` sends, `ending` closes; here is what holds them together.
+
+mod ending;
+mod flush;
+mod handshake;
+mod serve;
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use mio::{Events, Interest, Poll, Token};
+use nws_core::{Core, Effect, Settings};
+use nws_proto::SessionId;
+
+use crate::clock::{Clock, Random};
+use crate::config::{Limits, random_bytes};
+use crate::connection::Connection;
+use crate::input::Scratch;
+use crate::listener::{Accepted, Listener};
+use crate::outbox::Spare;
+use crate::server::Shared;
+use crate::stream::Stream;
+use crate::table::Table;
+use crate::timers::Timers;
+
+pub(crate) const WAKER: Token = Token(0);
+const LISTENERS: usize = 1;
+const CONNECTIONS: usize = 8;
+const EVENTS: usize = 1024;
+/// Most connections accepted in a row from one listener.
+const ACCEPTED_A_TURN: usize = 256;
+/// How long to wait before accepting again when descriptors ran out, in milliseconds.
+const ACCEPT_PAUSE_MS: u64 = 250;
+/// Connections above the limit that are kept for as long as it takes to tell them so.
+const SURPLUS_CONNECTIONS: usize = 64;
+
+/// Everything that the thread owns.
+pub(crate) struct EventLoop {
+    poll: Poll,
+    listeners: Vec<Listener>,
+    accept_again_ms: Option<u64>,
+    core: Core<Bytes>,
+    effects: Vec<Effect<Bytes>>,
+    table: Table,
+    timers: Timers,
+    clock: Clock,
+    now_ms: u64,
+    random: Random,
+    limits: Limits,
+    token: nws_proto::Token,
+    server_id: [u8; 16],
+    next_session: u64,
+    next_serial: u64,
+    scratch: Scratch,
+    spare: Spare,
+    /// Announced by large frames that have not arrived whole, in bytes.
+    receiving_bytes: u64,
+    /// Slots to be read.
+    line: VecDeque<usize>,
+    /// Slots to be flushed first: they got what others stored.
+    urgent: VecDeque<usize>,
+    /// Slots to be flushed then.
+    dirty: VecDeque<usize>,
+    /// Slots to be flushed in the next turn: they had their share of this one.
+    later: Vec<usize>,
+    stop_at_ms: Option<u64>,
+    shared: Arc<Shared>,
+}
+
+impl EventLoop {
+    pub(crate) fn new(
+        poll: Poll,
+        mut listeners: Vec<Listener>,
+        token: nws_proto::Token,
+        limits: Limits,
+        shared: Arc<Shared>,
+    ) -> io::Result<Self> {
+        for (place, listener) in listeners.iter_mut().enumerate() {
+            poll.registry().register(listener, Token(LISTENERS + place), Interest::READABLE)?;
+        }
+        let server_id: [u8; 16] = random_bytes()?;
+        let suffix = server_id[..4].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let settings = Settings {
+            values_bytes: limits.values_bytes,
+            temporary_suffix: suffix.into_bytes(),
+            ..Settings::default()
+        };
+        let clock = Clock::new();
+        Ok(Self {
+            poll,
+            listeners,
+            accept_again_ms: None,
+            core: Core::new(settings, ()),
+            effects: Vec::new(),
+            table: Table::default(),
+            timers: Timers::default(),
+            clock,
+            now_ms: clock.now_ms(),
+            random: Random::new(u64::from_le_bytes(random_bytes()?)),
+            limits,
+            token,
+            server_id,
+            next_session: 1,
+            next_serial: 1,
+            scratch: Scratch::new(),
+            spare: Spare::default(),
+            receiving_bytes: 0,
+            line: VecDeque::new(),
+            urgent: VecDeque::new(),
+            dirty: VecDeque::new(),
+            later: Vec::new(),
+            stop_at_ms: None,
+            shared,
+        })
+    }
+
+    /// Runs until it is told to stop.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS);
+        loop {
+            match self.poll.poll(&mut events, self.patience()) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            self.now_ms = self.clock.now_ms();
+            self.take_notes(&events);
+            self.serve_line();
+            self.see_to_time();
+            self.flush();
+            self.shared.gauges.set_sessions(self.table.sessions());
+            if self.has_stopped() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// How long nothing needs to be done unless something comes.
+    fn patience(&self) -> Option<Duration> {
+        if !self.line.is_empty() || !self.later.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let next = [self.core.next_deadline_ms(), self.timers.next_ms(), self.accept_again_ms, self.stop_at_ms];
+        next.into_iter().flatten().min().map(|due_ms| Duration::from_millis(due_ms.saturating_sub(self.clock.now_ms())))
+    }
+
+    fn take_notes(&mut self, events: &Events) {
+        for slot in std::mem::take(&mut self.later) {
+            self.flush_soon(slot);
+        }
+        for event in events {
+            match event.token().0.checked_sub(CONNECTIONS) {
+                None if event.token() == WAKER => {}
+                None => self.accept(event.token().0 - LISTENERS),
+                Some(slot) => {
+                    if event.is_writable() || event.is_write_closed() {
+                        self.flush_soon(slot);
+                    }
+                    if let Some(connection) = self.table.get(slot) {
+                        connection.hung_up |= event.is_read_closed() || event.is_error();
+                        if event.is_readable() || connection.hung_up {
+                            self.stand_in_line(slot);
+                        }
+                    }
+                }
+            }
+        }
+        if self.shared.is_stopped() && self.stop_at_ms.is_none() {
+            self.begin_to_stop();
+        }
+    }
+
+    fn accept(&mut self, place: usize) {
+        for _ in 0..ACCEPTED_A_TURN {
+            let Some(listener) = self.listeners.get(place) else { return };
+            match listener.accept() {
+                Accepted::Connection(stream, address) => self.admit_connection(stream, address),
+                Accepted::TryAgain => {}
+                Accepted::None => return,
+                Accepted::Exhausted => {
+                    self.accept_again_ms = Some(self.now_ms + ACCEPT_PAUSE_MS);
+                    return;
+                }
+            }
+        }
+        // The poll tells only of those who come from now on, and some may be waiting already.
+        self.accept_again_ms.get_or_insert(self.now_ms);
+    }
+
+    fn admit_connection(&mut self, mut stream: Stream, address: Vec<u8>) {
+        let surplus = self.table.len() >= self.limits.connections;
+        if self.table.len() >= self.limits.connections + SURPLUS_CONNECTIONS {
+            return;
+        }
+        let slot = self.table.next_slot();
+        if self.poll.registry().register(&mut stream, Token(CONNECTIONS + slot), Interest::READABLE).is_err() {
+            return;
+        }
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        self.table.insert(Connection::new(stream, address, serial, self.now_ms, surplus));
+        self.appoint(slot);
+        // Its greeting has mostly come already.
+        self.stand_in_line(slot);
+    }
+
+    fn stand_in_line(&mut self, slot: usize) {
+        if let Some(connection) = self.table.get(slot)
+            && !connection.in_line
+        {
+            connection.in_line = true;
+            self.line.push_back(slot);
+        }
+    }
+
+    /// Sees to it that the connection is looked at in time.
+    fn appoint(&mut self, slot: usize) {
+        let Some(connection) = self.table.get(slot) else { return };
+        let due_ms = connection.due_ms(&self.limits);
+        if let Some(due_ms) = due_ms
+            && connection.timer_ms.is_none_or(|timer_ms| due_ms < timer_ms)
+        {
+            connection.timer_ms = Some(due_ms);
+            self.timers.add(due_ms, connection.serial, slot);
+        }
+    }
+
+    fn see_to_time(&mut self) {
+        self.now_ms = self.clock.now_ms();
+        if self.core.next_deadline_ms().is_some_and(|due_ms| due_ms <= self.now_ms) {
+            self.core.expire(self.now_ms, &mut self.effects);
+            self.carry_out(None);
+        }
+        while let Some((due_ms, serial, slot)) = self.timers.pop_due(self.now_ms) {
+            let Some(connection) = self.table.get(slot) else { continue };
+            if connection.serial != serial || connection.timer_ms != Some(due_ms) {
+                continue;
+            }
+            connection.timer_ms = None;
+            if connection.due_ms(&self.limits).is_some_and(|due_ms| due_ms <= self.now_ms) {
+                self.keep_appointment(slot);
+            }
+            self.appoint(slot);
+        }
+        if self.accept_again_ms.take_if(|due_ms| *due_ms <= self.now_ms).is_some() {
+            (0..self.listeners.len()).for_each(|place| self.accept(place));
+        }
+    }
+
+    /// Hands out what the core says, to the session that asked (at its slot) and to others.
+    fn carry_out(&mut self, asking: Option<(SessionId, usize)>) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            let (Effect::Reply { session, .. } | Effect::Event { session, .. }) = &effect;
+            let (slot, urgent) = match asking {
+                Some((asking, slot)) if asking == *session => (slot, false),
+                _ => match self.table.session_slot(*session) {
+                    Some(slot) => (slot, true),
+                    None => continue,
+                },
+            };
+            let Some(connection) = self.table.get(slot) else { continue };
+            connection.outbox.prepare(&mut self.spare);
+            match &effect {
+                Effect::Reply { request, reply, .. } => {
+                    connection.outbox.reply(*request, reply);
+                }
+                Effect::Event { event, .. } => connection.outbox.event(event),
+            }
+            if !connection.dirty {
+                connection.dirty = true;
+                if urgent { &mut self.urgent } else { &mut self.dirty }.push_back(slot);
+            }
+        }
+        self.effects = effects;
+    }
+}

@@ -1,0 +1,97 @@
+//! Ending sessions, connections, and the server.
+
+use nws_proto::{ErrorCode, Event, Fault, Opcode};
+
+use super::EventLoop;
+use crate::connection::Phase;
+
+impl EventLoop {
+    /// What is to be done when a connection's time has come.
+    pub(super) fn keep_appointment(&mut self, slot: usize) {
+        let Some(connection) = self.table.get(slot) else { return };
+        match connection.phase {
+            // Whoever it is may speak another protocol, and would not understand.
+            Phase::Greeting | Phase::Closing { .. } => self.close(slot),
+            Phase::Challenged { .. } => {
+                let message = format!("expected a hello within {} ms", self.limits.handshake_ms);
+                self.say_goodbye(slot, Fault::new(ErrorCode::Silent, message));
+            }
+            Phase::Open { .. } if connection.pinged_ms.is_none() => {
+                connection.pinged_ms = Some(self.now_ms);
+                connection.outbox.short(Opcode::Ping, &[]);
+                self.flush_soon(slot);
+            }
+            Phase::Open { silence_ms, .. } => self.end_if_silent(slot, silence_ms),
+        }
+    }
+
+    /// Its word may lie in the kernel and have waited for this turn: only who has said nothing at all
+    /// is ended.
+    fn end_if_silent(&mut self, slot: usize, silence_ms: u32) {
+        self.serve(slot);
+        let Some(connection) = self.table.get(slot) else { return };
+        if connection.pinged_ms.is_some() && connection.session().is_some() {
+            let message = format!("expected a sign of life within {silence_ms} ms; answer pings in time");
+            self.say_goodbye(slot, Fault::new(ErrorCode::Silent, message));
+        }
+    }
+
+    /// Ends the session and tells the connection why, where it can still hear it.
+    pub(super) fn say_goodbye(&mut self, slot: usize, fault: Fault) {
+        self.end_session(slot);
+        let until_ms = self.now_ms + u64::from(self.limits.goodbye_ms);
+        let Some(connection) = self.table.get(slot) else { return };
+        connection.phase = Phase::Closing { until_ms };
+        connection.paused = false;
+        connection.outbox.event(&Event::Goodbye(fault));
+        self.flush_soon(slot);
+        self.appoint(slot);
+    }
+
+    /// Closes the connection now.
+    pub(super) fn close(&mut self, slot: usize) {
+        self.end_session(slot);
+        if let Some(mut connection) = self.table.remove(slot) {
+            self.receiving_bytes -= connection.counted_bytes;
+            // Closing the descriptor takes it out of the poll as well.
+            let _ = self.poll.registry().deregister(&mut connection.stream);
+        }
+    }
+
+    /// From here on no value goes to the session.
+    fn end_session(&mut self, slot: usize) {
+        let Some(connection) = self.table.get(slot) else { return };
+        let Some(session) = connection.session() else { return };
+        let until_ms = self.now_ms;
+        connection.phase = Phase::Closing { until_ms };
+        self.table.remove_session(session);
+        self.core.session_ended(session, &mut self.effects);
+        self.carry_out(None);
+    }
+
+    /// Tells everybody. What the core holds ends with the process, so it is not asked: nobody shall
+    /// hear of deleted workspaces because their owners were sent away first.
+    pub(super) fn begin_to_stop(&mut self) {
+        self.stop_at_ms = Some(self.now_ms + u64::from(self.limits.goodbye_ms));
+        self.listeners.clear();
+        self.accept_again_ms = None;
+        for slot in self.table.used_slots() {
+            let Some(connection) = self.table.get(slot) else { continue };
+            let session = connection.session();
+            match (session, &connection.phase) {
+                (Some(session), _) => {
+                    connection.phase = Phase::Closing { until_ms: self.now_ms };
+                    self.table.remove_session(session);
+                    let message = "the server is going down; connect again when it is back";
+                    self.say_goodbye(slot, Fault::new(ErrorCode::ShuttingDown, message));
+                }
+                (None, Phase::Closing { .. }) => {}
+                (None, _) => self.close(slot),
+            }
+        }
+    }
+
+    pub(super) fn has_stopped(&self) -> bool {
+        self.stop_at_ms.is_some_and(|stop_at_ms| self.table.len() == 0 || stop_at_ms <= self.now_ms)
+    }
+}

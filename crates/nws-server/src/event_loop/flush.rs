@@ -1,0 +1,66 @@
+//! Sending.
+
+use mio::{Interest, Token};
+
+use super::{CONNECTIONS, EventLoop};
+use crate::connection::Phase;
+use crate::outbox::Flushed;
+
+impl EventLoop {
+    /// Puts the connection in the line of those to be flushed this turn.
+    pub(super) fn flush_soon(&mut self, slot: usize) {
+        if let Some(connection) = self.table.get(slot)
+            && !connection.dirty
+        {
+            connection.dirty = true;
+            self.dirty.push_back(slot);
+        }
+    }
+
+    /// Flushes each connection that has something coming, once: those first that others' stores went
+    /// to, so that who waited runs before who stored.
+    pub(super) fn flush(&mut self) {
+        while let Some(slot) = self.urgent.pop_front().or_else(|| self.dirty.pop_front()) {
+            self.flush_one(slot);
+        }
+    }
+
+    pub(super) fn flush_one(&mut self, slot: usize) {
+        let Some(connection) = self.table.get(slot) else { return };
+        connection.dirty = false;
+        let was_blocked = connection.watches_writing;
+        let sent = connection.outbox.sent();
+        let Ok(flushed) = connection.outbox.flush(&connection.stream, &mut self.spare) else {
+            return self.close(slot);
+        };
+        if was_blocked && connection.outbox.sent() > sent {
+            // Who reads what was waiting for it is there, even if its answers to pings are stuck
+            // behind a large value.
+            connection.heard(self.now_ms);
+        }
+        let blocked = flushed == Flushed::Blocked;
+        if blocked != connection.watches_writing {
+            connection.watches_writing = blocked;
+            let interests = if blocked { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            let registry = self.poll.registry();
+            if registry.reregister(&mut connection.stream, Token(CONNECTIONS + slot), interests).is_err() {
+                return self.close(slot);
+            }
+        }
+        match flushed {
+            Flushed::All if matches!(connection.phase, Phase::Closing { .. }) && !connection.writing_ended => {
+                connection.writing_ended = true;
+                connection.stream.end_writing();
+            }
+            Flushed::Yielded => {
+                connection.dirty = true;
+                self.later.push(slot);
+            }
+            _ => {}
+        }
+        if connection.paused && connection.outbox.unsent_bytes() <= self.limits.unsent_bytes / 2 {
+            connection.paused = false;
+            self.stand_in_line(slot);
+        }
+    }
+}

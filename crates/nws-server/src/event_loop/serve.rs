@@ -1,0 +1,173 @@
+//! Reading a connection and executing what it asks.
+
+use std::io;
+
+use bytes::Bytes;
+use nws_proto::{ErrorCode, Fault, FrameHeader, Opcode, Reply, Request, RequestId, SessionId, limits};
+
+use super::EventLoop;
+use crate::connection::Phase;
+use crate::detach::detach;
+use crate::input::{Admission, Arrival, Scratch, TURN_BYTES};
+
+/// Longest payload of a request that carries no values: a release of all leases of a session.
+const PLAIN_PAYLOAD_BYTES: u32 = 8 * limits::SESSION_LEASES + 8;
+/// From this length on a frame is weighed against the memory that is left before it is received.
+const WEIGHED_PAYLOAD_BYTES: u32 = 1 << 20;
+
+/// Whether to go on with a connection.
+pub(super) enum Onward {
+    /// What is complete has been executed.
+    Receive,
+    /// It is not to be read from for now, or is gone.
+    Stop,
+}
+
+impl EventLoop {
+    /// Serves those who stand in line now. Who has more than its share stands at the end of it again.
+    pub(super) fn serve_line(&mut self) {
+        for _ in 0..self.line.len() {
+            let Some(slot) = self.line.pop_front() else { return };
+            self.serve(slot);
+        }
+    }
+
+    pub(super) fn serve(&mut self, slot: usize) {
+        let Some(connection) = self.table.get(slot) else { return };
+        connection.in_line = false;
+        if connection.paused {
+            return;
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        connection.input.begin(&mut scratch);
+        self.receive_and_execute(slot, &mut scratch);
+        if let Some(connection) = self.table.get(slot) {
+            connection.input.finish(&mut scratch);
+            let announced_bytes = connection.input.body_bytes();
+            self.receiving_bytes -= std::mem::replace(&mut connection.counted_bytes, announced_bytes);
+            self.receiving_bytes += announced_bytes;
+        }
+        scratch.discard();
+        self.scratch = scratch;
+    }
+
+    fn receive_and_execute(&mut self, slot: usize, scratch: &mut Scratch) {
+        let (mut budget, mut emptied) = (TURN_BYTES, false);
+        loop {
+            if let Onward::Stop = self.execute_complete(slot, scratch) {
+                return;
+            }
+            let Some(connection) = self.table.get(slot) else { return };
+            if emptied {
+                return;
+            }
+            if budget == 0 {
+                return self.stand_in_line(slot);
+            }
+            match connection.input.receive(&connection.stream, scratch, budget) {
+                Ok((0, _)) => return self.close(slot),
+                Ok((count, room_left)) => {
+                    budget -= count;
+                    connection.heard(self.now_ms);
+                    // The poll tells when more comes, but of the end it may have told already.
+                    emptied = room_left && !connection.hung_up;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    connection.hung_up = false;
+                    return;
+                }
+                Err(_) => return self.close(slot),
+            }
+        }
+    }
+
+    /// Executes the frames that have arrived whole.
+    fn execute_complete(&mut self, slot: usize, scratch: &mut Scratch) -> Onward {
+        loop {
+            let Some(connection) = self.table.get(slot) else { return Onward::Stop };
+            let session = match connection.phase {
+                Phase::Open { session, .. } => session,
+                Phase::Closing { .. } => {
+                    connection.input = Default::default();
+                    scratch.discard();
+                    return Onward::Receive;
+                }
+                _ => match self.shake_hands(slot, scratch) {
+                    Some(onward) => return onward,
+                    None => continue,
+                },
+            };
+            if connection.outbox.unsent_bytes() > self.limits.unsent_bytes {
+                // Sending may make room at once; what has arrived waits in the connection's own memory.
+                connection.paused = true;
+                self.flush_soon(slot);
+                return Onward::Stop;
+            }
+            let room = self.limits.values_bytes.saturating_sub(self.core.values_bytes() + self.receiving_bytes);
+            let longest = self.limits.frame_payload_bytes;
+            match connection.input.next(scratch, |header| admit(header, longest, room)) {
+                Ok(Some(Arrival::Frame(header, payload))) => self.execute(slot, session, header, payload),
+                Ok(Some(Arrival::Skipped(header, fault))) => self.refuse(slot, session, header.request, fault),
+                Ok(None) => return Onward::Receive,
+                Err(fault) => {
+                    self.say_goodbye(slot, fault);
+                    scratch.discard();
+                }
+            }
+        }
+    }
+
+    fn execute(&mut self, slot: usize, session: SessionId, header: FrameHeader, payload: Bytes) {
+        if header.opcode == Opcode::Pong.to_wire() {
+            return;
+        }
+        let payload_bytes = payload.len();
+        match Request::decode(header.opcode, payload) {
+            Ok(mut request) => {
+                detach(payload_bytes, &mut request);
+                let random = self.random.next();
+                self.core.request(self.now_ms, random, session, header.request, request, &mut self.effects);
+                self.carry_out(Some((session, slot)));
+            }
+            Err(fault) => self.say_goodbye(slot, fault),
+        }
+    }
+
+    fn refuse(&mut self, slot: usize, session: SessionId, request: RequestId, fault: Fault) {
+        self.effects.push(nws_core::Effect::Reply { session, request, reply: Reply::Failed(fault) });
+        self.carry_out(Some((session, slot)));
+    }
+}
+
+/// What is to happen with a session's frame, by its header alone.
+fn admit(header: &FrameHeader, longest_bytes: u32, room_bytes: u64) -> Admission {
+    let carries_values = match Opcode::from_wire(header.opcode) {
+        Some(Opcode::Store | Opcode::Finish) => true,
+        Some(Opcode::Pong) if header.payload_bytes == 0 => return Admission::Take,
+        Some(opcode) if opcode.to_wire() < Opcode::Done.to_wire() && opcode != Opcode::Hello => false,
+        _ => {
+            let message = format!("expected a request of protocol version 1, got opcode {:#06x}", header.opcode);
+            return Admission::Refuse(Fault::new(ErrorCode::UnknownOpcode, message));
+        }
+    };
+    if header.request.0 == 0 {
+        let message = "expected a request id from 1 to 4294967295, got 0";
+        return Admission::Refuse(Fault::new(ErrorCode::MalformedFrame, message));
+    }
+    let longest_bytes = if carries_values { longest_bytes } else { longest_bytes.min(PLAIN_PAYLOAD_BYTES) };
+    if header.payload_bytes > longest_bytes {
+        let message = format!(
+            "expected a payload of at most {longest_bytes} bytes, got one of {}; send fewer values in a frame",
+            header.payload_bytes
+        );
+        return Admission::Refuse(Fault::new(ErrorCode::FrameTooLong, message));
+    }
+    if carries_values && header.payload_bytes > WEIGHED_PAYLOAD_BYTES && u64::from(header.payload_bytes) > room_bytes {
+        let message = format!(
+            "expected at most {room_bytes} bytes, the room left for values, got {}; fetch or delete values first",
+            header.payload_bytes
+        );
+        return Admission::Skip(Fault::new(ErrorCode::MemoryFull, message));
+    }
+    Admission::Take
+}

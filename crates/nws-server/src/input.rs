@@ -1,0 +1,200 @@
+//! From a socket's bytes to frames.
+//!
+//! One [`Scratch`] a thread receives for all connections. A connection keeps bytes of its own only
+//! while a frame is incomplete: the start of a small one, or the body of a large one, which is then
+//! received straight into the buffer that its values will share. That buffer grows with what has
+//! arrived, so a length that is announced and never sent costs nothing.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use bytes::Bytes;
+use nws_proto::{ErrorCode, FRAME_HEADER_BYTES, Fault, FrameHeader};
+
+use crate::platform;
+
+/// Most bytes of one connection a turn.
+pub(crate) const TURN_BYTES: usize = 256 * 1024;
+/// A longer frame that has not arrived whole gets a buffer of its own. So what is left in the scratch
+/// when it is to receive is never more than this and a header.
+const SMALL_FRAME_BYTES: usize = 64 * 1024;
+/// What a large frame gets at first, whatever it announces.
+const FIRST_BODY_BYTES: usize = 1024 * 1024;
+
+/// Where a thread's connections receive, one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        // Room for a turn's bytes behind the incomplete small frame that preceded them.
+        let size_bytes = TURN_BYTES + SMALL_FRAME_BYTES + FRAME_HEADER_BYTES;
+        Self { bytes: vec![0; size_bytes].into_boxed_slice(), start: 0, end: 0 }
+    }
+
+    fn unread(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// The next `N` bytes, where they have arrived.
+    pub(crate) fn take_array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let array = *self.unread().first_chunk()?;
+        self.start += N;
+        Some(array)
+    }
+
+    /// The next byte, which stays.
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.unread().first().copied()
+    }
+
+    /// Forgets what was not read.
+    pub(crate) fn discard(&mut self) {
+        self.start = self.end;
+    }
+}
+
+/// What is to happen with a frame whose header has arrived.
+#[derive(Debug)]
+pub(crate) enum Admission {
+    /// Receive it.
+    Take,
+    /// Let its payload go by: the request is answered with this fault.
+    Skip(Fault),
+    /// End the connection for this reason.
+    Refuse(Fault),
+}
+
+/// What has arrived.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    Frame(FrameHeader, Bytes),
+    /// A frame whose payload was let go by.
+    Skipped(FrameHeader, Fault),
+}
+
+#[derive(Debug)]
+struct Body {
+    header: FrameHeader,
+    bytes: Vec<u8>,
+}
+
+impl Body {
+    fn missing_bytes(&self) -> usize {
+        self.header.payload_bytes as usize - self.bytes.len()
+    }
+
+    /// Room for more, where there is none: as much again as has arrived.
+    fn grow(&mut self) {
+        if self.bytes.len() == self.bytes.capacity() {
+            self.bytes.reserve_exact(self.missing_bytes().min(self.bytes.len().max(FIRST_BODY_BYTES)));
+        }
+    }
+}
+
+/// A connection's incomplete frame.
+#[derive(Debug, Default)]
+pub(crate) struct Input {
+    partial: Vec<u8>,
+    body: Option<Box<Body>>,
+    skip_bytes: u64,
+}
+
+impl Input {
+    /// Loads what was left last time into the scratch.
+    pub(crate) fn begin(&mut self, scratch: &mut Scratch) {
+        let partial = std::mem::take(&mut self.partial);
+        scratch.bytes[..partial.len()].copy_from_slice(&partial);
+        (scratch.start, scratch.end) = (0, partial.len());
+    }
+
+    /// Keeps what was not read until the next time.
+    pub(crate) fn finish(&mut self, scratch: &mut Scratch) {
+        if !scratch.unread().is_empty() {
+            self.partial = scratch.unread().to_vec();
+        }
+        scratch.discard();
+    }
+
+    /// Receives up to `budget_bytes`: how many came, and whether there was room for more, in which
+    /// case the socket is empty. 0 bytes are the end of the stream.
+    pub(crate) fn receive(
+        &mut self,
+        socket: impl AsFd,
+        scratch: &mut Scratch,
+        budget_bytes: usize,
+    ) -> io::Result<(usize, bool)> {
+        if let Some(body) = &mut self.body {
+            body.grow();
+            let asked = budget_bytes.min(body.bytes.capacity() - body.bytes.len()).min(body.missing_bytes());
+            let count = platform::receive_into_spare(socket, &mut body.bytes, asked)?;
+            return Ok((count, count < asked));
+        }
+        if scratch.start > 0 {
+            scratch.bytes.copy_within(scratch.start..scratch.end, 0);
+            (scratch.start, scratch.end) = (0, scratch.end - scratch.start);
+        }
+        let asked = budget_bytes.min(scratch.bytes.len() - scratch.end);
+        let count = platform::receive(socket, &mut scratch.bytes[scratch.end..scratch.end + asked])?;
+        scratch.end += count;
+        Ok((count, count < asked))
+    }
+
+    /// The next frame that is complete, if any.
+    ///
+    /// # Errors
+    /// Where the bytes are no frame, or the frame was refused; the connection is to end.
+    pub(crate) fn next(
+        &mut self,
+        scratch: &mut Scratch,
+        admit: impl FnOnce(&FrameHeader) -> Admission,
+    ) -> Result<Option<Arrival>, Fault> {
+        if let Some(body) = self.body.take_if(|body| body.missing_bytes() == 0) {
+            return Ok(Some(Arrival::Frame(body.header, body.bytes.into())));
+        }
+        self.skip(scratch);
+        let unread = scratch.unread();
+        let Some((head, rest)) = unread.split_first_chunk::<FRAME_HEADER_BYTES>() else { return Ok(None) };
+        let header = FrameHeader::decode(head).ok_or_else(|| {
+            Fault::new(ErrorCode::MalformedFrame, "expected a frame header, whose last two bytes are 0")
+        })?;
+        match admit(&header) {
+            Admission::Refuse(fault) => return Err(fault),
+            Admission::Skip(fault) => {
+                self.skip_bytes = header.payload_bytes.into();
+                scratch.start += FRAME_HEADER_BYTES;
+                self.skip(scratch);
+                return Ok(Some(Arrival::Skipped(header, fault)));
+            }
+            Admission::Take => {}
+        }
+        let length = header.payload_bytes as usize;
+        if let Some(payload) = rest.get(..length) {
+            let payload = Bytes::copy_from_slice(payload);
+            scratch.start += FRAME_HEADER_BYTES + length;
+            return Ok(Some(Arrival::Frame(header, payload)));
+        }
+        if length > SMALL_FRAME_BYTES {
+            let mut bytes = Vec::with_capacity(length.min(FIRST_BODY_BYTES));
+            bytes.extend_from_slice(rest);
+            self.body = Some(Box::new(Body { header, bytes }));
+            scratch.discard();
+        }
+        Ok(None)
+    }
+
+    /// What is being received in a buffer of its own, in bytes.
+    pub(crate) fn body_bytes(&self) -> u64 {
+        self.body.as_ref().map_or(0, |body| body.header.payload_bytes.into())
+    }
+
+    fn skip(&mut self, scratch: &mut Scratch) {
+        let here = self.skip_bytes.min(scratch.unread().len() as u64);
+        self.skip_bytes -= here;
+        scratch.start += here as usize;
+    }
+}

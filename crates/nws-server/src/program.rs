@@ -1,0 +1,162 @@
+//! What the command `nws serve` does: register, announce, serve, end when it is asked to.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nws_proto::Token;
+use nws_runtime::{Reservation, RuntimeDir, ServerInfo};
+use serde::Serialize;
+
+use crate::platform::EndSignals;
+use crate::{Config, Handle, Limits, Server, random_token};
+
+/// What `nws serve` was told.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// Where clients connect; 0 takes any free port.
+    pub port: u16,
+    /// Where HTTP is served, if at all; 0 takes any free port.
+    pub web_port: Option<u16>,
+    /// The address to listen on.
+    pub interface: IpAddr,
+    /// Serve only the program that holds the other end of our standard input, and end with it.
+    pub embedded: bool,
+    /// What the server bears.
+    pub limits: Limits,
+}
+
+/// Serves until a signal or, embedded, the end of standard input. Leaves nothing behind.
+///
+/// # Errors
+/// Where the addresses cannot be listened on, or there is no runtime folder.
+pub fn serve(options: ServeOptions) -> io::Result<()> {
+    let signals = EndSignals::block(options.embedded)?;
+    if !options.interface.is_loopback() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "expected a loopback address such as 127.0.0.1 to listen on, got {}: without encryption other \
+                 machines could read the values and the token's proof; reach this one through ssh",
+                options.interface
+            ),
+        ));
+    }
+    let runtime = RuntimeDir::open()?;
+    let reservation = runtime.reserve()?;
+    let token = random_token()?;
+    let server = bind(&options, &reservation, &token).map_err(|error| explain(error, &runtime))?;
+    let info = describe(&options, &server, &reservation);
+    reservation.publish(&info, &token)?;
+    let handle = server.handle();
+    end_on_signal(signals, handle.clone())?;
+    if options.embedded {
+        end_with_standard_input(handle)?;
+        announce_to_program(&info, &token, reservation.folder())?;
+    } else {
+        announce_to_people(&info);
+    }
+    server.run()
+}
+
+fn bind(options: &ServeOptions, reservation: &Reservation, token: &Token) -> io::Result<Server> {
+    Server::bind(Config {
+        tcp: Some(SocketAddr::new(options.interface, options.port)),
+        web: options.web_port.map(|port| SocketAddr::new(options.interface, port)),
+        unix: Some(reservation.socket_path()),
+        token: token.clone(),
+        limits: options.limits.clone(),
+    })
+}
+
+fn describe(options: &ServeOptions, server: &Server, reservation: &Reservation) -> ServerInfo {
+    ServerInfo {
+        pid: std::process::id(),
+        tcp: server.tcp_addr(),
+        web: server.web_addr(),
+        unix: reservation.socket_path(),
+        embedded: options.embedded,
+        started_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs()),
+    }
+}
+
+/// Says by whom a port is taken, where that is one of ours, and what to do.
+fn explain(error: io::Error, runtime: &RuntimeDir) -> io::Error {
+    if error.kind() != io::ErrorKind::AddrInUse {
+        return error;
+    }
+    let message = error.to_string();
+    let ours = runtime.servers().unwrap_or_default().into_iter().map(|server| server.info);
+    let holder = ours.into_iter().find(|info| {
+        let taken = |address: Option<SocketAddr>| address.is_some_and(|address| message.contains(&address.to_string()));
+        taken(info.tcp) || taken(info.web)
+    });
+    let explained = match holder {
+        Some(info) => format!(
+            "{message}; a NetWorkSpaces server of yours, process {}, has it: use that one, stop it, or choose other \
+             ports with --port and --web-port (0 takes any free one)",
+            info.pid
+        ),
+        None => format!("{message}; choose another with --port or --web-port (0 takes any free one)"),
+    };
+    io::Error::new(io::ErrorKind::AddrInUse, explained)
+}
+
+fn end_on_signal(signals: EndSignals, handle: Handle) -> io::Result<()> {
+    thread::Builder::new().name("nws-signals".to_owned()).spawn(move || {
+        signals.wait();
+        handle.shutdown();
+    })?;
+    Ok(())
+}
+
+/// The other end is closed when the program that holds it ends, however it ends.
+fn end_with_standard_input(handle: Handle) -> io::Result<()> {
+    thread::Builder::new().name("nws-stdin".to_owned()).spawn(move || {
+        let mut ignored = [0; 256];
+        let mut input = io::stdin().lock();
+        loop {
+            match input.read(&mut ignored) {
+                Ok(0) => break,
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => break,
+                _ => {}
+            }
+        }
+        handle.shutdown();
+    })?;
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Announcement<'a> {
+    unix: &'a Path,
+    tcp: Option<SocketAddr>,
+    web: Option<SocketAddr>,
+    token: String,
+    folder: &'a Path,
+}
+
+fn announce_to_program(info: &ServerInfo, token: &Token, folder: &Path) -> io::Result<()> {
+    let announcement = Announcement { unix: &info.unix, tcp: info.tcp, web: info.web, token: token.to_hex(), folder };
+    let mut line = serde_json::to_vec(&announcement)?;
+    line.push(b'\n');
+    let mut output = io::stdout().lock();
+    output.write_all(&line)?;
+    output.flush()
+}
+
+/// Nobody has to listen: a server whose output goes nowhere serves all the same.
+fn announce_to_people(info: &ServerInfo) {
+    let mut output = io::stdout().lock();
+    let _ = writeln!(output, "NetWorkSpaces {} serves as process {}", env!("CARGO_PKG_VERSION"), info.pid);
+    if let Some(address) = info.tcp {
+        let _ = writeln!(output, "clients  {address}");
+    }
+    let _ = writeln!(output, "socket   {}", info.unix.display());
+    if let Some(address) = info.web {
+        let _ = writeln!(output, "web      http://{address}/");
+    }
+    let _ = output.flush();
+}

@@ -1,0 +1,156 @@
+//! A server from the outside.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mio::{Poll, Waker};
+
+use crate::config::Config;
+use crate::event_loop::{EventLoop, WAKER};
+use crate::gauges::Gauges;
+use crate::http::WebPages;
+use crate::listener::Listener;
+use crate::platform;
+
+/// What other threads share with the event loop.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    stopped: AtomicBool,
+    waker: Waker,
+    pub(crate) gauges: Gauges,
+}
+
+impl Shared {
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+}
+
+/// A server that listens, and serves as soon as it runs.
+pub struct Server {
+    event_loop: EventLoop,
+    web: Option<(TcpListener, SocketAddr)>,
+    tcp: Option<SocketAddr>,
+    unix: Option<PathBuf>,
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let web = self.web_addr();
+        f.debug_struct("Server").field("tcp", &self.tcp).field("web", &web).field("unix", &self.unix).finish()
+    }
+}
+
+impl Server {
+    /// Listens where `config` says. From now on clients can connect; they are served when the server
+    /// runs.
+    ///
+    /// # Errors
+    /// Where an address is taken or not ours; the message names it.
+    pub fn bind(config: Config) -> io::Result<Self> {
+        platform::raise_descriptor_limit();
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let shared = Arc::new(Shared { stopped: AtomicBool::new(false), waker, gauges: Gauges::default() });
+        let mut listeners = Vec::new();
+        let mut tcp = None;
+        if let Some(address) = config.tcp {
+            let listener = Listener::tcp(address).map_err(|error| BindError::wrap(address.to_string(), error))?;
+            tcp = listener.tcp_addr();
+            listeners.push(listener);
+        }
+        if let Some(path) = &config.unix {
+            let listener = Listener::unix(path).map_err(|error| BindError::wrap(path.display().to_string(), error))?;
+            listeners.push(listener);
+        }
+        let web = match config.web {
+            Some(address) => Some(bind_web(address).map_err(|error| BindError::wrap(address.to_string(), error))?),
+            None => None,
+        };
+        let event_loop = EventLoop::new(poll, listeners, config.token, config.limits, Arc::clone(&shared))?;
+        Ok(Self { event_loop, web, tcp, unix: config.unix, shared })
+    }
+
+    /// Where it listens for clients by TCP.
+    pub fn tcp_addr(&self) -> Option<SocketAddr> {
+        self.tcp
+    }
+
+    /// Where its web pages are.
+    pub fn web_addr(&self) -> Option<SocketAddr> {
+        self.web.as_ref().map(|(_, address)| *address)
+    }
+
+    /// Its Unix socket.
+    pub fn unix_path(&self) -> Option<&Path> {
+        self.unix.as_deref()
+    }
+
+    /// What stops it from another thread.
+    pub fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.shared))
+    }
+
+    /// Serves until [`Handle::shutdown`]. Then every client is told, and this returns.
+    ///
+    /// # Errors
+    /// Where the system refuses what the server cannot do without: a thread, the poll.
+    pub fn run(self) -> io::Result<()> {
+        let pages = match self.web {
+            Some((listener, _)) => Some(WebPages::start(listener, Arc::clone(&self.shared))?),
+            None => None,
+        };
+        let result = self.event_loop.run();
+        drop(pages);
+        result
+    }
+}
+
+fn bind_web(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// An address that could not be listened on.
+#[derive(Debug)]
+struct BindError {
+    address: String,
+    source: io::Error,
+}
+
+impl BindError {
+    fn wrap(address: String, source: io::Error) -> io::Error {
+        io::Error::new(source.kind(), Self { address, source })
+    }
+}
+
+impl std::fmt::Display for BindError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "cannot listen on {}: {}", self.address, self.source)
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Stops a server.
+#[derive(Clone, Debug)]
+pub struct Handle(Arc<Shared>);
+
+impl Handle {
+    /// Makes [`Server::run`] say goodbye to all clients and return.
+    pub fn shutdown(&self) {
+        self.0.stopped.store(true, Ordering::Release);
+        // It fails only where the poll is gone, and with it the server.
+        let _ = self.0.waker.wake();
+    }
+}

@@ -1,0 +1,100 @@
+"""The product as people get it: a wheel in a bare environment, with the checkout out of reach."""
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+PYTHON_FOLDER = Path(__file__).resolve().parent.parent
+ROOT = PYTHON_FOLDER.parent
+
+pytestmark = pytest.mark.timeout(900)
+
+PROGRAM = """
+import nws._binary, nws._native, pathlib, sys
+from nws.sleigh import Sleigh
+
+home = pathlib.Path(sys.prefix)
+for path in (nws.__file__, nws._native.__file__, nws._binary.binary_path()):
+    assert home in pathlib.Path(path).parents, path
+factor = 3
+
+def times(x):
+    return x * factor, [path for path in sys.path if CHECKOUT in path]
+
+with Sleigh(workerCount=2) as sleigh:
+    results = sleigh.eachElem(times, range(100))
+assert [value for value, _ in results] == [3 * x for x in range(100)], results
+assert not any(paths for _, paths in results), results
+print("the sleigh ran")
+"""
+
+
+def run(*command: object, cwd: Path, timeout_s: int = 300, env: dict[str, str] | None = None) -> str:
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout_s
+    )
+    assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    maturin = Path(sys.executable).with_name("maturin")
+    run(maturin, "build", "--release", "--locked", "--out", out, cwd=PYTHON_FOLDER, timeout_s=800)
+    (built,) = out.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def bare(wheel, tmp_path_factory) -> Path:
+    """A new environment that holds the wheel and what it depends on, and nothing else."""
+    home = tmp_path_factory.mktemp("bare")
+    run(sys.executable, "-m", "venv", home / "env", cwd=home)
+    python = home / "env/bin/python"
+    pins = PYTHON_FOLDER / "requirements-dev.txt"
+    run(
+        python, "-m", "pip", "install", "--quiet", "--no-input", "--retries", "8", "--constraint", pins, wheel, cwd=home
+    )
+    return python
+
+
+@pytest.fixture
+def outside(tmp_path) -> dict[str, object]:
+    """Where and in which environment programs run: nothing of it leads to the checkout."""
+    kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TMPDIR", "TERM") if name in os.environ}
+    env = {**kept, "HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "NWS_RUNTIME_DIR": str(tmp_path / "runtime")}
+    return {"cwd": tmp_path, "env": env}
+
+
+def test_the_wheel_holds_the_program_and_what_a_package_needs(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        files = {entry.filename: entry for entry in archive.infolist()}
+    names = set(files)
+    assert {"nws/py.typed", "nws/_native.pyi", "nws/sleigh.py", "nws/client.py", "nws/demo/__main__.py"} <= names
+    assert files["nws/_bin/nws"].external_attr >> 16 & 0o111 == 0o111
+    assert [name for name in names if name.endswith(".so")] == ["nws/_native.abi3.so"]
+    licences = {Path(name).name: files[name].file_size for name in names if "/licenses/" in name}
+    assert licences == {name: (ROOT / name).stat().st_size for name in ("LICENSE-MIT", "LICENSE-APACHE")}
+    assert not [name for name in names if re.search(r"__pycache__|tests?/|\.rs$|/events\.jsonl$", name)]
+
+
+def test_a_sleigh_runs_from_the_wheel(bare, outside, tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text(PROGRAM.replace("CHECKOUT", repr(str(ROOT))))
+    assert run(bare, script, **outside) == "the sleigh ran\n"
+
+
+def test_the_demo_runs_from_the_wheel(bare, outside, tmp_path):
+    out = run(bare, "-m", "nws.demo", "--limit", "20", "--workers", "2", **outside)
+    assert out.splitlines()[-1].startswith("2 workers")
+    assert (tmp_path / "demo-out/timeline.svg").is_file()
+
+
+def test_the_command_nws_runs_from_the_wheel(bare, outside):
+    assert "serve" in run(bare.with_name("nws"), "--help", **outside)

@@ -49,7 +49,7 @@ pub struct ProcessId(u64);
 pub enum Happening {
     /// A child has ended, and all its descendants with it.
     Ended(ProcessId, End),
-    /// The watched descriptor with this token is readable, or at its end.
+    /// Something, or the end, has come to the watched descriptor with this token.
     Readable(u64),
     /// Somebody used a [`Waker`].
     Woken,
@@ -212,8 +212,9 @@ impl Supervisor {
         }
     }
 
-    /// Gives [`Happening::Readable`] with this token (below 2^62) as long as the descriptor can be
-    /// read or is at its end. It ends with [`Supervisor::unwatch`] or when the descriptor closes.
+    /// Gives [`Happening::Readable`] with this token (below 2^62) each time that something to be
+    /// read, or the end, has come to the descriptor. It is told once: read until nothing is left.
+    /// It ends with [`Supervisor::unwatch`] or when the descriptor closes.
     ///
     /// # Errors
     /// Where the descriptor is of a kind that cannot be waited for, or watched already.
@@ -236,7 +237,12 @@ impl Supervisor {
                 format!("expected a token below 2^62, got {token}"),
             ));
         }
-        Ok(epoll::add(&self.events, descriptor, epoll::EventData::new_u64(WATCH | token), events)?)
+        Ok(epoll::add(
+            &self.events,
+            descriptor,
+            epoll::EventData::new_u64(WATCH | token),
+            events | epoll::EventFlags::ET,
+        )?)
     }
 
     /// Watches a descriptor no longer.

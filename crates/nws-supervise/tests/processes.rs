@@ -428,7 +428,11 @@ fn a_waker_and_a_descriptor_wake_the_loop() {
     assert!(supervisor.next_event(Some(Duration::ZERO)).unwrap().is_none());
     drop(write);
     assert!(matches!(supervisor.next_event(Some(LIMIT)).unwrap(), Some(Happening::Readable(77))));
+    assert!(supervisor.next_event(Some(Duration::ZERO)).unwrap().is_none(), "it is told once");
+    let (read, write) = pipe();
+    supervisor.watch_fd(&read, 78).unwrap();
     supervisor.unwatch(&read);
+    drop(write);
     assert!(supervisor.next_event(Some(Duration::ZERO)).unwrap().is_none());
 }
 

@@ -95,6 +95,13 @@ impl Channel {
         }
     }
 
+    /// Says no more. What the other end says can still be read.
+    pub(super) fn end(&mut self) {
+        self.outgoing.clear();
+        // It fails only where the other end has gone.
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
+    }
+
     /// Whether something is still to be written.
     pub(super) fn is_behind(&self) -> bool {
         !self.outgoing.is_empty()

@@ -40,23 +40,26 @@ impl Host {
     }
 
     fn close_workers(&mut self, grace: Duration) {
-        let mut processes = Vec::new();
-        for worker in self.crew.vacate() {
-            // One that is busy would not see that it is asked to end.
-            if worker.running().is_some() {
+        let mut workers = self.crew.vacate();
+        for worker in &mut workers {
+            // One that is busy would not see that it is asked to end, and one that has not joined
+            // has nothing to bring to an end.
+            if worker.running().is_some() || !worker.has_joined() {
                 self.supervisor.kill_tree(worker.process);
             }
-            processes.push(worker.process);
+            worker.link.end();
         }
         let deadline = Instant::now() + grace;
-        while !processes.is_empty() && Instant::now() < deadline {
+        while !workers.is_empty() && Instant::now() < deadline {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.supervisor.next_event(Some(left)) {
-                Ok(Some(Happening::Ended(ended, _))) => processes.retain(|process| *process != ended),
+                Ok(Some(Happening::Ended(ended, _))) => {
+                    workers.retain(|worker| worker.process != ended);
+                }
                 Ok(_) => {}
                 Err(_) => break,
             }
         }
-        processes.into_iter().for_each(|process| self.supervisor.kill_tree(process));
+        workers.into_iter().for_each(|worker| self.supervisor.kill_tree(worker.process));
     }
 }

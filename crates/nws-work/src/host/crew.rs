@@ -39,6 +39,10 @@ impl Worker {
     pub(super) fn running(&self) -> Option<Running> {
         self.page.running()
     }
+
+    pub(super) fn has_joined(&self) -> bool {
+        self.page.session().is_some()
+    }
 }
 
 /// A worker that has died, with all that is needed to settle it.
@@ -120,7 +124,7 @@ impl Crew {
         }
     }
 
-    /// Tells a worker what it needs to join, if it is not known to have joined yet.
+    /// Tells a worker what it needs to join.
     pub(super) fn bootstrap(&mut self, rank: u32, bootstrap: &Bootstrap) {
         if let Some(worker) = self.worker(rank) {
             worker.link.send(&Bootstrap { rank, ..bootstrap.clone() });
@@ -141,7 +145,7 @@ impl Crew {
         joined
     }
 
-    /// Lets go of all workers. To drop one closes its link, which asks it to end.
+    /// Lets go of all workers.
     pub(super) fn vacate(&mut self) -> Vec<Worker> {
         self.seats.drain(..).filter_map(|seat| seat.worker).collect()
     }

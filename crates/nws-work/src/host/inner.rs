@@ -12,7 +12,7 @@ use nws_supervise::{End, Happening, ProcessId, Supervisor};
 use rustix::process::{Pid, PidfdFlags, getppid, pidfd_open};
 
 use super::channel::Channel;
-use super::charge;
+use super::charge::{self, Verdict};
 use super::crew::{Crew, Death, Ended};
 use super::deaths::{Deaths, Step};
 use super::guardian::{Guardian, Post, Poster};
@@ -369,10 +369,15 @@ impl Host {
             Step::Wait => {}
             Step::Tell(death) => self.tell_death(death, false),
             Step::Settle(death, adopted) => {
-                let failed = self.settle(&death, &adopted);
-                self.tell_death(death, failed);
+                let verdict = self.judge(&death, &adopted);
+                // Told before the task can run again, so that its result mostly comes after this.
+                self.tell_death(death.clone(), verdict.failed.is_some());
+                self.settle(&death, verdict);
             }
-            Step::SettleLate(death, adopted) => _ = self.settle(&death, &adopted),
+            Step::SettleLate(death, adopted) => {
+                let verdict = self.judge(&death, &adopted);
+                self.settle(&death, verdict);
+            }
             Step::Unknown(adopted) => {
                 if let Some(guardian) = &self.guardian {
                     guardian.release(adopted.leases.iter().map(|orphan| orphan.lease).collect(), false);
@@ -381,15 +386,18 @@ impl Host {
         }
     }
 
-    /// Settles the leases of a dead worker; whether the task that it was running has thereby failed.
-    fn settle(&mut self, death: &Death, adopted: &Adopted) -> bool {
-        let Some(guardian) = &self.guardian else { return false };
+    fn judge(&self, death: &Death, adopted: &Adopted) -> Verdict {
         let running = death.running.filter(|_| death.charges);
         let retries = running.and_then(|running| self.retries.get(&running.run)).copied().unwrap_or(RETRIES);
-        let verdict = charge::judge(running, &adopted.leases, retries);
+        charge::judge(running, &adopted.leases, retries)
+    }
+
+    /// Settles the leases of a dead worker.
+    fn settle(&self, death: &Death, verdict: Verdict) {
+        let Some(guardian) = &self.guardian else { return };
         guardian.release(verdict.charged.into_iter().collect(), true);
         guardian.release(verdict.untouched, false);
-        let (Some((lease, deaths)), Some(running)) = (verdict.failed, running) else { return false };
+        let (Some((lease, deaths)), Some(running)) = (verdict.failed, death.running) else { return };
         let head = ResultHead {
             task: TaskHead { run: running.run, index: running.index },
             rank: death.rank,
@@ -398,7 +406,6 @@ impl Host {
             duration_ns: death.at_ns.saturating_sub(running.began_ns),
         };
         guardian.finish(lease, Failure::died(death.cause.clone(), deaths).to_result(head));
-        true
     }
 
     fn tell_death(&mut self, death: Death, failed: bool) {

@@ -1,8 +1,10 @@
 //! Async and blocking client of the NetWorkSpaces server.
 //!
-//! [`Connection`] is one connection with many requests in flight; it speaks in the requests and
-//! replies of `nws-proto`. Nothing here knows how values are made or used, and nothing dispatches
-//! work.
+//! Start with [`Server`] and [`Workspace`] in async code, or with those of [`blocking`]: they need no
+//! runtime of any kind. Below them, [`Connection`] is one connection with many requests in flight,
+//! in the requests and replies of `nws-proto`. Nothing here dispatches work: that is `nws-work`.
+pub mod blocking;
+mod call;
 mod check;
 mod connection;
 mod dial;
@@ -12,12 +14,24 @@ mod handshake;
 mod in_flight;
 mod incoming;
 mod io_thread;
+mod iter;
+mod lease;
 mod outgoing;
 mod pending;
 mod platform;
+mod server;
 mod shared;
+mod value;
+mod variables;
+mod workspace;
 
+pub use call::Call;
 pub use connection::Connection;
 pub use endpoint::{ConnectOptions, DEFAULT_PORT, Endpoint, Silence};
 pub use error::{ConnectProblem, Error};
+pub use iter::Iter;
+pub use lease::Lease;
 pub use pending::Pending;
+pub use server::{Connecting, Server};
+pub use value::Value;
+pub use workspace::Workspace;

@@ -138,7 +138,7 @@ impl Pending {
         self.wait_until(Instant::now().checked_add(timeout))
     }
 
-    fn wait_until(&mut self, until: Option<Instant>) -> Option<Outcome> {
+    pub(crate) fn wait_until(&mut self, until: Option<Instant>) -> Option<Outcome> {
         let outcome = match &mut self.inner {
             Inner::Ready(outcome) => return Some(outcome.take().unwrap_or_else(|| Err(taken()))),
             Inner::Sent { connection, slot, .. } => {

@@ -29,6 +29,7 @@ impl Peer {
         let (sender, ended) = channel();
         let run = move || {
             let (stream, _) = listener.accept().unwrap();
+            stream.set_nodelay(true).unwrap();
             stream.set_read_timeout(Some(LONG)).unwrap();
             stream.set_write_timeout(Some(LONG)).unwrap();
             let result = script(Peer { stream });

@@ -1,0 +1,238 @@
+//! The same operations for threads that wait.
+//!
+//! Each method waits for what the one of the same name in [`crate`] gives. Use the async types where
+//! several operations are to be under way at a time: their [`Call`](crate::Call)s can be waited for
+//! without async code, too.
+
+use std::time::Duration;
+
+use nws_proto::{LeaseId, Mode, OpenMode, VariableInfo, WorkspaceInfo};
+
+use crate::{ConnectOptions, Connection, Endpoint, Error, Value};
+
+/// A server that holds workspaces; see [`crate::Server`].
+#[derive(Clone, Debug)]
+pub struct Server {
+    inner: crate::Server,
+}
+
+/// A workspace on a server; see [`crate::Workspace`].
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    inner: crate::Workspace,
+}
+
+/// A value taken by lease; see [`crate::Lease`]. Dropping it releases it.
+#[derive(Debug)]
+pub struct Lease {
+    inner: crate::Lease,
+}
+
+/// Goes over the values of a variable; see [`crate::Iter`].
+#[derive(Debug)]
+pub struct Iter {
+    inner: crate::Iter,
+}
+
+impl From<crate::Workspace> for Workspace {
+    fn from(inner: crate::Workspace) -> Self {
+        Self { inner }
+    }
+}
+
+impl From<crate::Lease> for Lease {
+    fn from(inner: crate::Lease) -> Self {
+        Self { inner }
+    }
+}
+
+impl From<Connection> for Server {
+    fn from(connection: Connection) -> Self {
+        Self { inner: connection.into() }
+    }
+}
+
+/// Methods that wait for the async one of the same name; the errors are the same.
+macro_rules! waiting {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $output:ty;)*) => {
+        $(
+            #[doc = concat!("Waits for what the async [`", stringify!($name), "`](Self::as_async) gives.")]
+            ///
+            /// # Errors
+            /// Those of the operation.
+            pub fn $name(&self $(, $argument: $type)*) -> Result<$output, Error> {
+                self.inner.$name($($argument),*).wait().map(Into::into)
+            }
+        )*
+    };
+}
+
+impl Server {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`Error::Connect`], which says why.
+    pub fn connect(endpoint: &Endpoint, options: ConnectOptions) -> Result<Self, Error> {
+        Ok(Connection::connect(endpoint, options)?.into())
+    }
+
+    /// The same server, for async code.
+    pub fn as_async(&self) -> &crate::Server {
+        &self.inner
+    }
+
+    /// The connection to it.
+    pub fn connection(&self) -> &Connection {
+        self.inner.connection()
+    }
+
+    waiting! {
+        open(name: impl AsRef<[u8]>) -> Workspace;
+        open_persistent(name: impl AsRef<[u8]>) -> Workspace;
+        use_workspace(name: impl AsRef<[u8]>) -> Workspace;
+        open_with(name: impl AsRef<[u8]>, mode: OpenMode, create: bool) -> Workspace;
+        make_temporary(template: impl AsRef<[u8]>) -> Workspace;
+        delete_workspace(name: impl AsRef<[u8]>) -> ();
+        list_workspaces() -> Vec<WorkspaceInfo>;
+        workspace_info(name: impl AsRef<[u8]>) -> Option<WorkspaceInfo>;
+        ping() -> ();
+    }
+}
+
+impl Workspace {
+    /// The same workspace, for async code.
+    pub fn as_async(&self) -> &crate::Workspace {
+        &self.inner
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &[u8] {
+        self.inner.name()
+    }
+
+    /// Whether this connection owns it.
+    pub fn is_owned(&self) -> bool {
+        self.inner.is_owned()
+    }
+
+    waiting! {
+        declare(variable: impl AsRef<[u8]>, mode: Mode) -> ();
+        store(variable: impl AsRef<[u8]>, value: impl Into<Value>) -> ();
+        fetch(variable: impl AsRef<[u8]>) -> Value;
+        fetch_try(variable: impl AsRef<[u8]>) -> Option<Value>;
+        fetch_timeout(variable: impl AsRef<[u8]>, timeout: Duration) -> Value;
+        fetch_many(variable: impl AsRef<[u8]>, most: u32) -> Vec<Value>;
+        fetch_many_try(variable: impl AsRef<[u8]>, most: u32) -> Vec<Value>;
+        find(variable: impl AsRef<[u8]>) -> Value;
+        find_try(variable: impl AsRef<[u8]>) -> Option<Value>;
+        find_timeout(variable: impl AsRef<[u8]>, timeout: Duration) -> Value;
+        fetch_lease(variable: impl AsRef<[u8]>) -> Lease;
+        fetch_lease_timeout(variable: impl AsRef<[u8]>, timeout: Duration) -> Lease;
+        delete_variable(variable: impl AsRef<[u8]>) -> ();
+        list_variables() -> Vec<VariableInfo>;
+    }
+
+    /// Adds values in this order, all or none. At most 65,536 at a time.
+    ///
+    /// # Errors
+    /// Those of the operation.
+    pub fn store_many<V: Into<Value>>(
+        &self,
+        variable: impl AsRef<[u8]>,
+        values: impl IntoIterator<Item = V>,
+    ) -> Result<(), Error> {
+        self.inner.store_many(variable, values).wait()
+    }
+
+    /// Takes up to `most` values by lease; waits until there is one.
+    ///
+    /// # Errors
+    /// Those of the operation.
+    pub fn fetch_leases(&self, variable: impl AsRef<[u8]>, most: u32) -> Result<Vec<Lease>, Error> {
+        Ok(self.inner.fetch_leases(variable, most).wait()?.into_iter().map(Lease::from).collect())
+    }
+
+    /// Takes up to `most` of the values that are there by lease, perhaps none.
+    ///
+    /// # Errors
+    /// Those of the operation.
+    pub fn fetch_leases_try(&self, variable: impl AsRef<[u8]>, most: u32) -> Result<Vec<Lease>, Error> {
+        Ok(self.inner.fetch_leases_try(variable, most).wait()?.into_iter().map(Lease::from).collect())
+    }
+
+    /// Takes the values away one after the other, in `fifo` and `single` variables.
+    pub fn ifetch(&self, variable: impl AsRef<[u8]>) -> Iter {
+        Iter { inner: self.inner.ifetch(variable) }
+    }
+
+    /// Reads the values one after the other, each once, in `fifo` and `single` variables.
+    pub fn ifind(&self, variable: impl AsRef<[u8]>) -> Iter {
+        Iter { inner: self.inner.ifind(variable) }
+    }
+}
+
+impl Lease {
+    /// The value.
+    pub fn value(&self) -> &Value {
+        self.inner.value()
+    }
+
+    /// The lease's id.
+    pub fn id(&self) -> LeaseId {
+        self.inner.id()
+    }
+
+    /// How many holders died of the value so far.
+    pub fn deaths(&self) -> u16 {
+        self.inner.deaths()
+    }
+
+    /// Ends the lease and stores a result in a variable, in one step.
+    ///
+    /// # Errors
+    /// [`LeaseEnded`](nws_proto::ErrorCode::LeaseEnded) where the lease has ended meanwhile; then
+    /// nothing is stored.
+    pub fn finish(
+        self,
+        workspace: &Workspace,
+        variable: impl AsRef<[u8]>,
+        result: impl Into<Value>,
+    ) -> Result<(), Error> {
+        self.inner.finish(&workspace.inner, variable, result).wait()
+    }
+
+    /// Gives the value back to its place.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub fn release(self) -> Result<(), Error> {
+        self.inner.release().wait()
+    }
+}
+
+impl Iter {
+    /// The next value; waits until there is one.
+    ///
+    /// # Errors
+    /// Those of the operation.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> Result<Value, Error> {
+        self.inner.next().wait()
+    }
+
+    /// The next value, where there is one.
+    ///
+    /// # Errors
+    /// Those of the operation.
+    pub fn next_try(&mut self) -> Result<Option<Value>, Error> {
+        self.inner.next_try().wait()
+    }
+
+    /// The next value.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`] after `timeout`, and those of the operation.
+    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Value, Error> {
+        self.inner.next_timeout(timeout).wait()
+    }
+}

@@ -1,0 +1,93 @@
+//! A value that was handed out and is not done yet.
+
+use bytes::Bytes;
+use nws_proto::{ErrorCode, Fault, FinishItem, Grant, Index, LeaseId, Reply, Request};
+
+use crate::call::{done, unexpected};
+use crate::{Call, Connection, Value, Workspace};
+
+/// A value taken by lease: finish it when its work is done. Dropping it releases it.
+///
+/// While it lasts, nobody else gets the value; when it is released, or this connection ends, the
+/// value is back at its own place. So the work of a value may be done twice, but its result is
+/// stored once.
+#[derive(Debug)]
+pub struct Lease {
+    connection: Connection,
+    id: LeaseId,
+    index: Index,
+    deaths: u16,
+    value: Value,
+    /// Finished or released.
+    ended: bool,
+}
+
+impl Lease {
+    pub(crate) fn new(connection: Connection, id: LeaseId, grant: Grant<Bytes>) -> Self {
+        let Grant { index, deaths, item } = grant;
+        Self { connection, id, index, deaths, value: item.into(), ended: false }
+    }
+
+    /// The value.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// The lease's id.
+    pub fn id(&self) -> LeaseId {
+        self.id
+    }
+
+    /// The value's place in its variable.
+    pub fn index(&self) -> Index {
+        self.index
+    }
+
+    /// How many holders died of the value so far.
+    pub fn deaths(&self) -> u16 {
+        self.deaths
+    }
+
+    /// Ends the lease and stores a result in a variable, in one step. Where the lease has ended
+    /// meanwhile, nothing is stored, and it is [`LeaseEnded`](ErrorCode::LeaseEnded).
+    pub fn finish(mut self, workspace: &Workspace, variable: impl AsRef<[u8]>, result: impl Into<Value>) -> Call<()> {
+        let item = FinishItem { lease: self.id, result: result.into().into() };
+        let call = workspace.request(
+            variable.as_ref(),
+            |outcome| match outcome? {
+                Reply::Finished { refused } if refused.is_empty() => Ok(()),
+                Reply::Finished { refused } => Err(refusal(&refused).into()),
+                reply => Err(unexpected(&reply)),
+            },
+            |variable| Request::Finish { variable, items: vec![item] },
+        );
+        // What could not even be sent leaves the lease to be released.
+        self.ended = call.was_sent();
+        call
+    }
+
+    /// Gives the value back to its place.
+    pub fn release(mut self) -> Call<()> {
+        self.ended = true;
+        Call::new(self.connection.request(self.release_request()), done)
+    }
+
+    fn release_request(&self) -> Request<Bytes> {
+        Request::Release { leases: vec![self.id], died: false, recalled: false }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.connection.request_and_forget(&self.release_request());
+        }
+    }
+}
+
+fn refusal(refused: &[(u32, ErrorCode)]) -> Fault {
+    let code = refused.first().map_or(ErrorCode::LeaseEnded, |(_, code)| *code);
+    let message = "the lease has ended, so the result was not stored; somebody else does the work, or its variable \
+                   was deleted";
+    Fault::new(code, message)
+}

@@ -1,0 +1,297 @@
+//! A workspace: named variables, and what is done with them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use nws_proto::{
+    Cursor, Item, LeaseId, Mode, Reply, Request, Retrieve, VariableHandle, VariableInfo, Wait, WorkspaceHandle, limits,
+};
+
+use crate::call::{done, unexpected};
+use crate::in_flight::Outcome;
+use crate::variables::{Bound, Variables};
+use crate::{Call, Connection, Error, Iter, Lease, Value};
+
+/// A workspace on a server; a clone is the same one.
+///
+/// Names of variables are bytes, so also any `&str`. A variable comes into being when it is first
+/// used, and is `fifo` unless it was declared otherwise.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    opened: Opened,
+    name: Vec<u8>,
+    owned: bool,
+    variables: Variables,
+}
+
+/// A handle that the server is told to forget when nobody uses it any more.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) connection: Connection,
+    pub(crate) handle: WorkspaceHandle,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.connection.request_and_forget(&Request::CloseWorkspace { workspace: self.handle });
+    }
+}
+
+/// How many values a retrieval of one asks for, and of how many bytes: the first always comes.
+const ONE: (u32, u32) = (1, 0);
+
+impl Workspace {
+    pub(crate) fn new(opened: Opened, name: Vec<u8>, owned: bool) -> Self {
+        Self { inner: Arc::new(Inner { opened, name, owned, variables: Variables::default() }) }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &[u8] {
+        &self.inner.name
+    }
+
+    /// Whether this connection owns it.
+    pub fn is_owned(&self) -> bool {
+        self.inner.owned
+    }
+
+    /// The connection to its server.
+    pub fn connection(&self) -> &Connection {
+        &self.inner.opened.connection
+    }
+
+    /// Gives a variable its mode. That it has another already is
+    /// [`ModeConflict`](nws_proto::ErrorCode::ModeConflict).
+    pub fn declare(&self, variable: impl AsRef<[u8]>, mode: Mode) -> Call<()> {
+        self.request(variable.as_ref(), done, |variable| Request::Declare { variable, mode })
+    }
+
+    /// Adds a value. When this is done the server has it, or somebody got it.
+    pub fn store(&self, variable: impl AsRef<[u8]>, value: impl Into<Value>) -> Call<()> {
+        self.store_items(variable.as_ref(), vec![value.into().into()])
+    }
+
+    /// Adds values in this order, all or none. At most 65,536 at a time.
+    pub fn store_many<V: Into<Value>>(
+        &self,
+        variable: impl AsRef<[u8]>,
+        values: impl IntoIterator<Item = V>,
+    ) -> Call<()> {
+        let items: Vec<Item<Bytes>> = values.into_iter().map(|value| value.into().into()).collect();
+        if items.is_empty() { Call::over(Ok(())) } else { self.store_items(variable.as_ref(), items) }
+    }
+
+    fn store_items(&self, variable: &[u8], items: Vec<Item<Bytes>>) -> Call<()> {
+        self.request(variable, done, |variable| Request::Store { variable, items })
+    }
+
+    /// Takes a value away; waits until there is one. No other client gets it.
+    pub fn fetch(&self, variable: impl AsRef<[u8]>) -> Call<Value> {
+        self.one(variable.as_ref(), true, Wait::Forever)
+    }
+
+    /// Takes a value away, where there is one.
+    pub fn fetch_try(&self, variable: impl AsRef<[u8]>) -> Call<Option<Value>> {
+        self.one_try(variable.as_ref(), true)
+    }
+
+    /// As [`Workspace::fetch`], but after `timeout` it is [`Error::TimedOut`]. The server keeps the
+    /// time, so no value can be lost between the two of you.
+    pub fn fetch_timeout(&self, variable: impl AsRef<[u8]>, timeout: Duration) -> Call<Value> {
+        self.one(variable.as_ref(), true, to_wait(timeout))
+    }
+
+    /// Takes up to `most` values away; waits until there is one. Where others fetch from the same
+    /// variable, it gets its share, at least one.
+    pub fn fetch_many(&self, variable: impl AsRef<[u8]>, most: u32) -> Call<Vec<Value>> {
+        self.retrieve(variable.as_ref(), true, Wait::Forever, (most, limits::BATCH_BYTES), values)
+    }
+
+    /// Takes up to `most` of the values away that are there, perhaps none.
+    pub fn fetch_many_try(&self, variable: impl AsRef<[u8]>, most: u32) -> Call<Vec<Value>> {
+        self.retrieve(variable.as_ref(), true, Wait::No, (most, limits::BATCH_BYTES), values)
+    }
+
+    /// Reads a value and leaves it there; waits until there is one.
+    pub fn find(&self, variable: impl AsRef<[u8]>) -> Call<Value> {
+        self.one(variable.as_ref(), false, Wait::Forever)
+    }
+
+    /// Reads a value and leaves it there, where there is one.
+    pub fn find_try(&self, variable: impl AsRef<[u8]>) -> Call<Option<Value>> {
+        self.one_try(variable.as_ref(), false)
+    }
+
+    /// As [`Workspace::find`], but after `timeout` it is [`Error::TimedOut`].
+    pub fn find_timeout(&self, variable: impl AsRef<[u8]>, timeout: Duration) -> Call<Value> {
+        self.one(variable.as_ref(), false, to_wait(timeout))
+    }
+
+    /// Takes the values away one after the other, in `fifo` and `single` variables.
+    pub fn ifetch(&self, variable: impl AsRef<[u8]>) -> Iter {
+        Iter::new(self.clone(), variable.as_ref(), true)
+    }
+
+    /// Reads the values one after the other, each once, in `fifo` and `single` variables.
+    pub fn ifind(&self, variable: impl AsRef<[u8]>) -> Iter {
+        Iter::new(self.clone(), variable.as_ref(), false)
+    }
+
+    /// Takes a value by lease; waits until there is one. The value is gone when the lease is
+    /// finished; until then it returns to its place when the lease is released or dropped, or this
+    /// connection ends.
+    pub fn fetch_lease(&self, variable: impl AsRef<[u8]>) -> Call<Lease> {
+        let first = |leases: Vec<Lease>| leases.into_iter().next().ok_or(Error::TimedOut);
+        self.leases(variable.as_ref(), ONE, Wait::Forever, first)
+    }
+
+    /// As [`Workspace::fetch_lease`], but after `timeout` it is [`Error::TimedOut`].
+    pub fn fetch_lease_timeout(&self, variable: impl AsRef<[u8]>, timeout: Duration) -> Call<Lease> {
+        let first = |leases: Vec<Lease>| leases.into_iter().next().ok_or(Error::TimedOut);
+        self.leases(variable.as_ref(), ONE, to_wait(timeout), first)
+    }
+
+    /// Takes up to `most` values by lease; waits until there is one.
+    pub fn fetch_leases(&self, variable: impl AsRef<[u8]>, most: u32) -> Call<Vec<Lease>> {
+        self.leases(variable.as_ref(), (most, limits::BATCH_BYTES), Wait::Forever, Ok)
+    }
+
+    /// Takes up to `most` of the values that are there by lease, perhaps none.
+    pub fn fetch_leases_try(&self, variable: impl AsRef<[u8]>, most: u32) -> Call<Vec<Lease>> {
+        self.leases(variable.as_ref(), (most, limits::BATCH_BYTES), Wait::No, Ok)
+    }
+
+    /// Deletes a variable with its values. Whoever waits on it is told.
+    pub fn delete_variable(&self, variable: impl AsRef<[u8]>) -> Call<()> {
+        self.request(variable.as_ref(), done, |variable| Request::DeleteVariable { variable })
+    }
+
+    /// The variables, sorted by name.
+    pub fn list_variables(&self) -> Call<Vec<VariableInfo>> {
+        let request = Request::ListVariables { workspace: self.inner.opened.handle };
+        Call::new(self.inner.opened.connection.request(request), |outcome| match outcome? {
+            Reply::Variables(variables) => Ok(variables),
+            reply => Err(unexpected(&reply)),
+        })
+    }
+
+    fn one(&self, variable: &[u8], take: bool, wait: Wait) -> Call<Value> {
+        // A wait of no time is answered with no value instead.
+        let first = |outcome| values(outcome)?.into_iter().next().ok_or(Error::TimedOut);
+        self.retrieve(variable, take, wait, ONE, first)
+    }
+
+    fn one_try(&self, variable: &[u8], take: bool) -> Call<Option<Value>> {
+        self.retrieve(variable, take, Wait::No, ONE, |outcome| Ok(values(outcome)?.into_iter().next()))
+    }
+
+    fn leases<T: 'static>(
+        &self,
+        variable: &[u8],
+        most: (u32, u32),
+        wait: Wait,
+        read: impl FnOnce(Vec<Lease>) -> Result<T, Error> + Send + 'static,
+    ) -> Call<T> {
+        let connection = self.inner.opened.connection.clone();
+        let read = move |outcome: Outcome| match outcome? {
+            Reply::Values { first_lease: LeaseId(first), values, .. } => {
+                let lease = |(id, grant)| Lease::new(connection.clone(), LeaseId(id), grant);
+                read((first..).zip(values).map(lease).collect())
+            }
+            reply => Err(unexpected(&reply)),
+        };
+        self.request(variable, read, |variable| retrieve(variable, true, true, wait, Cursor::Mode, most))
+    }
+
+    fn retrieve<T: 'static>(
+        &self,
+        variable: &[u8],
+        take: bool,
+        wait: Wait,
+        most: (u32, u32),
+        read: impl FnOnce(Outcome) -> Result<T, Error> + Send + 'static,
+    ) -> Call<T> {
+        self.request(variable, read, |variable| retrieve(variable, take, false, wait, Cursor::Mode, most))
+    }
+
+    pub(crate) fn retrieve_at<T: 'static>(
+        &self,
+        variable: &[u8],
+        take: bool,
+        wait: Wait,
+        cursor: Cursor,
+        read: impl FnOnce(Outcome) -> Result<T, Error> + Send + 'static,
+    ) -> Call<T> {
+        self.request(variable, read, |variable| retrieve(variable, take, false, wait, cursor, ONE))
+    }
+
+    /// Sends a request about the variable of this name.
+    pub(crate) fn request<T: 'static>(
+        &self,
+        variable: &[u8],
+        read: impl FnOnce(Outcome) -> Result<T, Error> + Send + 'static,
+        request: impl FnOnce(VariableHandle) -> Request<Bytes>,
+    ) -> Call<T> {
+        let connection = &self.inner.opened.connection;
+        if connection.is_foreign() {
+            // The lock on the names may be held by a thread that was not forked.
+            return Call::new(crate::Pending::failed(Error::Forked), read);
+        }
+        let bound: Arc<Bound> = self.inner.variables.bound(connection, self.inner.opened.handle, variable);
+        let pending = connection.request(request(bound.handle));
+        // With the workspace, which shall not be closed while something waits in it.
+        let workspace = self.clone();
+        Call::new(pending, move |outcome| {
+            drop(workspace);
+            read(outcome.map_err(|error| bound.explain(error)))
+        })
+    }
+}
+
+fn retrieve(
+    variable: VariableHandle,
+    take: bool,
+    lease: bool,
+    wait: Wait,
+    cursor: Cursor,
+    (max_values, max_bytes): (u32, u32),
+) -> Request<Bytes> {
+    Request::Retrieve(Retrieve { variable, take, lease, wait, cursor, max_values, max_bytes })
+}
+
+fn values(outcome: Outcome) -> Result<Vec<Value>, Error> {
+    match outcome? {
+        Reply::Values { values, .. } => Ok(values.into_iter().map(|grant| grant.item.into()).collect()),
+        reply => Err(unexpected(&reply)),
+    }
+}
+
+/// Parts of a millisecond count as a whole one; what is longer than the longest wait has no end.
+pub(crate) fn to_wait(timeout: Duration) -> Wait {
+    match timeout.as_nanos().div_ceil(1_000_000) {
+        0 => Wait::No,
+        ms if ms <= limits::WAIT_MS.into() => Wait::Ms(ms as u32),
+        _ => Wait::Forever,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_becomes_a_wait_that_is_no_shorter() {
+        assert_eq!(to_wait(Duration::ZERO), Wait::No);
+        assert_eq!(to_wait(Duration::from_nanos(1)), Wait::Ms(1));
+        assert_eq!(to_wait(Duration::from_millis(20)), Wait::Ms(20));
+        assert_eq!(to_wait(Duration::from_micros(20_001)), Wait::Ms(21));
+        assert_eq!(to_wait(Duration::from_millis(limits::WAIT_MS.into())), Wait::Ms(limits::WAIT_MS));
+        assert_eq!(to_wait(Duration::MAX), Wait::Forever);
+    }
+}

@@ -14,18 +14,18 @@ faulthandler.enable()
 
 
 @pytest.fixture(scope="session")
-def nws_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def _shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerProcess, Path]]:
+    folder = tmp_path_factory.mktemp("runtime") / "nws"
+    with ServerProcess(folder) as server:
+        yield server, folder
+
+
+@pytest.fixture
+def nws_server(_shared_server: tuple[ServerProcess, Path], monkeypatch: pytest.MonkeyPatch) -> ServerProcess:
     """A server that all tests share, in a runtime folder of its own."""
-    before = os.environ.get("NWS_RUNTIME_DIR")
-    os.environ["NWS_RUNTIME_DIR"] = str(tmp_path_factory.mktemp("runtime") / "nws")
-    try:
-        with ServerProcess() as server:
-            yield server
-    finally:
-        if before is None:
-            del os.environ["NWS_RUNTIME_DIR"]
-        else:
-            os.environ["NWS_RUNTIME_DIR"] = before
+    server, folder = _shared_server
+    monkeypatch.setenv("NWS_RUNTIME_DIR", str(folder))
+    return server
 
 
 @pytest.fixture

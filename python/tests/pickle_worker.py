@@ -26,7 +26,10 @@ class PickleWorker:
         self._process.wait(10)
 
     def __call__(self, fun: Any, *args: Any) -> Any:
-        for part in (_pickle.dumps_function(fun), _pickle.dumps(args)):
+        return self.run(_pickle.dumps_function(fun), _pickle.dumps(args))
+
+    def run(self, fun: bytes, args: bytes) -> Any:
+        for part in (fun, args):
             send(self._process.stdin, part)
         result = _pickle.loads(receive(self._process.stdout))
         if isinstance(result, Failure):

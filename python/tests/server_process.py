@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from pathlib import Path
 from typing import Self
 
 from nws._binary import binary_path
@@ -10,11 +11,11 @@ from nws._binary import binary_path
 class ServerProcess:
     """Runs until the end of its `with` block; `port` is where it serves, `socket` the path of its Unix socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, runtime_folder: Path) -> None:
         self.process = subprocess.Popen(
             [binary_path(), "serve", "--port", "0", "--web-port", "0"],
             stdout=subprocess.PIPE,
-            env=dict(os.environ),
+            env=os.environ | {"NWS_RUNTIME_DIR": str(runtime_folder)},
             text=True,
         )
         self.port = 0

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -290,8 +291,9 @@ def test_no_server_says_how_to_start_one() -> None:
         NetWorkSpace("x", serverHost="/no/such/socket")
 
 
-def test_the_end_of_the_server_ends_the_waits() -> None:
-    with ServerProcess() as server:
+def test_the_end_of_the_server_ends_the_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NWS_RUNTIME_DIR", str(tmp_path / "nws"))
+    with ServerProcess(tmp_path / "nws") as server:
         ws = NetWorkSpace("x", serverHost=server.socket)
         waiting = in_thread(ws.fetch, "x")
         until_waiting(ws, "x", 1)

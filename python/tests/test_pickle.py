@@ -276,6 +276,61 @@ def test_instances_come_back_as_the_scripts_own_classes(run_script: RunScript, b
     assert run_script(CLASSES, by_stdin=by_stdin) == "ok\n"
 
 
+def test_instances_of_shipped_classes_only_name_them(run_script: RunScript) -> None:
+    script = """
+import dataclasses, enum, functools, threading
+from nws import _pickle
+from pickle_worker import PickleWorker
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    def norm(self):
+        return abs(self.x)
+
+class Colour(enum.Enum):
+    RED = 1
+
+def local():
+    class Local:
+        colour = Colour.RED
+    return Local
+
+class Late:
+    pass
+
+@functools.cache
+def cached(x):
+    return x
+
+Local = local()
+Hidden, Local = Local, None
+
+def same(x):
+    return x, isinstance(x, Point)
+
+shipment = _pickle.Shipment(same, [Point(1), Hidden(), [Colour.RED], threading.Lock()])
+with PickleWorker() as worker:
+    for value, is_point in [(Point(3), True), (Hidden(), False), (Colour.RED, False), (Late(), False), ([1], False),
+                            ({"p": [Point(1)]}, False), (Point(-2).norm, False), (Point, False), (len, False),
+                            (lambda: 1, False), (cached, False), (functools, False)]:
+        back, told = worker.run(shipment.data, shipment.dumps((value,)))
+        assert type(back) is type(value) and told is is_point, (value, back)
+    assert worker.run(shipment.data, shipment.dumps((Point(-2).norm,)))[0]() == 2
+    with PickleWorker() as another:  # one that sees only the instance after the shipment
+        assert type(another.run(shipment.data, shipment.dumps((Hidden(),)))[0]) is Hidden
+    assert len(shipment.dumps(Point(1))) < 200 < len(_pickle.dumps(Point(1)))
+    try:
+        shipment.dumps((1, threading.Lock()))
+    except TypeError as error:
+        assert "lock" in str(error)
+    else:
+        raise AssertionError("a lock was pickled")
+print("ok")
+"""
+    assert run_script(script) == "ok\n"
+
+
 def test_a_module_that_cannot_be_imported_elsewhere_goes_by_value(run_script: RunScript) -> None:
     script = """
 import importlib.util, pathlib, sys, types

@@ -7,10 +7,11 @@ import (`__main__` above all), goes by value: see `_byvalue`.
 import pickle
 import sys
 import types
+from collections.abc import Iterable
 
 from nws._namespace import become_worker, importable, main_is_clean
 
-__all__ = ["become_worker", "dumps", "dumps_function", "dumps_result", "explain", "loads"]
+__all__ = ["Shipment", "become_worker", "dumps", "dumps_function", "dumps_result", "explain", "loads"]
 
 PROTOCOL = 5
 
@@ -65,6 +66,28 @@ def dumps(obj: object) -> bytes:
 def dumps_function(fun: object) -> bytes:
     """Pickle a function, or what holds functions, for a worker."""
     return _dumps_by_value(fun)
+
+
+class Shipment:
+    """A function and what belongs to it for workers, as `data`; `dumps` pickles values for who has loaded it.
+
+    Classes that cannot be imported, and that `samples` are of, go with the function rather than with each value.
+    """
+
+    def __init__(self, parts: object, samples: Iterable[object] = ()) -> None:
+        """Pickle `parts`, as `dumps_function` would."""
+        from nws._byvalue import Shipment
+
+        self._shipment = Shipment(parts, samples)
+        self.data = self._shipment.data
+
+    def dumps(self, obj: object) -> bytes:
+        """Pickle a value."""
+        try:
+            data = pickle.dumps(obj, PROTOCOL)
+        except Exception:
+            return self._shipment.dumps(obj)
+        return self._shipment.dumps(obj) if any(mark in data for mark in _local_modules()) else data
 
 
 def dumps_result(obj: object) -> bytes:

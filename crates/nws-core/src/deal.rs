@@ -95,6 +95,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         passed_over: Option<SessionId>,
         effects: &mut Vec<Effect<V>>,
     ) {
+        // Variable by variable as they were made, and there by place.
         values.sort_by_key(|(key, value)| (*key, value.index));
         let mut values = values.into_iter().peekable();
         while let Some((key, first)) = values.next() {

@@ -114,9 +114,13 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         binding.map_or(&[], |binding| binding.name.as_slice())
     }
 
-    /// Whether a handle of this session leads to this variable.
-    pub(crate) fn leads_to(&mut self, session: SessionId, handle: VariableHandle, variable: Key) -> bool {
-        self.place(session, handle).is_ok_and(|place| place.variable == Some(variable))
+    /// Whether a handle of this session leads to this variable, which is live.
+    pub(crate) fn leads_to(&self, session: SessionId, handle: VariableHandle, variable: Key) -> bool {
+        let Some(binding) = self.sessions.get(&session).and_then(|open| open.variables.get(&handle)) else {
+            return false;
+        };
+        let named = || self.workspaces.get(binding.workspace)?.variables.get(&binding.name);
+        binding.variable == Some(variable) || named() == Some(&variable)
     }
 
     /// The variable that a handle leads to, made where it is not there.

@@ -98,27 +98,19 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
     /// was asked.
     pub(crate) fn recall_for(&mut self, key: Key, hungry: SessionId, effects: &mut Vec<Effect<V>>) -> bool {
         let Some(variable) = self.variables.get(key) else { return false };
-        let has = variable.consumers.held_by(hungry);
-        let enough = |(held, _): &&(u32, SessionId)| *held > has + 1;
-        let fit = |session: SessionId| {
-            let busy = self.sessions.get(&session).is_none_or(|open| open.recall.is_some());
-            session != hungry && !busy
-        };
-        let askable = variable.consumers.askable.iter().rev().take_while(enough);
-        let Some((held, holder)) = askable.copied().find(|(_, session)| fit(*session)) else { return false };
-        let Some(handle) = variable.consumers.by_session.get(&holder).and_then(|consumer| consumer.handle) else {
-            return false;
-        };
-        // A holder that let go of its handle could not tell what is meant.
-        let bound = self.leads_to(holder, handle, key);
-        if let Some(variable) = self.variables.get_mut(key) {
-            variable.consumers.change(holder, |consumer| {
-                consumer.asked = bound;
-                consumer.handle = consumer.handle.filter(|_| bound);
+        let consumers = &variable.consumers;
+        let has = consumers.held_by(hungry);
+        let found =
+            consumers.askable.iter().rev().take_while(|(held, _)| *held > has + 1).find_map(|(held, holder)| {
+                let busy = self.sessions.get(holder).is_none_or(|open| open.recall.is_some());
+                let handle = consumers.by_session.get(holder)?.handle?;
+                // A holder that let go of its handle could not tell what is meant.
+                let fit = *holder != hungry && !busy && self.leads_to(*holder, handle, key);
+                fit.then_some((*held, *holder, handle))
             });
-        }
-        if !bound {
-            return self.recall_for(key, hungry, effects);
+        let Some((held, holder, handle)) = found else { return false };
+        if let Some(variable) = self.variables.get_mut(key) {
+            variable.consumers.change(holder, |consumer| consumer.asked = true);
         }
         if let Some(open) = self.sessions.get_mut(&holder) {
             open.recall = Some(key);

@@ -3,11 +3,12 @@
 use alloc::vec::Vec;
 
 /// Where something is in a [`Slab`]. A key of what was removed finds nothing, also when the slot
-/// is used again.
+/// is used again. Keys are ordered as their items were inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
-    slot: u32,
+    /// How many items the slab had ever had.
     generation: u32,
+    slot: u32,
 }
 
 impl Key {
@@ -28,11 +29,12 @@ struct Slot<T> {
 pub(crate) struct Slab<T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
+    inserted: u32,
 }
 
 impl<T> Slab<T> {
     pub(crate) fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new() }
+        Self { slots: Vec::new(), free: Vec::new(), inserted: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -40,20 +42,21 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn insert(&mut self, item: T) -> Key {
+        self.inserted = self.inserted.wrapping_add(1);
+        let generation = self.inserted;
         let free = self.free.pop().and_then(|slot| Some((slot, self.slots.get_mut(slot as usize)?)));
         if let Some((slot, place)) = free {
-            place.item = Some(item);
-            return Key { slot, generation: place.generation };
+            *place = Slot { generation, item: Some(item) };
+            return Key { generation, slot };
         }
         let slot = self.slots.len() as u32;
-        self.slots.push(Slot { generation: 1, item: Some(item) });
-        Key { slot, generation: 1 }
+        self.slots.push(Slot { generation, item: Some(item) });
+        Key { generation, slot }
     }
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         let place = self.slots.get_mut(key.slot as usize).filter(|place| place.generation == key.generation)?;
         let item = place.item.take()?;
-        place.generation = place.generation.wrapping_add(1);
         self.free.push(key.slot);
         Some(item)
     }

@@ -48,7 +48,7 @@ pub(crate) struct Outbox {
     small_sent: usize,
     large: VecDeque<Large>,
     large_bytes: usize,
-    /// Bytes ever sent, and ever put in: places in the stream.
+    /// Bytes ever sent.
     sent: u64,
 }
 
@@ -85,19 +85,22 @@ impl Outbox {
         self.sent
     }
 
-    /// Puts a reply in. One that is too long for a frame is replaced by a fault, and `false` returned:
-    /// nothing of it was delivered.
-    pub(crate) fn reply(&mut self, request: RequestId, reply: &Reply<Bytes>) -> bool {
-        let whole = self.frame(request, reply.opcode(), |outbox| reply.encode(outbox));
-        if !whole {
+    /// The place in the stream behind what was put in last.
+    pub(crate) fn end(&self) -> u64 {
+        self.sent + self.unsent_bytes() as u64
+    }
+
+    /// Puts a reply in. A listing that is too long for a frame is replaced by a fault; values always
+    /// fit, by the limits of the protocol.
+    pub(crate) fn reply(&mut self, request: RequestId, reply: &Reply<Bytes>) {
+        if !self.frame(request, reply.opcode(), |outbox| reply.encode(outbox)) {
             let most = limits::FRAME_PAYLOAD_BYTES;
             let fault = Fault::new(
                 ErrorCode::FrameTooLong,
-                format!("expected a reply of at most {most} bytes; ask for fewer values or less at a time"),
+                format!("expected a listing of at most {most} bytes; ask for less at a time"),
             );
             self.frame(request, Opcode::Failed, |outbox| Reply::<Bytes>::Failed(fault).encode(outbox));
         }
-        whole
     }
 
     pub(crate) fn event(&mut self, event: &Event) {

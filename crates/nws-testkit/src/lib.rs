@@ -7,7 +7,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod value;
+mod watchdog;
 mod world;
 
 pub use value::{Value, item, sized};
+pub use watchdog::Watchdog;
 pub use world::{SPACE, VARIABLE, World, fetch, find, lease};

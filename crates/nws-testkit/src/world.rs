@@ -9,6 +9,7 @@ use nws_proto::{
 };
 
 use crate::value::{Value, item};
+use crate::watchdog::Watchdog;
 
 /// The workspace that [`World::client`] uses, as its handle.
 pub const SPACE: WorkspaceHandle = WorkspaceHandle(1);
@@ -25,6 +26,7 @@ pub struct World {
     pub effects: Vec<Effect<Value>>,
     requests: HashMap<SessionId, u32>,
     sessions: u64,
+    _watchdog: Watchdog,
 }
 
 /// A fetch of one value that waits.
@@ -60,7 +62,14 @@ impl World {
     /// A world with these settings.
     pub fn with(settings: Settings) -> Self {
         let core = Core::new(settings, ());
-        Self { core, now_ms: 0, effects: Vec::new(), requests: HashMap::new(), sessions: 0 }
+        Self {
+            core,
+            now_ms: 0,
+            effects: Vec::new(),
+            requests: HashMap::new(),
+            sessions: 0,
+            _watchdog: Watchdog::start(60),
+        }
     }
 
     /// A session with nothing opened.

@@ -238,6 +238,18 @@ impl Raw {
         reply
     }
 
+    /// Receives this many bytes, whatever they are.
+    pub fn receive_some(&mut self, count: usize) {
+        self.socket.read_exact(&mut vec![0; count]).unwrap();
+    }
+
+    pub fn set_write_patience(&mut self, patience: Duration) {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.set_write_timeout(Some(patience)).unwrap(),
+            Socket::Unix(socket) => socket.set_write_timeout(Some(patience)).unwrap(),
+        }
+    }
+
     pub fn done(&mut self, request: &Request<Bytes>) {
         assert_eq!(self.ask(request), Reply::Done, "{request:?}");
     }

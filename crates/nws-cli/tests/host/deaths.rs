@@ -109,9 +109,8 @@ fn every_result_comes_however_many_workers_are_killed() {
         }
         until(&sleigh, &mut outcomes, |outcomes| outcomes.joined.len() == 3 + kill);
     }
-    until(&sleigh, &mut outcomes, |outcomes| outcomes.count() == payloads.len());
+    until(&sleigh, &mut outcomes, |outcomes| outcomes.count() == payloads.len() && outcomes.deaths.len() == 30);
     sleigh.end_run(all);
-    assert_eq!(outcomes.deaths.len(), 30);
     let good = outcomes.good();
     assert!(good.iter().enumerate().all(|(number, word)| number.to_string() == *word));
 }

@@ -248,8 +248,8 @@ fn frames_of_every_size_around_the_buffers_edges_arrive_whole() {
         assert_eq!(client.reply(), (RequestId(1000 + i as u32), Reply::Done));
     }
     writer.join().unwrap();
-    for i in 0..lengths.len() {
-        assert!(value(client.ask(&fetch())) == filled(i), "{} bytes", lengths[i]);
+    for (i, length) in lengths.iter().enumerate() {
+        assert!(value(client.ask(&fetch())) == filled(i), "{length} bytes");
     }
 }
 

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from leftovers import wait_until
 
+from leftovers import wait_until
 from nws.sleigh import (
     Sleigh,
     SleighException,
@@ -238,7 +238,7 @@ def test_a_failure_can_be_pickled():
 
 
 def test_an_argument_that_cannot_be_pickled_raises_in_the_call_and_is_named(sleigh):
-    with pytest.raises(SleighPicklingException, match="task 2.*lock") as caught:
+    with pytest.raises(SleighPicklingException, match=r"task 2.*lock") as caught:
         sleigh.eachElem(id, (1, 2, {"guard": threading.Lock()}))
     assert "guard" in str(caught.value)
     assert isinstance(caught.value, TypeError)
@@ -252,7 +252,7 @@ def test_a_function_that_cannot_be_pickled_raises_in_the_call_and_is_named(sleig
         with lock:
             return x
 
-    with pytest.raises(SleighPicklingException, match="guarded.*lock"):
+    with pytest.raises(SleighPicklingException, match=r"guarded.*lock"):
         sleigh.eachElem(guarded, range(3))
 
 
@@ -369,7 +369,11 @@ def test_modules_beside_a_script_are_found(tmp_path):
 
 def test_a_forgotten_stop_leaves_nothing_and_prints_nothing():
     done = subprocess.run(
-        [sys.executable, "-c", "from nws.sleigh import Sleigh; s = Sleigh(workerCount=1); print(s.eachElem(abs, [-1]))"],
+        [
+            sys.executable,
+            "-c",
+            "from nws.sleigh import Sleigh; s = Sleigh(workerCount=1); print(s.eachElem(abs, [-1]))",
+        ],
         capture_output=True,
         text=True,
         timeout=50,
@@ -410,12 +414,11 @@ def test_a_stopped_sleigh_says_so():
 def test_a_busy_sleigh_refuses_a_second_call(sleigh, tmp_path):
     fifo = tmp_path / "gate"
     os.mkfifo(fifo)
-    thread = threading.Thread(target=sleigh.eachElem, args=(lambda path: open(path).read(), (str(fifo),)))
+    thread = threading.Thread(target=sleigh.eachElem, args=(lambda path: Path(path).read_text(), (str(fifo),)))
     thread.start()
     try:
-        with open(fifo, "w"):
-            with pytest.raises(SleighOccupiedException):
-                sleigh.eachElem(cube, range(3))
+        with open(fifo, "w"), pytest.raises(SleighOccupiedException):
+            sleigh.eachElem(cube, range(3))
     finally:
         thread.join(30)
     assert not thread.is_alive()
@@ -478,15 +481,16 @@ def test_a_worker_whose_python_lacks_the_package_is_told(tmp_path):
     bare = tmp_path / "bare"
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E "$@"\n')
     bare.chmod(0o755)
-    with pytest.raises(SleighNwsException, match="No module named 'nws'"):
-        with Sleigh(workerCount=1, python=str(bare)) as s:
-            s.eachElem(cube, range(3))
+    with pytest.raises(SleighNwsException, match="No module named 'nws'"), Sleigh(workerCount=1, python=str(bare)) as s:
+        s.eachElem(cube, range(3))
 
 
 def test_a_python_that_is_not_there_is_told():
-    with pytest.raises(SleighNwsException, match="/no/such/python"):
-        with Sleigh(workerCount=1, python="/no/such/python") as s:
-            s.eachElem(cube, range(3))
+    with (
+        pytest.raises(SleighNwsException, match="/no/such/python"),
+        Sleigh(workerCount=1, python="/no/such/python") as s,
+    ):
+        s.eachElem(cube, range(3))
 
 
 def test_events_tell_every_task(tmp_path):

@@ -1,5 +1,6 @@
 //! The command `nws`: a thin shell over the crates, one file a subcommand.
 
+mod host;
 mod serve;
 
 use std::process::ExitCode;
@@ -17,11 +18,14 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Arguments),
+    #[command(hide = true)]
+    Host(host::Arguments),
 }
 
 fn main() -> ExitCode {
     let (name, result) = match Arguments::parse().command {
         Command::Serve(arguments) => ("serve", serve::run(arguments)),
+        Command::Host(arguments) => ("host", host::run(&arguments)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -46,12 +46,14 @@ struct IoThread<'a> {
     heard: Instant,
     /// A ping is unanswered.
     pinged: bool,
+    /// How far a long queue had come when the silence was looked at last.
+    progress: Option<u64>,
 }
 
 impl<'a> IoThread<'a> {
     fn new(shared: &'a Shared, poll: Poll) -> Self {
         let incoming = Incoming::new(nws_proto::limits::FRAME_PAYLOAD_BYTES);
-        Self { shared, poll, incoming, heard: Instant::now(), pinged: false }
+        Self { shared, poll, incoming, heard: Instant::now(), pinged: false, progress: None }
     }
 
     /// Runs until the connection ends, and says why it did.
@@ -130,6 +132,12 @@ impl<'a> IoThread<'a> {
         let Some(silence) = self.shared.silence.filter(|silence| self.heard.elapsed() >= *silence) else {
             return Ok(());
         };
+        // A ping would wait behind what is queued; while that moves, somebody reads.
+        let progress = self.shared.backlog_progress();
+        if progress.is_some() && std::mem::replace(&mut self.progress, progress) != progress {
+            self.heard = Instant::now();
+            return Ok(());
+        }
         if self.pinged {
             let waited_ms = Duration::as_millis(&silence);
             return Err(format!("the server did not answer a ping within {waited_ms} ms"));

@@ -97,6 +97,8 @@ pub(crate) struct Outgoing {
     /// Of the first part, these are gone.
     sent_of_first: usize,
     queued_bytes: usize,
+    /// Ever.
+    sent_bytes: u64,
     /// The kernel is full, and the I/O thread is told when it no longer is.
     pub(crate) armed: bool,
     /// Nothing can be sent any more.
@@ -118,6 +120,12 @@ impl Outgoing {
 
     pub(crate) fn queued_bytes(&self) -> usize {
         self.queued_bytes
+    }
+
+    /// Bytes that the kernel ever took while more is queued. That they grow shows that the other end
+    /// reads; without a queue they would grow by our writing alone.
+    pub(crate) fn backlog_progress(&self) -> Option<u64> {
+        (self.queued_bytes > 0).then_some(self.sent_bytes)
     }
 
     /// Forgets what is queued and takes nothing more.
@@ -149,6 +157,7 @@ impl Outgoing {
 
     fn forget_sent(&mut self, sent: usize) {
         self.queued_bytes -= sent;
+        self.sent_bytes += sent as u64;
         self.sent_of_first += sent;
         while let Some(first) = self.parts.front() {
             let length = first.bytes().len();

@@ -176,6 +176,10 @@ impl Shared {
         if self.is_foreign() { 0 } else { lock(&self.outgoing).queued_bytes() }
     }
 
+    pub(crate) fn backlog_progress(&self) -> Option<u64> {
+        lock(&self.outgoing).backlog_progress()
+    }
+
     pub(crate) fn wait_queued_below(&self, bytes: usize) {
         if self.is_foreign() || self.is_io_thread() {
             return;

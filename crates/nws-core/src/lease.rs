@@ -163,9 +163,11 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         let mut refused = Vec::new();
         let mut results = Vec::with_capacity(items.len());
         let mut run = Run::default();
+        let mut last = None;
         for (position, item) in (0..).zip(items) {
             match self.end_lease(session, item.lease, &mut run) {
                 Some((key, value)) => {
+                    last = Some(key);
                     self.discount(key, value.item.value.len_bytes());
                     let (variable, index) = (variable_id(key), value.index);
                     self.journal.record(Fact::Finish { variable, index });
@@ -179,6 +181,10 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             && let Some(key) = self.ensure(session, handle, place)
         {
             self.put(key, results, effects);
+        }
+        // Who waits while it still holds some asks nobody; with what it holds done, it may.
+        if let Some(key) = last {
+            self.recall_for_waiting(key, effects);
         }
         Ok(Some(Reply::Finished { refused }))
     }

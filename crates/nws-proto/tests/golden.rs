@@ -147,12 +147,12 @@ fn session() -> Vec<Said> {
         server(6, "reply to 6, Values: variable id 7, lease 1, index 1, 42", values(1, 1, native(42))),
         client(7, "request 7, Bind: handle 2 is the variable results", bind(RESULTS, "results")),
         client(8, "request 8, Finish: lease 1 is done, its result is the native integer 43", finish()),
-        client(9, "request 9, Retrieve: fetch one value, wait for 1000 ms", fetch(false, Wait::Ms(1000))),
+        client(9, "request 9, Retrieve: fetch one value, wait for 50 ms", fetch(false, Wait::Ms(50))),
         server(7, "reply to 7, Done", Reply::Done),
         server(8, "reply to 8, Finished: nothing was refused", Reply::Finished { refused: Vec::new() }),
+        server(9, "reply to 9, TimedOut", Reply::TimedOut),
         ("server", "Ping: the client said nothing for a second", framed(0, &Frame::Request(Request::Ping))),
         ("client", "Pong", framed(0, &Frame::Reply(Reply::Pong))),
-        server(9, "reply to 9, TimedOut", Reply::TimedOut),
         client(10, "request 10, DeleteWorkspace: __default", delete),
         server(10, "reply to 10, Failed: protected-workspace", refusal()),
     ]
@@ -229,7 +229,7 @@ fn values(lease: u64, index: u64, item: Item<Bytes>) -> Reply<Bytes> {
 }
 
 fn refusal() -> Reply<Bytes> {
-    Reply::Failed(Fault::new(ErrorCode::ProtectedWorkspace, "__default stays; delete its variables instead"))
+    Reply::Failed(Fault::new(ErrorCode::ProtectedWorkspace, "the workspace '__default' cannot be deleted"))
 }
 
 /// One of each frame, and what it says.

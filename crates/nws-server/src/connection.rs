@@ -6,6 +6,7 @@ use crate::config::Limits;
 use crate::input::Input;
 use crate::outbox::Outbox;
 use crate::stream::Stream;
+use crate::transit::Transit;
 
 /// How far a connection is.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub(crate) struct Connection {
     pub(crate) phase: Phase,
     pub(crate) input: Input,
     pub(crate) outbox: Outbox,
+    pub(crate) transit: Transit,
     /// What of its input the loop has counted, in bytes.
     pub(crate) counted_bytes: u64,
     /// Tells it from earlier ones in the same slot.
@@ -63,6 +65,7 @@ impl Connection {
             phase: Phase::Greeting,
             input: Input::default(),
             outbox: Outbox::default(),
+            transit: Transit::default(),
             counted_bytes: 0,
             serial,
             opened_ms: now_ms,

@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use mio::{Events, Interest, Poll, Token};
 use nws_core::{Core, Effect, Settings};
-use nws_proto::SessionId;
+use nws_proto::{Reply, RequestId, SessionId};
 
 use crate::clock::{Clock, Random};
 use crate::config::{Limits, random_bytes};
@@ -40,6 +40,15 @@ const ACCEPTED_A_TURN: usize = 256;
 const ACCEPT_PAUSE_MS: u64 = 250;
 /// Connections above the limit that are kept for as long as it takes to tell them so.
 const SURPLUS_CONNECTIONS: usize = 64;
+
+/// Who asked for what is being carried out.
+struct Asking {
+    session: SessionId,
+    slot: usize,
+    request: RequestId,
+    /// It is a fetch without a lease.
+    fetches: bool,
+}
 
 /// Everything that the thread owns.
 pub(crate) struct EventLoop {
@@ -253,31 +262,41 @@ impl EventLoop {
         }
     }
 
-    /// Hands out what the core says, to the session that asked (at its slot) and to others.
-    fn carry_out(&mut self, asking: Option<(SessionId, usize)>) {
+    /// Hands out what the core says, to the session that asked and to others.
+    fn carry_out(&mut self, asking: Option<Asking>) {
         let mut effects = std::mem::take(&mut self.effects);
+        let mut answered = false;
         for effect in effects.drain(..) {
             let (Effect::Reply { session, .. } | Effect::Event { session, .. }) = &effect;
-            let (slot, urgent) = match asking {
-                Some((asking, slot)) if asking == *session => (slot, false),
-                _ => match self.table.session_slot(*session) {
-                    Some(slot) => (slot, true),
-                    None => continue,
-                },
+            let asked = asking.as_ref().filter(|asking| asking.session == *session);
+            let Some(slot) = asked.map_or_else(|| self.table.session_slot(*session), |asking| Some(asking.slot)) else {
+                continue;
             };
             let Some(connection) = self.table.get(slot) else { continue };
             connection.outbox.prepare(&mut self.spare);
-            match &effect {
+            match effect {
                 Effect::Reply { request, reply, .. } => {
-                    connection.outbox.reply(*request, reply);
+                    let its_own = asked.filter(|asking| asking.request == request);
+                    answered |= its_own.is_some();
+                    let fetched =
+                        its_own.map_or_else(|| connection.transit.was_fetch(request), |asking| asking.fetches);
+                    connection.outbox.reply(request, &reply);
+                    if fetched && let Reply::Values { variable, values, .. } = reply {
+                        connection.transit.sends(connection.outbox.end(), variable, values);
+                    }
                 }
-                Effect::Event { event, .. } => connection.outbox.event(event),
+                Effect::Event { event, .. } => connection.outbox.event(&event),
             }
             if !connection.dirty {
                 connection.dirty = true;
-                if urgent { &mut self.urgent } else { &mut self.dirty }.push_back(slot);
+                if asked.is_some() { &mut self.dirty } else { &mut self.urgent }.push_back(slot);
             }
         }
         self.effects = effects;
+        if let Some(asking) = asking.filter(|asking| asking.fetches && !answered)
+            && let Some(connection) = self.table.get(asking.slot)
+        {
+            connection.transit.waits(asking.request);
+        }
     }
 }

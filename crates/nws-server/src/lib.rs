@@ -23,6 +23,7 @@ mod server;
 mod stream;
 mod table;
 mod timers;
+mod transit;
 
 pub use config::{Config, Limits, random_token};
 pub use server::{Handle, Server};

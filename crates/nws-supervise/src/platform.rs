@@ -13,20 +13,22 @@ pub(crate) fn become_subreaper() -> io::Result<()> {
     Ok(set_child_subreaper(Some(getpid()))?)
 }
 
-/// What the child does between fork and exec: a session of its own, death with the parent, default
-/// signals, no descriptors but `moves` (from, to) and the standard ones.
+/// What the child does between fork and exec: a session of its own, death with `parent` where one
+/// is named, default signals, no descriptors but `moves` (from, to) and the standard ones.
 ///
 /// The numbers moved from must be above all numbers moved to.
-pub(crate) fn prepare_child(command: &mut Command, parent: Pid, moves: Vec<(RawFd, RawFd)>) {
-    let parent = parent.as_raw_nonzero().get();
+pub(crate) fn prepare_child(command: &mut Command, parent: Option<Pid>, moves: Vec<(RawFd, RawFd)>) {
+    let parent = parent.map(|parent| parent.as_raw_nonzero().get());
     let set_up = move || {
         // SAFETY: these are plain system calls on numbers of our own, allowed between fork and exec.
         unsafe {
             check(libc::setsid())?;
-            check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
-            if libc::getppid() != parent {
-                // The parent died before its death could be a signal to us.
-                libc::_exit(127);
+            if let Some(parent) = parent {
+                check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
+                if libc::getppid() != parent {
+                    // The parent died before its death could be a signal to us.
+                    libc::_exit(127);
+                }
             }
             for signal in 1..=libc::SIGRTMAX() {
                 // Refused for SIGKILL, SIGSTOP and what the C library keeps for itself.

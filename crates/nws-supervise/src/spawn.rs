@@ -46,6 +46,8 @@ pub struct Spawn {
     pub stdout: Output,
     /// Standard error.
     pub stderr: Output,
+    /// Whether it lives on when the supervisor's thread ends: it then sees that by other means.
+    pub outlives_supervisor: bool,
 }
 
 const HIGHEST_NUMBER: RawFd = 63;
@@ -61,6 +63,7 @@ impl Spawn {
             descriptors: Vec::new(),
             stdout: Output::Lines,
             stderr: Output::Lines,
+            outlives_supervisor: false,
         }
     }
 
@@ -106,6 +109,12 @@ impl Spawn {
         self
     }
 
+    /// Lets it live on when the supervisor's thread ends without having ended it.
+    pub fn outlive_supervisor(mut self) -> Self {
+        self.outlives_supervisor = true;
+        self
+    }
+
     /// Starts it. `stdout` and `stderr` are the ends of pipes for [`Output::Lines`].
     pub(crate) fn start(self, marker: &str, stdout: Option<OwnedFd>, stderr: Option<OwnedFd>) -> io::Result<Pid> {
         let mut command = Command::new(&self.program);
@@ -142,7 +151,8 @@ impl Spawn {
             }
         }
         let highest = moves.iter().map(|(_, number)| *number).max().unwrap_or(0);
-        platform::prepare_child(&mut command, getpid(), moves);
+        let parent = (!self.outlives_supervisor).then(getpid);
+        platform::prepare_child(&mut command, parent, moves);
         let occupied = occupy_up_to(highest)?;
         let child = command.spawn().map_err(|error| explain(&error, &self.program, self.cwd.as_ref()));
         drop((occupied, kept));

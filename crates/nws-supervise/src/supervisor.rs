@@ -49,7 +49,7 @@ pub struct ProcessId(u64);
 pub enum Happening {
     /// A child has ended, and all its descendants with it.
     Ended(ProcessId, End),
-    /// The watched descriptor with this token is readable, or at its end.
+    /// Something, or the end, has come to the watched descriptor with this token.
     Readable(u64),
     /// Somebody used a [`Waker`].
     Woken,
@@ -212,19 +212,37 @@ impl Supervisor {
         }
     }
 
-    /// Gives [`Happening::Readable`] with this token (below 2^62) as long as the descriptor can be
-    /// read or is at its end. It ends with [`Supervisor::unwatch`] or when the descriptor closes.
+    /// Gives [`Happening::Readable`] with this token (below 2^62) each time that something to be
+    /// read, or the end, has come to the descriptor. It is told once: read until nothing is left.
+    /// It ends with [`Supervisor::unwatch`] or when the descriptor closes.
     ///
     /// # Errors
     /// Where the descriptor is of a kind that cannot be waited for, or watched already.
     pub fn watch_fd(&mut self, descriptor: impl AsFd, token: u64) -> io::Result<()> {
+        self.watch(descriptor, token, epoll::EventFlags::IN)
+    }
+
+    /// The same for the other end of a socket going away, whatever is still to be read.
+    ///
+    /// # Errors
+    /// As for [`Supervisor::watch_fd`].
+    pub fn watch_hangup(&mut self, descriptor: impl AsFd, token: u64) -> io::Result<()> {
+        self.watch(descriptor, token, epoll::EventFlags::RDHUP)
+    }
+
+    fn watch(&mut self, descriptor: impl AsFd, token: u64, events: epoll::EventFlags) -> io::Result<()> {
         if token > NUMBER {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!("expected a token below 2^62, got {token}"),
             ));
         }
-        Ok(epoll::add(&self.events, descriptor, epoll::EventData::new_u64(WATCH | token), epoll::EventFlags::IN)?)
+        Ok(epoll::add(
+            &self.events,
+            descriptor,
+            epoll::EventData::new_u64(WATCH | token),
+            events | epoll::EventFlags::ET,
+        )?)
     }
 
     /// Watches a descriptor no longer.

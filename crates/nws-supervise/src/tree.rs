@@ -1,5 +1,6 @@
 //! Which processes belong to a child, and how they are ended.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,8 +11,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::spawn::PROCESS_MARKER;
 
-/// Rounds of stopping in which new processes may appear before the killing begins regardless.
-const STOP_ROUNDS: usize = 20;
+/// Rounds of stopping in which new processes may appear before the killing begins regardless, and
+/// doubtful looks in which there may have been something.
+const ROUNDS: usize = 20;
 
 /// A child as the root of its tree. Its process id must not have been given back to the kernel
 /// yet, as the session bears the same number.
@@ -49,10 +51,10 @@ pub(crate) fn end(scope: &Scope<'_>, patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
     // A process that forks faster than we look could keep ahead of the kills; a stopped one cannot.
     let mut stopped = BTreeMap::new();
-    for _ in 0..STOP_ROUNDS {
+    for _ in 0..ROUNDS {
         let mut grown = false;
-        for process in members(scope, &table()) {
-            if let std::collections::btree_map::Entry::Vacant(entry) = stopped.entry((process.pid, process.started))
+        for process in Scan::of(scope).members {
+            if let Entry::Vacant(entry) = stopped.entry((process.pid, process.started))
                 && let Some(descriptor) = open(process)
             {
                 grown |= pidfd_send_signal(&descriptor, Signal::STOP).is_ok();
@@ -63,18 +65,20 @@ pub(crate) fn end(scope: &Scope<'_>, patience: Duration) -> bool {
             break;
         }
     }
+    let mut targets: Vec<OwnedFd> = stopped.into_values().collect();
+    let mut doubts = 0;
     loop {
-        for descriptor in stopped.values() {
+        for descriptor in &targets {
             let _ = pidfd_send_signal(descriptor, Signal::KILL);
         }
-        wait_for_all(stopped.values(), deadline);
-        stopped = members(scope, &table())
-            .into_iter()
-            .filter_map(|process| open(process).map(|descriptor| ((process.pid, process.started), descriptor)))
-            .collect();
-        if stopped.is_empty() || Instant::now() >= deadline {
-            return stopped.is_empty();
+        wait_for_all(&targets, deadline);
+        let scan = Scan::of(scope);
+        let gone = scan.members.is_empty() && (scan.certain || doubts >= ROUNDS);
+        if gone || Instant::now() >= deadline {
+            return gone;
         }
+        doubts += usize::from(!scan.certain);
+        targets = scan.members.into_iter().filter_map(open).collect();
     }
 }
 
@@ -85,7 +89,7 @@ fn open(process: Process) -> Option<OwnedFd> {
     (still.started == process.started && !still.dead).then_some(descriptor)
 }
 
-fn wait_for_all<'a>(descriptors: impl Iterator<Item = &'a OwnedFd>, deadline: Instant) {
+fn wait_for_all(descriptors: &[OwnedFd], deadline: Instant) {
     for descriptor in descriptors {
         let left = deadline.saturating_duration_since(Instant::now());
         let left = Timespec { tv_sec: left.as_secs().try_into().unwrap_or(1), tv_nsec: left.subsec_nanos().into() };
@@ -93,36 +97,62 @@ fn wait_for_all<'a>(descriptors: impl Iterator<Item = &'a OwnedFd>, deadline: In
     }
 }
 
-/// Who of the table belongs to the scope and lives.
-fn members(scope: &Scope<'_>, table: &[Process]) -> Vec<Process> {
-    let belongs = |process: &Process| {
-        scope.roots.iter().any(|root| process.pid == root.pid || process.session == root.pid)
-            || process.parent == scope.us
-                && !scope.known.contains(&process.pid)
-                && (scope.all_orphans || has_marker(process.pid, scope.roots))
-    };
-    let mut members: BTreeSet<i32> = table.iter().filter(|process| belongs(process)).map(|p| p.pid).collect();
-    loop {
-        let before = members.len();
-        for process in table {
-            if members.contains(&process.parent) {
-                members.insert(process.pid);
-            }
-        }
-        if members.len() == before {
-            break;
-        }
-    }
-    table.iter().filter(|process| !process.dead && members.contains(&process.pid)).copied().collect()
+/// What one look at the table of processes showed.
+struct Scan {
+    /// Who belongs to the scope and lives.
+    members: Vec<Process>,
+    /// Whether nothing can have been missed.
+    certain: bool,
 }
 
-/// Whether a process was started with the marker of one of these roots, its own or an ancestor's.
-fn has_marker(pid: i32, roots: &[Root]) -> bool {
-    let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { return false };
-    environment.split(|byte| *byte == 0).any(|entry| {
+impl Scan {
+    fn of(scope: &Scope<'_>) -> Self {
+        Self::of_table(scope, &table())
+    }
+
+    fn of_table(scope: &Scope<'_>, table: &[Process]) -> Self {
+        let mut certain = true;
+        let mut belongs = |process: &Process| {
+            if scope.roots.iter().any(|root| process.pid == root.pid || process.session == root.pid) {
+                return true;
+            }
+            if process.dead || process.parent != scope.us || scope.known.contains(&process.pid) {
+                return false;
+            }
+            if scope.all_orphans {
+                return true;
+            }
+            let marked = has_marker(process.pid, scope.roots);
+            // It has gone since the table was read, and its children, now ours, still stand in the
+            // table as its own; or it is about to become another program.
+            certain &= marked.is_some();
+            marked.unwrap_or(false)
+        };
+        let mut members: BTreeSet<i32> = table.iter().filter(|process| belongs(process)).map(|p| p.pid).collect();
+        loop {
+            let before = members.len();
+            for process in table {
+                if members.contains(&process.parent) {
+                    members.insert(process.pid);
+                }
+            }
+            if members.len() == before {
+                break;
+            }
+        }
+        let members = table.iter().filter(|process| !process.dead && members.contains(&process.pid)).copied().collect();
+        Self { members, certain }
+    }
+}
+
+/// Whether a process was started with the marker of one of these roots, its own or an ancestor's;
+/// `None` where there is nothing to read now.
+fn has_marker(pid: i32, roots: &[Root]) -> Option<bool> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok().filter(|environment| !environment.is_empty())?;
+    Some(environment.split(|byte| *byte == 0).any(|entry| {
         let value = entry.strip_prefix(PROCESS_MARKER.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
         value.is_some_and(|value| roots.iter().any(|root| root.marker.as_bytes() == value))
-    })
+    }))
 }
 
 fn table() -> Vec<Process> {
@@ -156,7 +186,7 @@ mod tests {
     }
 
     fn pids(scope: &Scope<'_>, table: &[Process]) -> Vec<i32> {
-        members(scope, table).into_iter().map(|process| process.pid).collect()
+        Scan::of_table(scope, table).members.into_iter().map(|process| process.pid).collect()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -428,8 +428,24 @@ fn a_waker_and_a_descriptor_wake_the_loop() {
     assert!(supervisor.next_event(Some(Duration::ZERO)).unwrap().is_none());
     drop(write);
     assert!(matches!(supervisor.next_event(Some(LIMIT)).unwrap(), Some(Happening::Readable(77))));
+    assert!(supervisor.next_event(Some(Duration::ZERO)).unwrap().is_none(), "it is told once");
+    let (read, write) = pipe();
+    supervisor.watch_fd(&read, 78).unwrap();
     supervisor.unwatch(&read);
+    drop(write);
     assert!(supervisor.next_event(Some(Duration::ZERO)).unwrap().is_none());
+}
+
+#[test]
+fn the_hangup_of_a_socket_is_seen_behind_what_is_still_to_be_read() {
+    let _alone = Alone::new();
+    let mut supervisor = quiet();
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    supervisor.watch_hangup(&ours, 5).unwrap();
+    (&theirs).write_all(b"unread").unwrap();
+    assert!(supervisor.next_event(Some(Duration::ZERO)).unwrap().is_none());
+    drop(theirs);
+    assert!(matches!(supervisor.next_event(Some(LIMIT)).unwrap(), Some(Happening::Readable(5))));
 }
 
 const ROLE: &str = "NWS_SUPERVISE_TEST_ROLE";
@@ -442,12 +458,13 @@ fn role_of_a_parent() {
     }
     let mut supervisor = quiet();
     let id = supervisor.spawn(Spawn::new("sleep").arg("1000")).unwrap();
-    eprintln!("child {}", supervisor.pid(id).unwrap());
+    let outliving = supervisor.spawn(Spawn::new("sleep").arg("1000").outlive_supervisor()).unwrap();
+    eprintln!("children {} {}", supervisor.pid(id).unwrap(), supervisor.pid(outliving).unwrap());
     supervisor.next_event(None).unwrap();
 }
 
 #[test]
-fn a_child_dies_with_its_supervisor() {
+fn a_child_dies_with_its_supervisor_unless_it_may_outlive_it() {
     let _alone = Alone::new();
     // What it leaves shall not become ours.
     set_child_subreaper(None).unwrap();
@@ -459,14 +476,21 @@ fn a_child_dies_with_its_supervisor() {
         .spawn()
         .unwrap();
     let mut told = BufReader::new(parent.stderr.take().unwrap());
-    let child = loop {
-        if let Some(pid) = line(&mut told).strip_prefix("child ") {
-            break pid.parse().unwrap();
+    let pids: Vec<i32> = loop {
+        if let Some(pids) = line(&mut told).strip_prefix("children ") {
+            break pids.split(' ').map(|pid| pid.parse().unwrap()).collect();
         }
     };
-    let child = pidfd_open(Pid::from_raw(child).unwrap(), PidfdFlags::empty()).unwrap();
+    let [child, outliving] =
+        [pids[0], pids[1]].map(|pid| pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap());
     parent.kill().unwrap();
     parent.wait().unwrap();
-    let limit = Timespec { tv_sec: 10, tv_nsec: 0 };
-    assert_eq!(poll(&mut [PollFd::from_borrowed_fd(child.as_fd(), PollFlags::IN)], Some(&limit)).unwrap(), 1);
+    assert!(ends_within(&child, LIMIT));
+    assert!(!ends_within(&outliving, Duration::ZERO));
+    rustix::process::pidfd_send_signal(&outliving, rustix::process::Signal::KILL).unwrap();
+}
+
+fn ends_within(process: &OwnedFd, limit: Duration) -> bool {
+    let limit = Timespec { tv_sec: limit.as_secs().try_into().unwrap(), tv_nsec: 0 };
+    poll(&mut [PollFd::from_borrowed_fd(process.as_fd(), PollFlags::IN)], Some(&limit)).unwrap() == 1
 }

@@ -3,6 +3,7 @@
 //! The classes themselves are Python's (`nws/_errors.py`): one of them has two bases, which a
 //! native class cannot have.
 
+use nws_client::Error;
 use nws_proto::{ErrorCode, Fault};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -27,7 +28,6 @@ pub(crate) enum Exception {
     /// No such workspace.
     NoWorkspace,
     /// A wait was over before there was a value.
-    #[expect(dead_code, reason = "raised by the client, which comes with the next change")]
     Timeout,
     /// An argument has a wrong value.
     Value,
@@ -101,6 +101,20 @@ impl Exception {
 /// The exception that a fault of the server is raised as.
 pub(crate) fn from_fault(py: Python<'_>, fault: &Fault) -> PyErr {
     Exception::of(fault.code).error(py, &fault.message, fault.code.slug())
+}
+
+/// The exception that a failed operation of the client is raised as.
+pub(crate) fn from_client(py: Python<'_>, error: &Error) -> PyErr {
+    let (exception, slug) = match error {
+        Error::Fault(fault) => return from_fault(py, fault),
+        Error::Connect { .. } => (Exception::Connect, error.code().map_or("not-connected", ErrorCode::slug)),
+        Error::Closed { .. } => (Exception::Dropped, "closed"),
+        Error::TimedOut => (Exception::Timeout, "timed-out"),
+        Error::Canceled => (Exception::Operation, "canceled"),
+        Error::Forked => (Exception::Dropped, "forked"),
+        _ => (Exception::Server, "internal"),
+    };
+    exception.error(py, &error.to_string(), slug)
 }
 
 /// Every error code: its slug, its number on the wire, the name of its exception.

@@ -2,12 +2,16 @@
 //!
 //! It holds mechanism only: encoding of values, connections and waits. Names, defaults and policy
 //! are the facade's, in `python/src/nws`. This file registers what the others define: start with
-//! `client` for workspaces, `value` for how an object becomes bytes, `errors` for the exceptions.
+//! `client` and `workspace` for what `nws.client` uses, `value` for how an object becomes bytes,
+//! `errors` for the exceptions.
 
+mod client;
 mod errors;
 mod sleigh_master;
 mod sleigh_worker;
 mod value;
+mod waiting;
+mod workspace;
 
 use pyo3::prelude::*;
 
@@ -15,6 +19,8 @@ use pyo3::prelude::*;
 fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::register(module)?;
     value::register(module)?;
+    module.add_class::<client::Connection>()?;
+    module.add_class::<workspace::Workspace>()?;
     module.add_class::<sleigh_master::SleighCore>()?;
     module.add_class::<sleigh_master::Run>()?;
     module.add_class::<sleigh_worker::WorkerStart>()?;

@@ -32,6 +32,23 @@ const TUPLE_DEPTH: u32 = 16;
 /// From this size on, bytes that Python owns are shared with the client rather than copied.
 const SHARED_BYTES: usize = 4096;
 
+/// What makes and reads pickles: `dumps` and `loads` of `nws._pickle`.
+pub(crate) struct Pickling<'py> {
+    pub(crate) dumps: Bound<'py, PyAny>,
+    pub(crate) loads: Bound<'py, PyAny>,
+}
+
+/// The pickler of the package, imported when it is first needed.
+pub(crate) fn pickling(py: Python<'_>) -> PyResult<Pickling<'_>> {
+    static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let get = |name| PyResult::Ok(py.import("nws._pickle")?.getattr(name)?.unbind());
+    Ok(Pickling {
+        dumps: DUMPS.get_or_try_init(py, || get("dumps"))?.bind(py).clone(),
+        loads: LOADS.get_or_try_init(py, || get("loads"))?.bind(py).clone(),
+    })
+}
+
 /// Appends the compact form of `object`. `dumps` makes `bytes` of what is not native.
 pub(crate) fn encode_into(buffer: &mut Vec<u8>, object: &Bound<'_, PyAny>, dumps: &Bound<'_, PyAny>) -> PyResult<()> {
     if encode_scalar(buffer, object)? {

@@ -19,6 +19,7 @@ def main() -> None:
         return
     rank, _count, told, start = started
     settings = json.loads(told)
+    _pickle.become_worker()
     sys.argv[:] = settings["argv"] or [""]
     sys.path[:] = settings["path"]
     if settings["faulthandler"]:
@@ -31,7 +32,7 @@ def main() -> None:
     pid = os.getpid()
     if settings["verbose"]:
         print(f"nws: worker {rank} has joined as process {pid}", file=sys.stderr, flush=True)
-    reason = loop.run(_define, _pickle.loads, _pickle.dumps, describe)
+    reason = loop.run(_define, _pickle.loads, _pickle.dumps_result, describe)
     if os.getpid() != pid:
         # A child that a task forked and let come back: it must not touch what is the worker's.
         sys.stdout.flush()

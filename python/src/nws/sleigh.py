@@ -66,7 +66,6 @@ class Sleigh:
 
     The workers start with the object and end with `stop`, with the `with` block, or with this process, however it ends.
     Keyword arguments:
-
     - `workerCount`: how many workers; 3 by default.
     - `nwsHost`, `nwsPort`: a server to use (`NWS_URL`, `PythonSleighNwsHost` and `PythonSleighNwsPort` name one as
       well). Where none is named the sleigh brings its own.
@@ -316,9 +315,7 @@ class _Run:
             ) from error
 
 
-def _arranged(
-    fun: Callable[..., Any], fixed: Any, permutation: tuple[int, ...] | None
-) -> Callable[..., Any]:
+def _arranged(fun: Callable[..., Any], fixed: Any, permutation: tuple[int, ...] | None) -> Callable[..., Any]:
     if not callable(fun):
         raise TypeError(f"fun: expected something that can be called, got {type(fun).__name__}")
     return arguments.Arrange(fun, fixed, permutation) if fixed or permutation is not None else fun

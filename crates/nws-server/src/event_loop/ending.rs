@@ -38,6 +38,13 @@ impl EventLoop {
 
     /// Ends the session and tells the connection why, where it can still hear it.
     pub(super) fn say_goodbye(&mut self, slot: usize, fault: Fault) {
+        if self.table.get(slot).is_some_and(|connection| !connection.transit.is_empty()) {
+            self.flush_one(slot);
+        }
+        if self.table.get(slot).is_some_and(|connection| !connection.transit.is_empty()) {
+            // Its values stop half way and go back: what followed them here would be no frame there.
+            return self.close(slot);
+        }
         self.end_session(slot);
         let until_ms = self.now_ms + u64::from(self.limits.goodbye_ms);
         let Some(connection) = self.table.get(slot) else { return };
@@ -64,8 +71,12 @@ impl EventLoop {
         let Some(session) = connection.session() else { return };
         let until_ms = self.now_ms;
         connection.phase = Phase::Closing { until_ms };
+        let undelivered = connection.transit.undelivered(connection.outbox.sent());
         self.table.remove_session(session);
         self.core.session_ended(session, &mut self.effects);
+        for (variable, values) in undelivered {
+            self.core.undelivered(variable, values, &mut self.effects);
+        }
         self.carry_out(None);
     }
 
@@ -81,6 +92,7 @@ impl EventLoop {
             match (session, &connection.phase) {
                 (Some(session), _) => {
                     connection.phase = Phase::Closing { until_ms: self.now_ms };
+                    connection.transit = Default::default();
                     self.table.remove_session(session);
                     let message = "the server is going down; connect again when it is back";
                     self.say_goodbye(slot, Fault::new(ErrorCode::ShuttingDown, message));

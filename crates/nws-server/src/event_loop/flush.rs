@@ -33,6 +33,7 @@ impl EventLoop {
         let Ok(flushed) = connection.outbox.flush(&connection.stream, &mut self.spare) else {
             return self.close(slot);
         };
+        connection.transit.sent(connection.outbox.sent());
         if was_blocked && connection.outbox.sent() > sent {
             // Who reads what was waiting for it is there, even if its answers to pings are stuck
             // behind a large value.

@@ -3,15 +3,14 @@
 use std::io;
 
 use bytes::Bytes;
-use nws_proto::{ErrorCode, Fault, FrameHeader, Opcode, Reply, Request, RequestId, SessionId, limits};
+use nws_core::Effect;
+use nws_proto::{ErrorCode, Fault, FrameHeader, Opcode, Reply, Request, RequestId, Retrieve, SessionId, limits};
 
-use super::EventLoop;
+use super::{Asking, EventLoop};
 use crate::connection::Phase;
 use crate::detach::detach;
 use crate::input::{Admission, Arrival, Scratch, TURN_BYTES};
 
-/// Longest payload of a request that carries no values: a release of all leases of a session.
-const PLAIN_PAYLOAD_BYTES: u32 = 8 * limits::SESSION_LEASES + 8;
 /// From this length on a frame is weighed against the memory that is left before it is received.
 const WEIGHED_PAYLOAD_BYTES: u32 = 1 << 20;
 
@@ -125,17 +124,18 @@ impl EventLoop {
         match Request::decode(header.opcode, payload) {
             Ok(mut request) => {
                 detach(payload_bytes, &mut request);
+                let fetches = matches!(request, Request::Retrieve(Retrieve { take: true, lease: false, .. }));
                 let random = self.random.next();
                 self.core.request(self.now_ms, random, session, header.request, request, &mut self.effects);
-                self.carry_out(Some((session, slot)));
+                self.carry_out(Some(Asking { session, slot, request: header.request, fetches }));
             }
             Err(fault) => self.say_goodbye(slot, fault),
         }
     }
 
     fn refuse(&mut self, slot: usize, session: SessionId, request: RequestId, fault: Fault) {
-        self.effects.push(nws_core::Effect::Reply { session, request, reply: Reply::Failed(fault) });
-        self.carry_out(Some((session, slot)));
+        self.effects.push(Effect::Reply { session, request, reply: Reply::Failed(fault) });
+        self.carry_out(Some(Asking { session, slot, request, fetches: false }));
     }
 }
 
@@ -154,7 +154,7 @@ fn admit(header: &FrameHeader, longest_bytes: u32, room_bytes: u64) -> Admission
         let message = "expected a request id from 1 to 4294967295, got 0";
         return Admission::Refuse(Fault::new(ErrorCode::MalformedFrame, message));
     }
-    let longest_bytes = if carries_values { longest_bytes } else { longest_bytes.min(PLAIN_PAYLOAD_BYTES) };
+    let longest_bytes = if carries_values { longest_bytes } else { longest_bytes.min(limits::PLAIN_PAYLOAD_BYTES) };
     if header.payload_bytes > longest_bytes {
         let message = format!(
             "expected a payload of at most {longest_bytes} bytes, got one of {}; send fewer values in a frame",

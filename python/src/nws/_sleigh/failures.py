@@ -13,7 +13,9 @@ def describe(error: BaseException) -> bytes:
     import traceback  # not before something fails: it costs a worker's start several milliseconds
 
     kind = type(error)
-    name = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    name = (
+        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    )
     try:
         message = str(error)
     except Exception as second:

@@ -11,6 +11,10 @@ from nws._sleigh.exceptions import SleighIllegalValueException
 
 __all__ = ["Options", "checked_count"]
 
+# The names under which old programs were told where their server is.
+_HOST_VARIABLE = "PythonSleighNwsHost"
+_PORT_VARIABLE = "PythonSleighNwsPort"
+
 _Check = Callable[[str, Any], Any]
 
 
@@ -131,12 +135,12 @@ class Options:
             url = os.environ.get("NWS_URL")
             if url:
                 return _from_url(url)
-            host = os.environ.get("PythonSleighNwsHost") or None
-            told = os.environ.get("PythonSleighNwsPort") or None
+            host = os.environ.get(_HOST_VARIABLE) or None
+            told = os.environ.get(_PORT_VARIABLE) or None
             if told is not None:
                 if not told.isdecimal():
-                    raise SleighIllegalValueException(f"PythonSleighNwsPort: expected a port, got {told!r}")
-                port = _port("PythonSleighNwsPort", int(told))
+                    raise SleighIllegalValueException(f"{_PORT_VARIABLE}: expected a port, got {told!r}")
+                port = _port(_PORT_VARIABLE, int(told))
         if host is None and port is None:
             return None
         return host or "localhost", port or 8765

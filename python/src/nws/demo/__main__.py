@@ -19,7 +19,7 @@ from tqdm import tqdm
 from nws import timeline
 from nws.demo.findings import gather, lay_out
 from nws.demo.survey import Summary, survey
-from nws.sleigh import Sleigh, SleighTaskException
+from nws.sleigh import Sleigh, SleighException, SleighTaskException
 
 _NOT_OURS = {"site-packages", "dist-packages", "__pycache__"}
 
@@ -156,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped by Ctrl-C; the workers are gone, nothing was written", file=sys.stderr)
         return 130
-    except (OSError, SleighTaskException) as error:
+    except (OSError, SleighException) as error:
         return _complain(str(error))
 
 

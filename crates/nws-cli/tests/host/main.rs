@@ -1,0 +1,8 @@
+//! `nws host` with real processes: who dies, what is told of it, and that nothing is left.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test they are assertions")]
+
+mod deaths;
+mod endings;
+mod processes;
+mod roles;
+mod sleighs;

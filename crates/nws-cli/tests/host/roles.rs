@@ -1,0 +1,130 @@
+//! What this program does when a test runs it as another process.
+
+use std::fs::OpenOptions;
+use std::io::BufReader;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nws_work::control::{
+    Bootstrap, FromWorker, WORKER_LINK_FD, WORKER_PAGE_FD, WorkerCommand, read_message, write_message,
+};
+use nws_work::envelope::{Outcome, RESULT_HEAD_BYTES};
+use nws_work::page::Page;
+use nws_work::worker::{Next, Worker};
+use rustix::process::{Signal, getpid, kill_process};
+
+const ROLE: &str = "NWS_HOST_TEST_ROLE";
+
+fn plays(role: &str) -> bool {
+    std::env::var_os(ROLE).is_some_and(|played| played == role)
+}
+
+/// Arguments and environment that make this program play a role, which is a test's name.
+fn role(name: &str) -> (Vec<String>, (String, Option<String>)) {
+    let args = ["--exact", &format!("roles::{name}"), "--nocapture", "--quiet"].map(String::from).to_vec();
+    (args, (ROLE.to_owned(), Some(name.to_owned())))
+}
+
+pub(crate) fn worker_command() -> WorkerCommand {
+    let (args, env) = role("worker");
+    WorkerCommand { program: std::env::current_exe().unwrap(), args, env: vec![env], cwd: None }
+}
+
+pub(crate) fn master_command() -> Command {
+    let (args, (name, value)) = role("master");
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(args).env(name, value.unwrap()).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// Not a test: a worker whose tasks are the words of a payload.
+#[test]
+fn worker() {
+    if !plays("worker") {
+        return;
+    }
+    // SAFETY: the host hands these descriptors to each worker, and nothing here has taken them.
+    let (link, page) = unsafe { (OwnedFd::from_raw_fd(WORKER_LINK_FD), OwnedFd::from_raw_fd(WORKER_PAGE_FD)) };
+    let mut link = BufReader::new(UnixStream::from(link));
+    let Some(bootstrap) = read_message::<Bootstrap>(&mut link).unwrap() else { return };
+    // The sleigh may end at any moment.
+    let Ok(worker) = Worker::join(&bootstrap, Page::map(&page).unwrap()) else { return };
+    let session = worker.connection().session().0;
+    write_message(link.get_mut(), &FromWorker::Joined { session }).unwrap();
+    let mut result = Vec::new();
+    loop {
+        let task = match worker.try_next() {
+            Next::Task(task) => task,
+            Next::Nothing => {
+                worker.wait(Duration::from_secs(1));
+                continue;
+            }
+            Next::Over(_) => return worker.leave(),
+        };
+        let began_ns = worker.begin(&task);
+        result.resize(RESULT_HEAD_BYTES, 0);
+        result.extend(perform(std::str::from_utf8(task.payload()).unwrap()).into_bytes());
+        worker.finish(&task, began_ns, Outcome::Done, &mut result);
+    }
+}
+
+fn perform(task: &str) -> String {
+    match task.split(' ').collect::<Vec<_>>()[..] {
+        ["echo", word] => word.to_owned(),
+        ["exit", code] => {
+            eprintln!("last words");
+            std::process::exit(code.parse().unwrap())
+        }
+        ["kill"] => {
+            eprintln!("last words");
+            end_self(Signal::KILL)
+        }
+        ["kill-once", path] => match OpenOptions::new().write(true).create_new(true).open(path) {
+            Ok(_) => end_self(Signal::KILL),
+            Err(_) => "again".to_owned(),
+        },
+        ["stop-once", path] => match OpenOptions::new().write(true).create_new(true).open(path) {
+            Ok(_) => end_self(Signal::STOP),
+            Err(_) => "again".to_owned(),
+        },
+        // Children in the same session, in another, and no descendant by parentage any more; then
+        // it works for ever.
+        ["family", path] => {
+            let script = format!(
+                "sleep 1000 & setsid sleep 1000 & (setsid sh -c 'echo >{path}.new; mv {path}.new {path}; exec sleep 1000' &); wait"
+            );
+            Command::new("/bin/sh").args(["-c", &script]).status().unwrap();
+            String::new()
+        }
+        _ => panic!("unknown task: {task}"),
+    }
+}
+
+/// The signal may take its effect on another thread first, so this one must not go on.
+fn end_self(signal: Signal) -> ! {
+    kill_process(getpid(), signal).unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Not a test: a master that has started work which goes on for ever, and says so.
+#[test]
+fn master() {
+    if !plays("master") {
+        return;
+    }
+    let path = std::env::var("NWS_HOST_TEST_PATH").unwrap();
+    match crate::sleighs::start(2) {
+        Err(error) => eprintln!("error {error}"),
+        Ok(sleigh) => {
+            crate::sleighs::begin(&sleigh, 1, &[&format!("family {path}")]);
+            crate::sleighs::wait_for_file(Path::new(&path));
+            eprintln!("ready {} {}", sleigh.host_pid(), sleigh.server().unix.as_ref().unwrap().display());
+            let _ = std::io::stdin().read_line(&mut String::new());
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Sleighs as the tests use them.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nws_work::WorkError;
+use nws_work::control::{FromHost, Start, WorkerCommand};
+use nws_work::envelope::{Failure, Outcome};
+use nws_work::master::{Arrival, Tasks};
+use nws_work::sleigh::{Options, Sleigh};
+
+use crate::processes::{LIMIT, Process, command_line, tree};
+use crate::roles::worker_command;
+
+pub(crate) fn start(worker_count: u32) -> Result<Sleigh, WorkError> {
+    start_with(worker_count, worker_command())
+}
+
+pub(crate) fn start_with(worker_count: u32, worker: WorkerCommand) -> Result<Sleigh, WorkError> {
+    Sleigh::start(Options {
+        binary: env!("CARGO_BIN_EXE_nws").into(),
+        workspace_template: "test %d".into(),
+        start: Start { server: None, worker_count, worker, settings: serde_json::Value::Null },
+    })
+}
+
+/// Begins a run of these tasks.
+pub(crate) fn begin(sleigh: &Sleigh, retries: u32, payloads: &[&str]) -> u32 {
+    let run = sleigh.begin_run(Vec::new(), retries).unwrap();
+    let mut tasks = Tasks::new(run, 0);
+    for payload in payloads {
+        let encode = |buffer: &mut Vec<u8>| {
+            buffer.extend_from_slice(payload.as_bytes());
+            Ok::<(), WorkError>(())
+        };
+        tasks.push(encode).unwrap();
+    }
+    sleigh.submit(&mut tasks);
+    run
+}
+
+/// What has come in of a run.
+#[derive(Default)]
+pub(crate) struct Outcomes {
+    pub(crate) results: Vec<Option<Result<String, Failure>>>,
+    pub(crate) deaths: Vec<Death>,
+    pub(crate) joined: Vec<(u32, u32)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Death {
+    pub(crate) pid: u32,
+    pub(crate) signal: Option<i32>,
+    pub(crate) text: String,
+    pub(crate) task: Option<u64>,
+    pub(crate) failed: bool,
+}
+
+impl Outcomes {
+    fn take(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Result(result) => {
+                let payload = result.payload();
+                let outcome = match result.head.outcome {
+                    Outcome::Done => Ok(String::from_utf8(payload.to_vec()).unwrap()),
+                    Outcome::Failed => Err(serde_json::from_slice(payload).unwrap()),
+                };
+                let index = usize::try_from(result.head.task.index).unwrap();
+                if self.results.len() <= index {
+                    self.results.resize_with(index + 1, || None);
+                }
+                assert!(self.results[index].is_none(), "task {index} has two results");
+                self.results[index] = Some(outcome);
+            }
+            Arrival::Host(FromHost::WorkerDied { pid, cause, task, failed, .. }) => {
+                let task = task.map(|(_, index)| index);
+                self.deaths.push(Death { pid, signal: cause.signal, text: cause.text, task, failed });
+            }
+            Arrival::Host(FromHost::WorkerJoined { rank, pid, .. }) => self.joined.push((rank, pid)),
+            Arrival::Host(_) => {}
+        }
+    }
+
+    /// The results, all of them good.
+    pub(crate) fn good(self) -> Vec<String> {
+        self.results.into_iter().map(|result| result.unwrap().unwrap()).collect()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.results.iter().flatten().count()
+    }
+}
+
+/// Takes in what comes until it is enough.
+pub(crate) fn until(sleigh: &Sleigh, outcomes: &mut Outcomes, enough: impl Fn(&Outcomes) -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !enough(outcomes) {
+        assert!(Instant::now() < deadline, "{} results, deaths: {:?}", outcomes.count(), outcomes.deaths);
+        for arrival in sleigh.arrivals(Duration::from_millis(100)).unwrap() {
+            outcomes.take(arrival);
+        }
+    }
+}
+
+/// Runs tasks to their end.
+pub(crate) fn run(sleigh: &Sleigh, retries: u32, payloads: &[&str]) -> Outcomes {
+    let run = begin(sleigh, retries, payloads);
+    let mut outcomes = Outcomes::default();
+    until(sleigh, &mut outcomes, |outcomes| outcomes.count() == payloads.len());
+    sleigh.end_run(run);
+    outcomes
+}
+
+/// Waits for the error by which the sleigh tells its end.
+pub(crate) fn error_of(sleigh: &Sleigh) -> String {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        match sleigh.arrivals(Duration::from_millis(100)) {
+            Err(error) => return error.to_string(),
+            Ok(_) => assert!(Instant::now() < deadline, "no error came"),
+        }
+    }
+}
+
+pub(crate) fn wait_for_file(path: &Path) {
+    let deadline = Instant::now() + LIMIT;
+    while !path.exists() {
+        assert!(Instant::now() < deadline, "{} did not come", path.display());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Everything that a sleigh started, and its server's folder.
+pub(crate) struct Everything {
+    pub(crate) processes: Vec<Process>,
+    pub(crate) folder: PathBuf,
+}
+
+impl Everything {
+    pub(crate) fn of(host_pid: u32, socket: &Path) -> Self {
+        let folder = socket.parent().unwrap().to_owned();
+        assert!(folder.exists());
+        Self { processes: tree(host_pid), folder }
+    }
+
+    /// The one whose arguments have these words.
+    pub(crate) fn named(&self, words: &str) -> &Process {
+        self.processes.iter().find(|process| command_line(process.pid).contains(words)).expect(words)
+    }
+
+    pub(crate) fn assert_gone(&self) {
+        crate::processes::assert_gone(&self.processes);
+        assert!(!self.folder.exists(), "{} is left", self.folder.display());
+    }
+}

@@ -1,0 +1,14 @@
+//! What the documentation promises, over the wire: a real server in this process, real sockets, and
+//! every test over TCP and over a Unix socket. Any other backend has to pass it too.
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
+
+mod batches;
+mod concurrency;
+mod deletes;
+mod iterators;
+mod leases;
+mod modes;
+mod sessions;
+mod site;
+mod waiting;
+mod workspaces;

@@ -1,0 +1,158 @@
+//! A server to test against.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use nws_client::{Call, ConnectOptions, Connection, Endpoint, Error, Pending, Server, Silence, Value, Workspace};
+use nws_proto::{ErrorCode, Reply, Token, VariableInfo};
+use nws_server::{Config, Handle};
+
+/// Longer than anything takes that does not hang.
+pub const LONG: Duration = Duration::from_secs(60);
+
+/// How a test reaches the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    Tcp,
+    Unix,
+}
+
+/// A running server; it ends with this.
+pub struct Site {
+    pub carrier: Carrier,
+    pub tcp: Endpoint,
+    pub unix: Endpoint,
+    token: Token,
+    handle: Handle,
+    ended: Mutex<Receiver<()>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Site {
+    pub fn start(carrier: Carrier) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path: PathBuf = folder.path().join("nws.sock");
+        let token = Token([9; 32]);
+        let mut config = Config::new(token.clone());
+        config.tcp = Some((Ipv4Addr::LOCALHOST, 0).into());
+        config.unix = Some(path.clone());
+        let server = nws_server::Server::bind(config).unwrap();
+        let tcp = Endpoint::Tcp("127.0.0.1".into(), server.tcp_addr().unwrap().port());
+        let (handle, (sender, ended)) = (server.handle(), channel());
+        thread::spawn(move || {
+            server.run().unwrap();
+            let _ = sender.send(());
+        });
+        Self { carrier, tcp, unix: Endpoint::Unix(path), token, handle, ended: Mutex::new(ended), _folder: folder }
+    }
+
+    pub fn endpoint(&self) -> &Endpoint {
+        match self.carrier {
+            Carrier::Tcp => &self.tcp,
+            Carrier::Unix => &self.unix,
+        }
+    }
+
+    pub fn options(&self) -> ConnectOptions {
+        ConnectOptions { token: Some(self.token.clone()), prefer_unix: false, timeout: LONG, ..Default::default() }
+    }
+
+    pub fn connect(&self) -> Connection {
+        self.connect_with(self.options())
+    }
+
+    pub fn connect_with(&self, options: ConnectOptions) -> Connection {
+        Connection::connect(self.endpoint(), options).unwrap()
+    }
+
+    /// Whose session ends only with its connection, as far as the carrier allows it.
+    pub fn connect_for_good(&self) -> Connection {
+        self.connect_with(ConnectOptions { silence: Silence::Never, ..self.options() })
+    }
+
+    pub fn server(&self) -> Server {
+        self.connect().into()
+    }
+
+    /// A connection of its own that uses this workspace.
+    pub fn workspace(&self, name: &str) -> Workspace {
+        soon(self.server().use_workspace(name)).unwrap()
+    }
+
+    pub fn shut_down(&self) {
+        self.handle.shutdown();
+    }
+
+    pub fn wait_for_end(&self) {
+        self.ended.lock().unwrap().recv_timeout(LONG).expect("the server ends when it is told to");
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.handle.shutdown();
+    }
+}
+
+/// The result of an operation; one that hangs fails the test.
+pub fn soon<T>(mut call: Call<T>) -> Result<T, Error> {
+    call.wait_timeout(LONG).expect("the operation ends")
+}
+
+/// The same for a request.
+pub fn reply(mut pending: Pending) -> Result<Reply<Bytes>, Error> {
+    pending.wait_timeout(LONG).expect("the request is answered")
+}
+
+/// The error code with which an operation fails.
+pub fn code<T: std::fmt::Debug>(call: Call<T>) -> ErrorCode {
+    soon(call).unwrap_err().code().expect("a fault")
+}
+
+pub fn number(value: &Value) -> i64 {
+    value.as_i64().expect("an integer")
+}
+
+pub fn numbers(values: &[Value]) -> Vec<i64> {
+    values.iter().map(number).collect()
+}
+
+/// What the server says of a variable.
+pub fn info(workspace: &Workspace, variable: &str) -> VariableInfo {
+    let variables = soon(workspace.list_variables()).unwrap();
+    variables.into_iter().find(|info| info.name == variable.as_bytes()).expect("the variable is listed")
+}
+
+/// Asks the server until it says what is expected; for what another connection does, whose requests
+/// and ours have no order.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < LONG, "never: {what}");
+    }
+}
+
+/// Makes of each function a test over TCP and one over a Unix socket.
+macro_rules! over_both {
+    ($($(#[$attribute:meta])* fn $name:ident($site:ident: &Site) $body:block)*) => {
+        $(
+            mod $name {
+                #[allow(unused_imports)]
+                use super::*;
+                fn check($site: &Site) $body
+                #[test]
+                $(#[$attribute])*
+                fn over_tcp() { check(&Site::start($crate::site::Carrier::Tcp)); }
+                #[test]
+                $(#[$attribute])*
+                fn over_unix() { check(&Site::start($crate::site::Carrier::Unix)); }
+            }
+        )*
+    };
+}
+pub(crate) use over_both;

@@ -1,0 +1,123 @@
+//! Values on their way to who fetched them.
+//!
+//! A value that was fetched without a lease is delivered when the kernel has taken its last byte. If
+//! the connection ends before, it goes back to its place, so what is not sent yet is remembered here.
+
+use std::collections::{HashSet, VecDeque};
+
+use bytes::Bytes;
+use nws_proto::{Grant, RequestId, VariableId};
+
+/// What stands before each value in a reply: its index, deaths, descriptor and length, in bytes.
+const BEFORE_VALUE_BYTES: u64 = 18;
+
+#[derive(Debug)]
+struct Parcel {
+    /// The place in the stream of replies behind its last byte.
+    end: u64,
+    variable: VariableId,
+    values: Vec<Grant<Bytes>>,
+}
+
+/// One connection's fetches and what they got.
+#[derive(Debug, Default)]
+pub(crate) struct Transit {
+    /// Fetches without a lease that wait.
+    fetching: HashSet<RequestId>,
+    parcels: VecDeque<Parcel>,
+}
+
+impl Transit {
+    /// A fetch without a lease waits.
+    pub(crate) fn waits(&mut self, request: RequestId) {
+        self.fetching.insert(request);
+    }
+
+    /// A request that waited is answered: was it a fetch without a lease?
+    pub(crate) fn was_fetch(&mut self, request: RequestId) -> bool {
+        !self.fetching.is_empty() && self.fetching.remove(&request)
+    }
+
+    /// These values were put into the outbox; their frame ends at `end`.
+    pub(crate) fn sends(&mut self, end: u64, variable: VariableId, values: Vec<Grant<Bytes>>) {
+        if !values.is_empty() {
+            self.parcels.push_back(Parcel { end, variable, values });
+        }
+    }
+
+    /// The kernel has taken this many bytes.
+    pub(crate) fn sent(&mut self, sent: u64) {
+        while self.parcels.front().is_some_and(|parcel| parcel.end <= sent) {
+            self.parcels.pop_front();
+        }
+        if self.parcels.is_empty() && self.parcels.capacity() > 0 {
+            self.parcels = VecDeque::new();
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parcels.is_empty()
+    }
+
+    /// Forgets everything, and says what the kernel, which has taken this many bytes, has not got.
+    pub(crate) fn undelivered(&mut self, sent: u64) -> Vec<(VariableId, Vec<Grant<Bytes>>)> {
+        let parcels = std::mem::take(self).parcels.into_iter();
+        parcels
+            .map(|parcel| (parcel.variable, parcel.undelivered(sent)))
+            .filter(|(_, values)| !values.is_empty())
+            .collect()
+    }
+}
+
+impl Parcel {
+    fn undelivered(mut self, sent: u64) -> Vec<Grant<Bytes>> {
+        let mut end = self.end;
+        let mut delivered = self.values.len();
+        while delivered > 0 && end > sent {
+            delivered -= 1;
+            end = end.saturating_sub(BEFORE_VALUE_BYTES + self.values[delivered].item.value.len() as u64);
+        }
+        self.values.split_off(delivered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nws_proto::{Descriptor, Index, Item};
+
+    fn grants(lengths: &[usize]) -> Vec<Grant<Bytes>> {
+        let grant = |(index, length): (usize, &usize)| Grant {
+            index: Index(index as u64),
+            deaths: 0,
+            item: Item { descriptor: Descriptor(0), value: Bytes::from(vec![0; *length]) },
+        };
+        lengths.iter().enumerate().map(grant).collect()
+    }
+
+    fn left_at(sent: u64) -> Vec<u64> {
+        let mut transit = Transit::default();
+        // Two values of 10 and 20 bytes: the last byte of the first is 38 bytes before the end.
+        transit.sends(1000, VariableId(3), grants(&[10, 20]));
+        transit.sent(sent);
+        transit.undelivered(sent).into_iter().flat_map(|(_, values)| values).map(|grant| grant.index.0).collect()
+    }
+
+    #[test]
+    fn a_value_is_delivered_with_its_last_byte() {
+        assert_eq!(left_at(0), [0, 1]);
+        assert_eq!(left_at(961), [0, 1]);
+        assert_eq!(left_at(962), [1]);
+        assert_eq!(left_at(999), [1]);
+        assert!(left_at(1000).is_empty());
+    }
+
+    #[test]
+    fn only_what_waited_as_a_fetch_counts_as_one() {
+        let mut transit = Transit::default();
+        transit.waits(RequestId(4));
+        assert!(!transit.was_fetch(RequestId(5)));
+        assert!(transit.was_fetch(RequestId(4)));
+        assert!(!transit.was_fetch(RequestId(4)));
+    }
+}

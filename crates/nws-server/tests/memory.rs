@@ -1,0 +1,86 @@
+//! What misbehaving clients cost. These tests measure the whole process, so they run one at a time.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use nws_proto::*;
+use nws_server::Limits;
+use support::*;
+
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Another client's work goes on.
+fn works(client: &mut Raw) {
+    client.done(&store("v"));
+    assert_eq!(value(client.ask(&fetch())), b"v");
+}
+
+#[test]
+fn a_length_that_is_announced_and_not_sent_costs_nothing() {
+    let _alone = ALONE.lock();
+    let server = Running::start();
+    let mut other = server.client_at("w");
+    let opcode = Opcode::Store.to_wire();
+    let header = FrameHeader { payload_bytes: limits::FRAME_PAYLOAD_BYTES, request: RequestId(1), opcode };
+    let before = reserved_bytes();
+    let liars: Vec<Raw> = (0..30)
+        .map(|_| {
+            let mut liar = server.client();
+            liar.send_bytes(&header.encode());
+            liar.send_bytes(&[1; 100]);
+            liar
+        })
+        .collect();
+    works(&mut other);
+    let grown = reserved_bytes().saturating_sub(before);
+    assert!(grown < 1 << 30, "30 GiB were announced, and {grown} bytes asked for");
+    drop(liars);
+    works(&mut other);
+}
+
+#[test]
+fn a_client_that_does_not_read_is_not_read_from_and_costs_bounded_memory() {
+    let _alone = ALONE.lock();
+    let server = Running::with(Limits { unsent_bytes: 1 << 20, ..Limits::default() });
+    let mut other = server.client_at("w");
+    let mut deaf = server.client_at("of its own");
+    deaf.done(&store(vec![1; 2000]));
+    let before = resident_bytes();
+    // 400 MB of replies to values that are copied, 40 MB of requests: more than sockets hold.
+    let finds: Vec<u8> = (0..1000).flat_map(|i| request_frame(RequestId(i + 1), &Request::Retrieve(find()))).collect();
+    let mut sent = 0u32;
+    let mut blocked = false;
+    deaf.set_write_patience(Duration::from_millis(200));
+    for _ in 0..200 {
+        if deaf.try_send_bytes(&finds).is_err() {
+            blocked = true;
+            break;
+        }
+        sent += 1000;
+        works(&mut other);
+    }
+    assert!(blocked, "{sent} requests were taken from who does not read the replies");
+    works(&mut other);
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < 40 << 20, "{grown} bytes were taken for it");
+    drop(deaf);
+    works(&mut other);
+}
+
+/// Memory that the process has asked for: what was never touched counts too.
+fn reserved_bytes() -> u64 {
+    memory_bytes(0)
+}
+
+fn resident_bytes() -> u64 {
+    memory_bytes(1)
+}
+
+fn memory_bytes(field: usize) -> u64 {
+    let pages: u64 =
+        std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(field).unwrap().parse().unwrap();
+    pages * 4096
+}

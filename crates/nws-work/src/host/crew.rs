@@ -1,0 +1,206 @@
+//! The workers of this machine, by rank.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+
+use nws_proto::SessionId;
+use nws_supervise::{End, ProcessId, Spawn, Supervisor};
+
+use super::channel::Channel;
+use crate::clock::monotonic_ns;
+use crate::control::{Bootstrap, Cause, FromWorker, WORKER_LINK_FD, WORKER_PAGE_FD, WorkerCommand};
+use crate::page::{Page, Running};
+
+/// A worker that ends this many times in a row before it has connected is given up.
+const FRUITLESS_STARTS: u32 = 3;
+
+/// Why the host itself ended a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Its session was over while it lived.
+    Silent,
+    /// The run of its task was given up.
+    Aborted,
+}
+
+/// A worker that lives.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) process: ProcessId,
+    pub(super) pid: u32,
+    pub(super) link: Channel,
+    page: Page,
+    ended: Option<Ended>,
+    /// Why it cannot work, in its own words.
+    complaint: Option<String>,
+}
+
+impl Worker {
+    pub(super) fn running(&self) -> Option<Running> {
+        self.page.running()
+    }
+
+    pub(super) fn has_joined(&self) -> bool {
+        self.page.session().is_some()
+    }
+}
+
+/// A worker that has died, with all that is needed to settle it.
+#[derive(Clone, Debug)]
+pub(super) struct Death {
+    pub(super) rank: u32,
+    pub(super) pid: u32,
+    pub(super) at_ns: u64,
+    pub(super) cause: Cause,
+    /// `None`: it had not connected.
+    pub(super) session: Option<SessionId>,
+    pub(super) running: Option<Running>,
+    /// Whether the task that it was running pays for it.
+    pub(super) charges: bool,
+}
+
+#[derive(Debug, Default)]
+struct Seat {
+    worker: Option<Worker>,
+    fruitless_starts: u32,
+    last_end: Option<Cause>,
+}
+
+/// All ranks of this machine.
+#[derive(Debug)]
+pub(super) struct Crew {
+    command: WorkerCommand,
+    seats: Vec<Seat>,
+}
+
+impl Crew {
+    pub(super) fn new(command: WorkerCommand, worker_count: u32) -> Self {
+        Self { command, seats: (0..worker_count).map(|_| Seat::default()).collect() }
+    }
+
+    /// The living workers, with their ranks.
+    pub(super) fn workers(&mut self) -> impl Iterator<Item = (u32, &mut Worker)> {
+        (0..).zip(&mut self.seats).filter_map(|(rank, seat)| Some((rank, seat.worker.as_mut()?)))
+    }
+
+    pub(super) fn worker(&mut self, rank: u32) -> Option<&mut Worker> {
+        self.seats.get_mut(rank as usize)?.worker.as_mut()
+    }
+
+    /// The rank of the living worker with this process.
+    pub(super) fn rank_of(&mut self, process: ProcessId) -> Option<u32> {
+        self.workers().find(|(_, worker)| worker.process == process).map(|(rank, _)| rank)
+    }
+
+    /// The rank of the living worker with this session.
+    pub(super) fn rank_with(&mut self, session: SessionId) -> Option<u32> {
+        self.workers().find(|(_, worker)| worker.page.session() == Some(session)).map(|(rank, _)| rank)
+    }
+
+    /// Whether no rank has a worker, nor ever will.
+    pub(super) fn is_lost(&self) -> bool {
+        self.seats.iter().all(|seat| seat.worker.is_none())
+    }
+
+    /// How the last worker of each rank ended.
+    pub(super) fn last_ends(&self) -> Vec<(u32, Cause)> {
+        (0..).zip(&self.seats).filter_map(|(rank, seat)| Some((rank, seat.last_end.clone()?))).collect()
+    }
+
+    /// Starts the worker of a rank, unless the rank is given up.
+    pub(super) fn start(&mut self, rank: u32, supervisor: &mut Supervisor) {
+        let Some(seat) = self.seats.get_mut(rank as usize) else { return };
+        while seat.fruitless_starts < FRUITLESS_STARTS {
+            match start(&self.command, supervisor) {
+                Ok(worker) => {
+                    seat.worker = Some(worker);
+                    return;
+                }
+                Err(error) => {
+                    seat.fruitless_starts += 1;
+                    seat.last_end = Some(Cause::in_words(error.to_string()));
+                }
+            }
+        }
+    }
+
+    /// Tells a worker what it needs to join.
+    pub(super) fn bootstrap(&mut self, rank: u32, bootstrap: &Bootstrap) {
+        if let Some(worker) = self.worker(rank) {
+            worker.link.send(&Bootstrap { rank, ..bootstrap.clone() });
+        }
+    }
+
+    /// Takes in what a worker says; whether it has joined with that, and its process.
+    pub(super) fn listen(&mut self, rank: u32) -> Option<u32> {
+        let worker = self.worker(rank)?;
+        let mut joined = None;
+        // A link that is closed or broken means nothing by itself: the process tells when it ends.
+        for message in worker.link.receive().map(|received| received.messages).unwrap_or_default() {
+            match message {
+                FromWorker::Joined { .. } => joined = Some(worker.pid),
+                FromWorker::Failed { message } => worker.complaint = Some(message),
+            }
+        }
+        joined
+    }
+
+    /// Lets go of all workers.
+    pub(super) fn vacate(&mut self) -> Vec<Worker> {
+        self.seats.drain(..).filter_map(|seat| seat.worker).collect()
+    }
+
+    /// Ends a worker. Its [`Crew::ended`] is to follow.
+    pub(super) fn end(&mut self, rank: u32, why: Ended, supervisor: &mut Supervisor) {
+        if let Some(worker) = self.worker(rank) {
+            worker.ended.get_or_insert(why);
+            supervisor.kill_tree(worker.process);
+        }
+    }
+
+    /// Takes note of a worker's end, and leaves its rank free.
+    pub(super) fn ended(&mut self, rank: u32, end: &End) -> Option<Death> {
+        self.listen(rank);
+        let seat = self.seats.get_mut(rank as usize)?;
+        let worker = seat.worker.take()?;
+        let session = worker.page.session();
+        seat.fruitless_starts = if session.is_some() { 0 } else { seat.fruitless_starts + 1 };
+        let cause = explain(end, worker.ended, worker.complaint.as_deref());
+        seat.last_end = Some(cause.clone());
+        Some(Death {
+            rank,
+            pid: worker.pid,
+            at_ns: monotonic_ns(),
+            cause,
+            session,
+            running: worker.page.running(),
+            charges: worker.ended != Some(Ended::Aborted),
+        })
+    }
+}
+
+fn explain(end: &End, ended: Option<Ended>, complaint: Option<&str>) -> Cause {
+    let cause = Cause::from(end);
+    match (ended, complaint) {
+        (Some(Ended::Silent), _) => {
+            cause.preceded_by("it was silent (stopped, or cut off from the server), so the host ended it")
+        }
+        (Some(Ended::Aborted), _) => cause.preceded_by("the run of its task was given up, so the host ended it"),
+        (None, Some(complaint)) => cause.preceded_by(complaint),
+        (None, None) => cause,
+    }
+}
+
+fn start(command: &WorkerCommand, supervisor: &mut Supervisor) -> io::Result<Worker> {
+    let (page, page_descriptor) = Page::create()?;
+    let (link, its_link) = UnixStream::pair()?;
+    let mut spawn = Spawn::new(&command.program)
+        .args(&command.args)
+        .descriptor(its_link.into(), WORKER_LINK_FD)
+        .descriptor(page_descriptor, WORKER_PAGE_FD);
+    spawn.env = command.env.iter().map(|(name, value)| (name.into(), value.as_ref().map(Into::into))).collect();
+    spawn.cwd = command.cwd.clone();
+    let process = supervisor.spawn(spawn)?;
+    let pid = supervisor.pid(process).unwrap_or_default();
+    Ok(Worker { process, pid, link: Channel::new(link.into()), page, ended: None, complaint: None })
+}

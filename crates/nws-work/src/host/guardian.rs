@@ -1,0 +1,130 @@
+//! The host's own session at the server: it takes over what dead workers held.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use bytes::Bytes;
+use nws_client::{Connection, Silence};
+use nws_proto::{
+    Adopted, Descriptor, FinishItem, Item, Language, LeaseId, OpenMode, Reply, Request, SessionId, VariableHandle, Wait,
+};
+use nws_supervise::Waker;
+
+use crate::control::ServerAddress;
+use crate::error::WorkError;
+use crate::{link, names};
+
+/// What threads of the connection tell the host's loop.
+#[derive(Debug)]
+pub(super) enum Post {
+    /// There is a connection, or none can be made.
+    Connected(Result<Connection, WorkError>),
+    /// A worker's session has ended.
+    Adopted(Adopted),
+    /// The connection has ended; why.
+    Closed(String),
+}
+
+/// Posts to the host's loop from other threads.
+#[derive(Clone, Debug)]
+pub(super) struct Poster {
+    posts: Sender<Post>,
+    waker: Waker,
+}
+
+impl Poster {
+    pub(super) fn new(waker: Waker) -> (Self, Receiver<Post>) {
+        let (posts, inbox) = channel();
+        (Self { posts, waker }, inbox)
+    }
+
+    fn post(&self, post: Post) {
+        // Where the loop is gone nobody is left to be told.
+        let _ = self.posts.send(post);
+        self.waker.wake();
+    }
+}
+
+/// The host's session.
+#[derive(Debug)]
+pub(super) struct Guardian {
+    connection: Connection,
+    results: Option<VariableHandle>,
+}
+
+impl Guardian {
+    /// Connects on a thread of its own and posts what came of it.
+    pub(super) fn dial(address: ServerAddress, poster: Poster) {
+        let dial = {
+            let poster = poster.clone();
+            move || {
+                // A host that is stopped for a while keeps its session, where the server allows it.
+                let silence = if address.unix.is_some() { Silence::Never } else { Silence::Default };
+                let connection = link::connect(&address, SessionId(0), silence, "nws host");
+                poster.post(Post::Connected(connection));
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("nws-dial".into()).spawn(dial) {
+            poster.post(Post::Connected(Err(error.into())));
+        }
+    }
+
+    /// Begins to take over sessions; each is posted.
+    pub(super) fn new(connection: Connection, poster: Poster) -> Self {
+        let closed = poster.clone();
+        connection.on_close(move |error| closed.post(Post::Closed(error.to_string())));
+        adopt(connection.clone(), poster);
+        Self { connection, results: None }
+    }
+
+    pub(super) fn session(&self) -> SessionId {
+        self.connection.session()
+    }
+
+    /// The workspace is there.
+    pub(super) fn use_workspace(&mut self, name: &str, poster: &Poster) {
+        let workspace = self.connection.new_workspace_handle();
+        let name = name.as_bytes().to_vec();
+        let poster = poster.clone();
+        let open = Request::Open { workspace, name, mode: OpenMode::Use, create: false };
+        // Nothing is waited for, as requests of one session are carried out in their order.
+        self.connection.request_then(open, move |reply| {
+            if let Err(error) = reply {
+                poster.post(Post::Closed(error.to_string()));
+            }
+        });
+        self.results = Some(link::bind(&self.connection, workspace, names::RESULTS));
+    }
+
+    /// Gives leases back.
+    pub(super) fn release(&self, leases: Vec<LeaseId>, died: bool) {
+        if !leases.is_empty() {
+            self.connection.request_then(Request::Release { leases, died, recalled: false }, |_| {});
+        }
+    }
+
+    /// Ends a lease with this result. One that has ended meanwhile is left alone.
+    pub(super) fn finish(&self, lease: LeaseId, result: Vec<u8>) {
+        let Some(variable) = self.results else { return };
+        let result = Item { descriptor: Descriptor::bytes(Language::Rust), value: Bytes::from(result) };
+        let items = vec![FinishItem { lease, result }];
+        self.connection.request_then(Request::Finish { variable, items }, |_| {});
+    }
+
+    pub(super) fn close(&self) {
+        self.connection.close();
+    }
+}
+
+/// Waits for the next session in our care to end, again and again.
+fn adopt(connection: Connection, poster: Poster) {
+    let again = connection.clone();
+    connection.request_then(Request::Adopt { wait: Wait::Forever }, move |reply| match reply {
+        Ok(Reply::Adopted(adopted)) => {
+            poster.post(Post::Adopted(adopted));
+            adopt(again, poster);
+        }
+        Ok(other) => poster.post(Post::Closed(format!("expected an adopted session, got {:?}", other.opcode()))),
+        // The connection has ended, which is told by itself.
+        Err(_) => {}
+    });
+}

@@ -1,0 +1,30 @@
+//! The supervisor of one machine: `nws host`.
+//!
+//! It is two processes. The *warden* ([`warden`]) is what the master starts: it leaves the
+//! master's session, starts the host proper, and does nothing but wait for the end of either, so
+//! that it is there to end everything when the host dies of whatever. The host proper ([`serve`])
+//! starts the embedded server and the workers, is the guardian of their leases, and says who died
+//! and why.
+//!
+//! - `channel`: one end of a control channel. `server`: the embedded server. `crew`: the workers.
+//! - `guardian`: the host's own session. `deaths`: brings the end of a process and that of its
+//!   session together. `charge`: decides who pays for a death.
+//! - `inner`: the loop around them. `settling`: what follows from a death. `closing`: the orderly
+//!   end.
+//!
+//! Nothing here is in the path of tasks and results.
+
+mod cause;
+mod channel;
+mod charge;
+mod closing;
+mod crew;
+mod deaths;
+mod guardian;
+mod inner;
+mod server;
+mod settling;
+mod warden;
+
+pub use inner::serve;
+pub use warden::warden;

@@ -1,0 +1,272 @@
+//! Master and workers against a real server, in one process: each worker is a thread with a
+//! connection of its own.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use nws_proto::Token;
+use nws_server::{Config, Handle, Server};
+use nws_work::WorkError;
+use nws_work::control::{Bootstrap, ServerAddress};
+use nws_work::envelope::{Outcome, RESULT_HEAD_BYTES};
+use nws_work::master::{Arrival, Master, Tasks};
+use nws_work::page::Page;
+use nws_work::worker::{Next, Worker};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+struct Bench {
+    address: ServerAddress,
+    master: Master,
+    handle: Handle,
+    serving: Option<std::thread::JoinHandle<()>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let unix = folder.path().join("nws.sock");
+        let token = Token([7; 32]);
+        let config = Config { unix: Some(unix.clone()), ..Config::new(token.clone()) };
+        let server = Server::bind(config).unwrap();
+        let handle = server.handle();
+        let serving = Some(std::thread::spawn(move || server.run().unwrap()));
+        let address = ServerAddress { unix: Some(unix), tcp: None, token: Some(token.to_hex()) };
+        let master = Master::connect(&address, "test_%d").unwrap();
+        Self { address, master, handle, serving, _folder: folder }
+    }
+
+    fn worker(&self, rank: u32) -> Worker {
+        let bootstrap = Bootstrap {
+            server: self.address.clone(),
+            workspace: self.master.workspace_name().to_owned(),
+            guardian: 0,
+            rank,
+            worker_count: 2,
+            settings: serde_json::Value::Null,
+        };
+        Worker::join(&bootstrap, Page::create().unwrap().0).unwrap()
+    }
+
+    fn submit(&self, run: u32, payloads: impl IntoIterator<Item = Vec<u8>>) -> u64 {
+        self.master.define(run, b"definition".to_vec()).unwrap();
+        let mut tasks = Tasks::new(run, 0);
+        for payload in payloads {
+            let encode = |buffer: &mut Vec<u8>| {
+                buffer.extend_from_slice(&payload);
+                Ok::<(), WorkError>(())
+            };
+            tasks.push(encode).unwrap();
+            if tasks.is_full() {
+                self.master.submit(&mut tasks);
+            }
+        }
+        self.master.submit(&mut tasks);
+        tasks.next_index()
+    }
+
+    /// Index and payload of so many results, in order of index.
+    fn results(&self, run: u32, count: u64) -> Vec<(u64, Vec<u8>)> {
+        let deadline = Instant::now() + LIMIT;
+        let mut results = Vec::new();
+        while (results.len() as u64) < count {
+            assert!(Instant::now() < deadline, "{} of {count} results came", results.len());
+            for arrival in self.master.arrivals(Duration::from_millis(100)).unwrap() {
+                let Arrival::Result(result) = arrival else { continue };
+                if result.head.task.run == run {
+                    results.push((result.head.task.index, result.payload().to_vec()));
+                }
+            }
+        }
+        results.sort();
+        results
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.master.close();
+        self.handle.shutdown();
+        if let Some(serving) = self.serving.take() {
+            serving.join().unwrap();
+        }
+    }
+}
+
+fn next_task(worker: &Worker) -> Option<nws_work::worker::Task> {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        match worker.try_next() {
+            Next::Task(task) => return Some(task),
+            Next::Over(_) => return None,
+            Next::Nothing => {
+                assert!(Instant::now() < deadline, "no task comes");
+                worker.wait(Duration::from_millis(100));
+            }
+        }
+    }
+}
+
+fn answer(worker: &Worker, task: &nws_work::worker::Task) {
+    let began_ns = worker.begin(task);
+    let mut result = vec![0; RESULT_HEAD_BYTES];
+    result.extend_from_slice(task.payload());
+    worker.finish(task, began_ns, Outcome::Done, &mut result);
+}
+
+fn work(worker: &Worker) {
+    while let Some(task) = next_task(worker) {
+        answer(worker, &task);
+    }
+}
+
+#[test]
+fn every_task_has_one_result_whatever_its_size() {
+    let bench = Bench::new();
+    std::thread::scope(|scope| {
+        for rank in 0..3 {
+            let worker = bench.worker(rank);
+            scope.spawn(move || work(&worker));
+        }
+        let sizes = [0, 1, 100, 5_000, 100_000, 3_000_000];
+        let payloads: Vec<Vec<u8>> =
+            (0..6_000).map(|n| vec![n as u8; sizes[if n % 97 == 0 { n % 6 } else { n % 3 }]]).collect();
+        let run = bench.master.next_run();
+        let count = bench.submit(run, payloads.clone());
+        let results = bench.results(run, count);
+        assert!(results.iter().map(|(_, payload)| payload).eq(&payloads));
+        assert!(results.iter().map(|(index, _)| *index).eq(0..count));
+        bench.master.close();
+    });
+}
+
+#[test]
+fn tasks_of_a_worker_that_is_cut_off_go_to_another() {
+    let bench = Bench::new();
+    let lost = bench.worker(0);
+    let run = bench.master.next_run();
+    let count = bench.submit(run, (0..500u32).map(|n| n.to_le_bytes().to_vec()));
+    for _ in 0..20 {
+        answer(&lost, &next_task(&lost).unwrap());
+    }
+    let _running = next_task(&lost).unwrap();
+    lost.connection().close();
+    std::thread::scope(|scope| {
+        let worker = bench.worker(1);
+        scope.spawn(move || work(&worker));
+        assert_eq!(bench.results(run, count).len(), 500);
+        bench.master.close();
+    });
+}
+
+#[test]
+fn a_worker_that_waits_gets_what_another_has_not_begun() {
+    let bench = Bench::new();
+    let slow = bench.worker(0);
+    slow.begin_run(Some(400));
+    let run = bench.master.next_run();
+    let count = bench.submit(run, (0..400u32).map(|n| n.to_le_bytes().to_vec()));
+    // One task by one until a whole batch has been fetched.
+    for _ in 0..3 {
+        answer(&slow, &next_task(&slow).unwrap());
+    }
+    let held = next_task(&slow).unwrap();
+    let began_ns = slow.begin(&held);
+    let (done, wait) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let quick = bench.worker(1);
+        scope.spawn(move || {
+            wait.recv_timeout(LIMIT).unwrap();
+            slow.finish(&held, began_ns, Outcome::Done, &mut vec![0; RESULT_HEAD_BYTES]);
+            slow.leave();
+        });
+        scope.spawn(move || work(&quick));
+        assert_eq!(bench.results(run, count - 1).len() as u64, count - 1);
+        done.send(()).unwrap();
+        assert_eq!(bench.results(run, 1).len(), 1);
+        bench.master.close();
+    });
+}
+
+#[test]
+fn a_run_that_is_given_up_leaves_nothing_to_the_next() {
+    let bench = Bench::new();
+    let ran = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        let worker = bench.worker(0);
+        let first = bench.master.next_run();
+        bench.submit(first, (0..50_000u32).map(|n| n.to_le_bytes().to_vec()));
+        let held = next_task(&worker).unwrap();
+        bench.master.give_up(first, 2);
+        let second = bench.master.next_run();
+        let count = bench.submit(second, (0..100u32).map(|n| n.to_le_bytes().to_vec()));
+        answer(&worker, &held);
+        let ran = &ran;
+        scope.spawn(move || {
+            while let Some(task) = next_task(&worker) {
+                ran.fetch_add(u64::from(task.head.run == first), Ordering::Relaxed);
+                answer(&worker, &task);
+            }
+        });
+        assert_eq!(bench.results(second, count).len() as u64, count);
+        bench.master.close();
+    });
+    assert!(ran.load(Ordering::Relaxed) < 100, "tasks of a run that was given up went on running");
+}
+
+#[test]
+fn a_task_for_one_worker_is_run_by_no_other() {
+    let bench = Bench::new();
+    std::thread::scope(|scope| {
+        for rank in 0..3 {
+            let worker = bench.worker(rank);
+            scope.spawn(move || {
+                while let Some(task) = next_task(&worker) {
+                    assert_eq!(task.payload(), rank.to_le_bytes());
+                    answer(&worker, &task);
+                }
+            });
+        }
+        let run = bench.master.next_run();
+        bench.master.define(run, Vec::new()).unwrap();
+        let mut tasks = Tasks::new(run, 0);
+        for rank in 0..3u32 {
+            let encode = |buffer: &mut Vec<u8>| {
+                buffer.extend_from_slice(&rank.to_le_bytes());
+                Ok::<(), WorkError>(())
+            };
+            tasks.push(encode).unwrap();
+            bench.master.submit_to(rank, &mut tasks);
+        }
+        assert_eq!(bench.results(run, 3).len(), 3);
+        bench.master.close();
+    });
+}
+
+#[test]
+fn a_definition_is_found_while_its_run_lasts() {
+    let bench = Bench::new();
+    let worker = bench.worker(0);
+    let run = bench.master.next_run();
+    bench.submit(run, [vec![1]]);
+    assert!(next_task(&worker).is_some());
+    assert_eq!(worker.definition(run).unwrap(), &b"definition"[..]);
+    bench.master.end_run(run);
+    // The master's next answer comes after the deletion: requests of one session keep their order.
+    bench.submit(bench.master.next_run(), [vec![2]]);
+    answer(&worker, &next_task(&worker).unwrap());
+    bench.results(run + 1, 1);
+    assert!(worker.definition(run).is_err());
+}
+
+#[test]
+fn a_master_whose_server_ends_is_told() {
+    let bench = Bench::new();
+    bench.handle.shutdown();
+    let deadline = Instant::now() + LIMIT;
+    while bench.master.arrivals(Duration::from_millis(100)).is_ok() {
+        assert!(Instant::now() < deadline, "the master does not notice");
+    }
+}

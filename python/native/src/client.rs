@@ -1,0 +1,141 @@
+//! Connections and workspaces, as `nws.client` uses them.
+
+use std::time::Duration;
+
+use nws_client::{ConnectOptions, Endpoint};
+use nws_proto::{OpenMode, Reply, Request, Token, WorkspaceHandle};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+use crate::waiting;
+use crate::workspace::Workspace;
+
+/// A connection to a server. It ends with `close`, or when nothing refers to it any more.
+#[pyclass(frozen, module = "nws._native")]
+pub(crate) struct Connection {
+    client: nws_client::Connection,
+}
+
+/// Name, owner, mine, persistent, names of the variables.
+type WorkspaceRow = (Py<PyAny>, Py<PyAny>, bool, bool, Vec<Py<PyAny>>);
+
+#[pymethods]
+impl Connection {
+    /// Connects to `host` and `port`; a host that holds a slash is the path of a Unix socket.
+    #[new]
+    #[pyo3(signature = (host, port, *, token = None, timeout_s = 10.0))]
+    fn new(py: Python<'_>, host: &str, port: u16, token: Option<&[u8]>, timeout_s: f64) -> PyResult<Self> {
+        let endpoint = if host.contains('/') { Endpoint::Unix(host.into()) } else { Endpoint::Tcp(host.into(), port) };
+        let timeout = Duration::try_from_secs_f64(timeout_s)
+            .map_err(|_| PyValueError::new_err(format!("expected a timeout in seconds, got {timeout_s}")))?;
+        let token = token.map(|bytes| <[u8; 32]>::try_from(bytes).map(Token)).transpose();
+        let token = token.map_err(|_| PyValueError::new_err("expected a token of 32 bytes"))?;
+        let client = waiting::connect(py, endpoint, ConnectOptions { token, timeout, ..ConnectOptions::default() })?;
+        Ok(Self { client })
+    }
+
+    /// Opens or uses a workspace.
+    fn open(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        own: bool,
+        persistent: bool,
+        create: bool,
+    ) -> PyResult<Workspace> {
+        let name = name_bytes(name, "a workspace")?;
+        let mode = if own { OpenMode::Own { persistent } } else { OpenMode::Use };
+        let (handle, opened) = self.client.open(&name, mode, create);
+        waiting::answer(py, opened)?;
+        Ok(Workspace::new(self.client.clone(), handle, name))
+    }
+
+    /// Makes a workspace with a name of its own, and gives the name.
+    fn make_temporary(&self, py: Python<'_>, template: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let template = name_bytes(template, "a workspace")?;
+        let workspace = self.client.new_workspace_handle();
+        let reply = waiting::answer(py, self.client.request(Request::MakeTemporary { workspace, template }))?;
+        self.forget(workspace);
+        match reply {
+            Reply::Opened { name, .. } => name_object(py, &name),
+            other => Err(unexpected(py, &other)),
+        }
+    }
+
+    /// Deletes the workspace that bears the name now.
+    fn delete_workspace(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        let name = name_bytes(name, "a workspace")?;
+        waiting::answer(py, self.client.request(Request::DeleteWorkspace { name })).map(drop)
+    }
+
+    /// Lists the workspaces, sorted by name.
+    fn list_workspaces(&self, py: Python<'_>) -> PyResult<Vec<WorkspaceRow>> {
+        match waiting::answer(py, self.client.request(Request::ListWorkspaces { name: None }))? {
+            Reply::Workspaces(workspaces) => workspaces
+                .into_iter()
+                .map(|info| {
+                    let variables = info.variables.iter().map(|name| name_object(py, name));
+                    Ok((
+                        name_object(py, &info.name)?,
+                        name_object(py, &info.owner)?,
+                        info.mine,
+                        info.persistent,
+                        variables.collect::<PyResult<_>>()?,
+                    ))
+                })
+                .collect(),
+            other => Err(unexpected(py, &other)),
+        }
+    }
+
+    /// Ends the connection, and with it all that waits and all that this client owns.
+    fn close(&self) {
+        self.client.close();
+    }
+
+    /// Whether the connection has ended.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.client.closed().is_some()
+    }
+}
+
+impl Connection {
+    fn forget(&self, workspace: WorkspaceHandle) {
+        self.client.request_and_forget(&Request::CloseWorkspace { workspace });
+    }
+}
+
+/// The bytes of a name. Those of other clients that are not UTF-8 are `str` with escapes here.
+pub(crate) fn name_bytes(name: &Bound<'_, PyAny>, of: &str) -> PyResult<Vec<u8>> {
+    let Ok(text) = name.cast::<PyString>() else {
+        let got = name.get_type().name()?;
+        return Err(PyTypeError::new_err(format!("expected the name of {of} as a str, got {got}")));
+    };
+    let bytes = match text.to_str() {
+        Ok(text) => text.as_bytes().to_vec(),
+        Err(_) => text.call_method1("encode", ("utf-8", "surrogateescape"))?.extract::<Vec<u8>>()?,
+    };
+    let limit = usize::from(nws_proto::limits::NAME_BYTES);
+    if bytes.len() > limit {
+        let message = format!("expected a name of {of} of at most {limit} bytes, got {}", bytes.len());
+        let fault = nws_proto::Fault::new(nws_proto::ErrorCode::NameTooLong, message);
+        return Err(crate::errors::from_fault(name.py(), &fault));
+    }
+    Ok(bytes)
+}
+
+/// The `str` of a name.
+pub(crate) fn name_object(py: Python<'_>, name: &[u8]) -> PyResult<Py<PyAny>> {
+    Ok(match core::str::from_utf8(name) {
+        Ok(text) => PyString::new(py, text).into_any().unbind(),
+        Err(_) => PyBytes::new(py, name).call_method1("decode", ("utf-8", "surrogateescape"))?.unbind(),
+    })
+}
+
+/// The server answered with what does not belong to the request.
+pub(crate) fn unexpected(py: Python<'_>, reply: &Reply<bytes::Bytes>) -> PyErr {
+    let message = format!("expected the answer to this request, got {:?}; please report this", reply.opcode());
+    crate::errors::Exception::Server.error(py, &message, "internal")
+}

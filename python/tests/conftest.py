@@ -1,0 +1,64 @@
+import faulthandler
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from nws.client import NwsServer
+from server_process import ServerProcess
+
+faulthandler.enable()
+
+
+@pytest.fixture(scope="session")
+def _shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerProcess, Path]]:
+    folder = tmp_path_factory.mktemp("runtime") / "nws"
+    with ServerProcess(folder) as server:
+        yield server, folder
+
+
+@pytest.fixture
+def nws_server(_shared_server: tuple[ServerProcess, Path], monkeypatch: pytest.MonkeyPatch) -> ServerProcess:
+    """A server that all tests share, in a runtime folder of its own."""
+    server, folder = _shared_server
+    monkeypatch.setenv("NWS_RUNTIME_DIR", str(folder))
+    return server
+
+
+@pytest.fixture
+def connect(nws_server: ServerProcess) -> Iterator[Callable[[], NwsServer]]:
+    """Makes connections that end with the test."""
+    made: list[NwsServer] = []
+
+    def connect() -> NwsServer:
+        made.append(NwsServer("localhost", nws_server.port))
+        return made[-1]
+
+    yield connect
+    for connection in made:
+        connection.close()
+
+
+@pytest.fixture
+def run_script(tmp_path: Path) -> Callable[..., str]:
+    """Runs a program text as a script of its own, and returns what it printed."""
+
+    def run(text: str, *, by_stdin: bool = False, expect: int = 0, timeout_s: float = 50) -> str:
+        script = tmp_path / "script.py"
+        script.write_text(text)
+        done = subprocess.run(
+            [sys.executable, "-X", "faulthandler", *([] if by_stdin else [str(script)])],
+            input=text if by_stdin else "",
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+        assert done.returncode == expect, done.stdout + done.stderr
+        return done.stdout
+
+    return run

@@ -352,10 +352,10 @@ impl Model {
             Err(code) => return Ok(Err(code)),
         };
         // The histories do not finish by lease where memory is short.
-        let (mut refused, mut results) = (Vec::new(), Vec::new());
+        let (mut refused, mut results, mut lessened) = (Vec::new(), Vec::new(), Vec::new());
         for (position, item) in (0..).zip(items) {
             if self.leases.get(&item.lease).is_some_and(|lease| lease.session == session) {
-                self.leases.remove(&item.lease);
+                lessened.extend(self.leases.remove(&item.lease).map(|lease| lease.variable));
                 results.push(item.result.clone());
             } else {
                 refused.push((position, ErrorCode::LeaseEnded));
@@ -365,6 +365,7 @@ impl Model {
             let at = self.ensure(place);
             self.put(at, &results, script)?;
         }
+        self.recall_for_lessened(session, lessened, script)?;
         Ok(Ok(Some(Reply::Finished { refused })))
     }
 
@@ -384,11 +385,13 @@ impl Model {
                 values.push((lease.variable, lease.grant));
             }
         }
+        let lessened = values.iter().map(|(at, _)| *at).collect();
         if recalled {
             self.recall_answered(session, values, script)?;
         } else {
             self.restore(values, None, script)?;
         }
+        self.recall_for_lessened(session, lessened, script)?;
         Ok(DONE)
     }
 

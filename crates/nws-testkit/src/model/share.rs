@@ -58,6 +58,18 @@ impl Model {
         Ok(())
     }
 
+    /// Who waits while it holds fewer than before may have reason to ask now.
+    pub(super) fn recall_for_lessened(&mut self, session: SessionId, of: Vec<usize>, script: &mut Script) -> Check {
+        for at in of.into_iter().collect::<BTreeSet<_>>() {
+            let hungry = |ask: super::Ask| ask.variable == at && ask.wanted.lease && !ask.iterates();
+            let mut own = self.waiting.iter().filter(|waiting| waiting.session == session);
+            if own.any(|waiting| waiting.ask().is_some_and(hungry)) {
+                self.recall_for(at, session, script)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn recall_answered(
         &mut self,
         session: SessionId,

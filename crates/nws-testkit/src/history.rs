@@ -14,6 +14,8 @@ use crate::value::{Value, sized};
 const SPACES: [&str; 3] = ["w", "x", "__default"];
 const VARIABLES: [&str; 4] = ["v", "u", "t", "s"];
 const MOST_SESSIONS: usize = 6;
+/// How often the core's tables are compared with each other.
+const AUDIT_STEPS: usize = 10;
 
 /// How often each kind of thing has happened.
 pub type Tally = BTreeMap<&'static str, u64>;
@@ -250,6 +252,9 @@ impl History {
 
     /// What both count must be the same.
     fn compare(&self) -> Result<(), Wrong> {
+        if self.past.len() % AUDIT_STEPS == 0 {
+            self.core.audit()?;
+        }
         let spaces = self.model.spaces.iter().filter(|space| space.alive).count();
         let variables = self.model.variables.iter().filter(|variable| variable.alive).count();
         let (core, model) = (&self.core, &self.model);
@@ -296,6 +301,7 @@ impl History {
             while !self.fetched_all(session, wanted)? {}
             self.ask_plainly(session, Request::CloseWorkspace { workspace })?;
         }
+        self.core.audit()?;
         if self.core.values_bytes() != 0 || self.core.waiting() != 0 {
             return Err(format!("{} bytes and {} waits are left", self.core.values_bytes(), self.core.waiting()));
         }

@@ -252,7 +252,7 @@ impl History {
 
     /// What both count must be the same.
     fn compare(&self) -> Result<(), Wrong> {
-        if self.past.len() % AUDIT_STEPS == 0 {
+        if self.past.len().is_multiple_of(AUDIT_STEPS) {
             self.core.audit()?;
         }
         let spaces = self.model.spaces.iter().filter(|space| space.alive).count();

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -85,3 +86,27 @@ def test_a_value_that_comes_with_the_signal_is_kept(connect: Callable[[], NwsSer
     assert watch.findTry("y") is None, "the wait had taken the value"
     assert ws.fetch("y", timeout=5) == "kept"
     assert ws.fetchTry("y") is None
+
+
+CONNECTING = """
+import sys
+from nws.client import NwsServer
+try:
+    NwsServer("127.0.0.1", int(sys.argv[1]))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_signal_ends_connecting() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        with subprocess.Popen(
+            [sys.executable, "-c", CONNECTING, str(port)], stdout=subprocess.PIPE, text=True
+        ) as process:
+            connected, _ = mute.accept()
+            with connected:
+                # Its greeting has come: now it waits for ours.
+                assert connected.recv(1)
+                process.send_signal(signal.SIGINT)
+                assert process.communicate(timeout=8) == ("interrupted\n", None)

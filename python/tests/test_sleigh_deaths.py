@@ -162,7 +162,7 @@ def test_children_of_a_task_end_with_its_worker(mark):
         assert bad.signal == signal.SIGKILL
         wait_until(lambda: not sleepers(), "the children of the dead worker have ended")
         assert s.eachElem(leave_children, (0,)) == ["left"]
-        assert len(sleepers()) == 3
+        wait_until(lambda: len(sleepers()) == 3, "the children of the living worker run")
     # The fixture sees to it that they are gone.
 
 
@@ -247,18 +247,14 @@ class Master:
         if state == "busy":
             assert [self.process.stdout.readline() for _ in range(2)] == ["running\n"] * 2
 
-    def pids(self, who):
-        """Return the pids of the part of the sleigh that is called so."""
-        if who == "master":
-            return [self.process.pid]
-        commands = marked(self.mark)
-        return [pid for pid, command in commands.items() if who in command and pid != self.process.pid]
+    def pid_of(self, part):
+        """Return the pid of the part of the sleigh that is called so."""
+        command, which = {"warden": ("nws host", min), "host": ("nws host", max), "server": ("nws serve", min)}[part]
+        return which(pid for pid, line in marked(self.mark).items() if command in line and pid != self.process.pid)
 
     def end(self):
-        self.process.stdin.close()
-        rest = self.process.stdout.read()
-        self.process.stdout.close()
-        return self.process.wait(20), rest
+        said, _ = self.process.communicate(timeout=20)
+        return self.process.returncode, said
 
 
 @pytest.mark.parametrize("state", ["busy", "idle"])
@@ -271,11 +267,11 @@ def test_nothing_is_left_when_the_master_ends(mark, state, how):
 
 
 @pytest.mark.parametrize("state", ["busy", "idle"])
-@pytest.mark.parametrize(("who", "word"), [("nws host", "host"), ("nws host --inner", "host"), ("nws serve", "server")])
+@pytest.mark.parametrize(("part", "word"), [("warden", "host"), ("host", "host"), ("server", "server")])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_when_host_or_server_end_the_master_is_told_and_nothing_is_left(mark, state, who, word, how):
+def test_when_host_or_server_end_the_master_is_told_and_nothing_is_left(mark, state, part, word, how):
     master = Master(mark, state)
-    os.kill(min(master.pids(who)), how)
+    os.kill(master.pid_of(part), how)
     code, said = master.end()
     assert code == 0
     assert "raised:" in said

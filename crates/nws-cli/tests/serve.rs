@@ -26,12 +26,11 @@ struct Serving {
 
 impl Serving {
     fn start(runtime: &Path, arguments: &[&str]) -> Self {
-        let mut child = command(runtime, arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
+        Self::spawn(&mut command(runtime, arguments))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let (tell, lines) = mpsc::channel();
         thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
@@ -210,4 +209,28 @@ fn what_a_killed_server_leaves_is_swept_by_who_looks_next() {
     assert!(!is_empty(&runtime));
     assert!(RuntimeDir::at(&runtime).unwrap().servers().unwrap().is_empty());
     assert!(is_empty(&runtime));
+}
+
+#[test]
+fn a_server_without_descriptors_serves_who_is_there_and_accepts_again_when_some_are_free() {
+    let (_folder, runtime) = runtime();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -n 24; exec \"$0\" serve --port 0 --web-port 0", env!("CARGO_BIN_EXE_nws")]);
+    let serving = Serving::spawn(shell.env("NWS_RUNTIME_DIR", &runtime));
+    let address: SocketAddr = serving.announced("clients").parse().unwrap();
+    let greeted = || {
+        let mut socket = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.write_all(&nws_proto::GREETING).unwrap();
+        socket
+    };
+    let challenged = |mut socket: TcpStream| socket.read_exact(&mut [0; 12 + 52]).map(|()| socket);
+    let first = challenged(greeted()).unwrap();
+    // More than it has descriptors for: they wait in the kernel's line.
+    let many: Vec<TcpStream> = (0..30).map(|_| greeted()).collect();
+    drop(first);
+    for socket in many {
+        // Each is closed as soon as it is served, which makes room for those behind it.
+        challenged(socket).unwrap();
+    }
 }

@@ -25,7 +25,7 @@ fn a_length_that_is_announced_and_not_sent_costs_nothing() {
     let mut other = server.client_at("w");
     let opcode = Opcode::Store.to_wire();
     let header = FrameHeader { payload_bytes: limits::FRAME_PAYLOAD_BYTES, request: RequestId(1), opcode };
-    let before = resident_bytes();
+    let before = reserved_bytes();
     let liars: Vec<Raw> = (0..30)
         .map(|_| {
             let mut liar = server.client();
@@ -35,8 +35,8 @@ fn a_length_that_is_announced_and_not_sent_costs_nothing() {
         })
         .collect();
     works(&mut other);
-    let grown = resident_bytes().saturating_sub(before);
-    assert!(grown < 100 << 20, "30 GiB were announced, and {grown} bytes taken for them");
+    let grown = reserved_bytes().saturating_sub(before);
+    assert!(grown < 1 << 30, "30 GiB were announced, and {grown} bytes asked for");
     drop(liars);
     works(&mut other);
 }
@@ -70,7 +70,17 @@ fn a_client_that_does_not_read_is_not_read_from_and_costs_bounded_memory() {
     works(&mut other);
 }
 
+/// Memory that the process has asked for: what was never touched counts too.
+fn reserved_bytes() -> u64 {
+    memory_bytes(0)
+}
+
 fn resident_bytes() -> u64 {
-    let pages: u64 = std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    memory_bytes(1)
+}
+
+fn memory_bytes(field: usize) -> u64 {
+    let pages: u64 =
+        std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(field).unwrap().parse().unwrap();
     pages * 4096
 }

@@ -77,6 +77,19 @@ fn a_waiting_fetch_is_answered_by_another_connections_store() {
 }
 
 #[test]
+fn a_delivery_is_sent_before_the_storer_is_told() {
+    let server = Running::start();
+    let (mut fetcher, mut storer) = (server.client_at("w"), server.client_at("w"));
+    for _ in 0..100 {
+        fetcher.send(&fetch());
+        assert_eq!(fetcher.ask(&Request::Ping), Reply::Pong);
+        storer.done(&store("v"));
+        assert!(fetcher.has_something(), "the storer knew before the fetcher");
+        assert_eq!(value(fetcher.reply().1), b"v");
+    }
+}
+
+#[test]
 fn a_find_leaves_the_value_and_an_iterator_sees_each_once() {
     let server = Running::start();
     let mut client = server.client_at("w");
@@ -215,4 +228,43 @@ fn what_a_request_gets_wrong_is_said_and_the_session_goes_on() {
     let Reply::Failed(fault) = client.ask(&retrieve) else { panic!() };
     assert_eq!(fault.code, ErrorCode::UnknownHandle);
     client.done(&store("still here"));
+}
+
+#[test]
+fn frames_of_every_size_around_the_buffers_edges_arrive_whole() {
+    let server = Running::start();
+    let mut client = server.client_at("w");
+    let kib = 1 << 10;
+    let edges = [4 * kib, 64 * kib, 256 * kib, 320 * kib, 1 << 20, 2 << 20];
+    let lengths: Vec<usize> = edges.iter().flat_map(|edge| (edge - 40..edge + 40).step_by(7)).collect();
+    let filled = |i: usize| vec![i as u8; lengths[i]];
+    // In one go, so that frames begin and end anywhere in what the server receives at once.
+    let writer = {
+        let frames = (0..lengths.len()).flat_map(|i| request_frame(RequestId(1000 + i as u32), &store(filled(i))));
+        let (bytes, mut socket) = (frames.collect::<Vec<u8>>(), client.second_handle());
+        std::thread::spawn(move || std::io::Write::write_all(&mut socket, &bytes).unwrap())
+    };
+    for i in 0..lengths.len() {
+        assert_eq!(client.reply(), (RequestId(1000 + i as u32), Reply::Done));
+    }
+    writer.join().unwrap();
+    for (i, length) in lengths.iter().enumerate() {
+        assert!(value(client.ask(&fetch())) == filled(i), "{length} bytes");
+    }
+}
+
+#[test]
+fn hundreds_who_wait_are_all_answered() {
+    let server = Running::start();
+    let mut waiting: Vec<Raw> = (0..400).map(|_| server.client_at("w")).collect();
+    waiting.iter_mut().for_each(|client| assert_eq!(client.send(&fetch()), RequestId(3)));
+    // Their requests have been executed when something sent after them is answered.
+    waiting.iter_mut().for_each(|client| assert_eq!(client.ask(&Request::Ping), Reply::Pong));
+    let mut storer = server.client_at("w");
+    let items = (0..400u32).map(|i| item(i.to_le_bytes())).collect();
+    storer.done(&Request::Store { variable: VariableHandle(1), items });
+    for (i, client) in waiting.iter_mut().enumerate() {
+        let (id, reply) = client.reply();
+        assert_eq!((id, value(reply)), (RequestId(3), (i as u32).to_le_bytes().to_vec()));
+    }
 }

@@ -34,6 +34,9 @@ pub(crate) fn prepare_child(command: &mut Command, parent: Option<Pid>, moves: V
                 // Refused for SIGKILL, SIGSTOP and what the C library keeps for itself.
                 libc::signal(signal, libc::SIG_DFL);
             }
+            let mut none = std::mem::zeroed();
+            libc::sigemptyset(&mut none);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
             // What a careless library opened without CLOEXEC is not the child's. Kernels before
             // 5.11 refuse; our own descriptors are closed by their own flag.
             libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32);

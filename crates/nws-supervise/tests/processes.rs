@@ -352,6 +352,14 @@ fn a_child_starts_with_default_signals() {
 }
 
 #[test]
+fn a_child_starts_with_no_signal_blocked() {
+    let _alone = Alone::new();
+    let _blocks_sigterm = nws_supervise::termination_requests().unwrap();
+    let end = run("kill -TERM $$; exit 0");
+    assert_eq!(end.status, Status::Signaled { signal: 15, core_dumped: false });
+}
+
+#[test]
 fn two_hundred_children_leave_neither_descriptors_nor_zombies() {
     let _alone = Alone::new();
     let mut supervisor = quiet();

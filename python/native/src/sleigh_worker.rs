@@ -1,6 +1,6 @@
 //! The loop of a worker process.
 
-use std::io::{BufReader, Write};
+use std::io::{BufReader, Read};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -20,11 +20,10 @@ const SIGNAL_TURN: Duration = Duration::from_millis(200);
 /// Longest result, in bytes: it must fit a frame with its head.
 const RESULT_BYTES: usize = nws_proto::limits::FRAME_PAYLOAD_BYTES as usize - 1024;
 
-/// A worker process: its link to the host and, once joined, its connection.
+/// A worker that has joined.
 #[pyclass(module = "nws._native", frozen)]
 pub(crate) struct WorkerLoop {
     bootstrap: Bootstrap,
-    link: UnixStream,
     worker: Worker,
     pid: u32,
 }
@@ -70,7 +69,13 @@ impl WorkerStart {
         };
         let session = worker.connection().session().0;
         write_message(&mut link, &FromWorker::Joined { session })?;
-        Ok(WorkerLoop { bootstrap, link, worker, pid: std::process::id() })
+        let end = worker.ender();
+        std::thread::Builder::new().name("nws-link".into()).spawn(move || {
+            // The host says nothing more: the link's end is the word to go.
+            let _ = link.read_to_end(&mut Vec::new());
+            end("the sleigh was stopped");
+        })?;
+        Ok(WorkerLoop { bootstrap, worker, pid: std::process::id() })
     }
 
     /// Tells the host why this worker cannot work.
@@ -147,8 +152,6 @@ impl WorkerLoop {
     /// Sends what waits and ends the connection.
     fn leave(&self, py: Python<'_>) {
         py.detach(|| self.worker.leave());
-        // Nobody may listen any more.
-        let _ = (&self.link).flush();
     }
 }
 

@@ -1,7 +1,23 @@
 """The part of the package that is written in Rust. Private: use the modules beside it."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, final
+
+__all__ = [
+    "Connection",
+    "Run",
+    "SleighCore",
+    "WorkerLoop",
+    "WorkerStart",
+    "Workspace",
+    "decode_compact",
+    "decode_value",
+    "encode_compact",
+    "encode_value",
+    "error_of",
+    "error_table",
+    "worker_bootstrap",
+]
 
 _Dumps = Callable[[Any], bytes]
 _Loads = Callable[[bytes], Any]
@@ -13,6 +29,7 @@ def decode_value(descriptor: int, data: bytes, loads: _Loads) -> Any: ...
 def error_table() -> list[tuple[str, int, str]]: ...
 def error_of(number: int, message: str) -> BaseException: ...
 
+@final
 class Connection:
     def __new__(cls, host: str, port: int, *, token: bytes | None = None, timeout_s: float = 10.0) -> Connection: ...
     def open(self, name: str, own: bool, persistent: bool, create: bool) -> Workspace: ...
@@ -23,6 +40,7 @@ class Connection:
     @property
     def closed(self) -> bool: ...
 
+@final
 class Workspace:
     @property
     def name(self) -> str: ...
@@ -33,6 +51,7 @@ class Workspace:
     def delete_variable(self, name: str) -> None: ...
     def list_variables(self) -> list[tuple[str, int, int, int, str]]: ...
 
+@final
 class SleighCore:
     def __new__(
         cls,
@@ -57,6 +76,7 @@ class SleighCore:
     def messages(self) -> list[str]: ...
     def stop(self) -> None: ...
 
+@final
 class Run:
     @property
     def number(self) -> int: ...
@@ -78,10 +98,12 @@ class Run:
     def end(self) -> None: ...
     def give_up(self) -> None: ...
 
+@final
 class WorkerStart:
     def join(self) -> WorkerLoop: ...
     def fail(self, message: str) -> None: ...
 
+@final
 class WorkerLoop:
     @property
     def rank(self) -> int: ...

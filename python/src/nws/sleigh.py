@@ -271,7 +271,13 @@ class _Run:
         more = True
         while more:
             free = step if most is None else most - self._run.outstanding
-            more = self._run.submit(rows, free, self._dumps)
+            try:
+                more = self._run.submit(rows, free, _dumps_argument)
+            except _Unpicklable as problem:
+                what = _pickle.explain(problem.argument, problem.error)
+                raise SleighPicklingException(
+                    f"the arguments of task {self._run.submitted} cannot be sent to a worker: {what}"
+                ) from problem.error
             if most is not None:
                 self._collect(most - 1)
             else:
@@ -305,14 +311,21 @@ class _Run:
             self._events.heard(json.loads(message))
         self._events.tasks(self._run.number, self._timeline)
 
-    def _dumps(self, argument: Any) -> bytes:
-        try:
-            return _pickle.dumps(argument)
-        except Exception as error:
-            what = _pickle.explain(argument, error)
-            raise SleighPicklingException(
-                f"the arguments of task {self._run.submitted} cannot be sent to a worker: {what}"
-            ) from error
+
+class _Unpicklable(Exception):
+    """An argument that cannot be pickled, on its way out of the native module."""
+
+    def __init__(self, argument: Any, error: Exception) -> None:
+        super().__init__(error)
+        self.argument = argument
+        self.error = error
+
+
+def _dumps_argument(argument: Any) -> bytes:
+    try:
+        return _pickle.dumps(argument)
+    except Exception as error:
+        raise _Unpicklable(argument, error) from error
 
 
 def _arranged(fun: Callable[..., Any], fixed: Any, permutation: tuple[int, ...] | None) -> Callable[..., Any]:

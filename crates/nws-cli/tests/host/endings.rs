@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::processes::{Process, limit};
+use crate::processes::{LIMIT, Process, command_line, limit, with_environment};
 use crate::roles::master_command;
 use crate::sleighs::{Everything, begin, error_of, run, start, wait_for_file};
 
@@ -101,6 +101,51 @@ fn a_master_killed_while_its_host_is_stopped_takes_all_along() {
     master.kill().unwrap();
     master.wait().unwrap();
     everything.assert_gone();
+}
+
+/// The host's processes as they come up, and what is to be killed at some moment of that.
+#[test]
+fn whatever_is_killed_at_whatever_moment_nothing_is_left() {
+    let _limit = limit();
+    for moment in 0..30 {
+        let folder = tempfile::tempdir().unwrap();
+        let name = format!("NWS_HOST_TEST_MOMENT={}-{moment}", std::process::id());
+        let (variable, value) = name.split_once('=').unwrap();
+        let mut command = master_command();
+        command.env(variable, value).env("NWS_RUNTIME_DIR", folder.path());
+        let mut master = command.env("NWS_HOST_TEST_PATH", folder.path().join("family")).spawn().unwrap();
+        let master_process = Process::of(master.id()).unwrap();
+        // The moment itself is the point: each run goes a little further before the blow.
+        std::thread::sleep(Duration::from_millis(3 * (moment / 3)));
+        let words = ["", "host --warden", "serve --embedded"][usize::try_from(moment % 3).unwrap()];
+        let started = with_environment(&name);
+        match started.iter().find(|process| command_line(process.pid).contains(words)) {
+            Some(victim) if moment % 3 > 0 => victim.signal(Signal::KILL),
+            _ => master_process.signal(Signal::KILL),
+        }
+        // A master that lives has been told, and waits for us.
+        wait_until_left(&name, |line| line.contains("roles::master"));
+        drop(master.stdin.take());
+        master.wait().unwrap();
+        // A copy of the master that had not become the host yet looked like it.
+        wait_until_left(&name, |_| false);
+        let servers = std::fs::read_dir(folder.path().join("servers")).map_or(0, Iterator::count);
+        assert_eq!(servers, 0, "{words} killed at {moment}");
+    }
+}
+
+/// Waits until only processes with such arguments are left of those with this environment.
+fn wait_until_left(environment: &str, may_stay: impl Fn(&str) -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let left = with_environment(environment);
+        let left: Vec<String> = left.iter().map(|process| command_line(process.pid)).collect();
+        if left.iter().all(|line| may_stay(line)) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{environment}: {left:?}");
+        std::thread::yield_now();
+    }
 }
 
 #[test]

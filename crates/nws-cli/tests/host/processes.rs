@@ -72,6 +72,17 @@ pub(crate) fn tree(root: u32) -> Vec<Process> {
     std::iter::once(root).chain(members.into_iter().filter(|pid| *pid != root)).filter_map(Process::of).collect()
 }
 
+/// The living processes that were started with this entry in their environment.
+pub(crate) fn with_environment(entry: &str) -> Vec<Process> {
+    let pids =
+        std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let has_entry = |pid: &u32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|found| found == entry.as_bytes())
+    };
+    pids.filter(has_entry).filter_map(Process::of).collect()
+}
+
 fn parent(pid: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit(')').next()?.split_ascii_whitespace().nth(1)?.parse().ok()

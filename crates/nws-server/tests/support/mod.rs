@@ -238,6 +238,23 @@ impl Raw {
         reply
     }
 
+    /// Another handle of the same socket, to write while this one reads.
+    pub fn second_handle(&self) -> TcpStream {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.try_clone().unwrap(),
+            Socket::Unix(_) => panic!("expected a client over TCP"),
+        }
+    }
+
+    /// Whether something has arrived that was not read.
+    pub fn has_something(&self) -> bool {
+        let socket = self.second_handle();
+        socket.set_nonblocking(true).unwrap();
+        let peeked = socket.peek(&mut [0]);
+        socket.set_nonblocking(false).unwrap();
+        matches!(peeked, Ok(1))
+    }
+
     /// Receives this many bytes, whatever they are.
     pub fn receive_some(&mut self, count: usize) {
         self.socket.read_exact(&mut vec![0; count]).unwrap();

@@ -4,15 +4,17 @@ use std::io;
 use std::os::unix::net::UnixStream;
 
 use nws_proto::SessionId;
-use nws_supervise::{End, ProcessId, Spawn, Supervisor};
+use nws_supervise::{End, ProcessId, Spawn, Status, Supervisor};
 
 use super::channel::Channel;
 use crate::clock::monotonic_ns;
 use crate::control::{Bootstrap, Cause, FromWorker, WORKER_LINK_FD, WORKER_PAGE_FD, WorkerCommand};
 use crate::page::{Page, Running};
 
-/// A worker that ends this many times in a row before it has connected is given up.
+/// A worker that ends by itself this many times in a row before it has connected is given up.
 const FRUITLESS_STARTS: u32 = 3;
+/// One that others kill before it has connected is not to blame, and is given up after this many.
+const KILLED_STARTS: u32 = 100;
 
 /// Why the host itself ended a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,7 @@ pub(super) struct Death {
 struct Seat {
     worker: Option<Worker>,
     fruitless_starts: u32,
+    killed_starts: u32,
     last_end: Option<Cause>,
 }
 
@@ -110,7 +113,7 @@ impl Crew {
     /// Starts the worker of a rank, unless the rank is given up.
     pub(super) fn start(&mut self, rank: u32, supervisor: &mut Supervisor) {
         let Some(seat) = self.seats.get_mut(rank as usize) else { return };
-        while seat.fruitless_starts < FRUITLESS_STARTS {
+        while seat.fruitless_starts < FRUITLESS_STARTS && seat.killed_starts < KILLED_STARTS {
             match start(&self.command, supervisor) {
                 Ok(worker) => {
                     seat.worker = Some(worker);
@@ -164,7 +167,13 @@ impl Crew {
         let seat = self.seats.get_mut(rank as usize)?;
         let worker = seat.worker.take()?;
         let session = worker.page.session();
-        seat.fruitless_starts = if session.is_some() { 0 } else { seat.fruitless_starts + 1 };
+        if session.is_some() {
+            (seat.fruitless_starts, seat.killed_starts) = (0, 0);
+        } else if is_killed(end) {
+            seat.killed_starts += 1;
+        } else {
+            seat.fruitless_starts += 1;
+        }
         let cause = explain(end, worker.ended, worker.complaint.as_deref());
         seat.last_end = Some(cause.clone());
         Some(Death {
@@ -177,6 +186,12 @@ impl Crew {
             charges: worker.ended != Some(Ended::Aborted),
         })
     }
+}
+
+/// Whether a signal ended it that programs do not send themselves by accident.
+fn is_killed(end: &End) -> bool {
+    let killing = [libc::SIGKILL, libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
+    matches!(end.status, Status::Signaled { signal, .. } if killing.contains(&signal))
 }
 
 fn explain(end: &End, ended: Option<Ended>, complaint: Option<&str>) -> Cause {

@@ -7,23 +7,18 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use nws_client::Connection;
-use nws_proto::Adopted;
 use nws_supervise::{End, Happening, ProcessId, Supervisor};
 use rustix::process::{Pid, PidfdFlags, getppid, pidfd_open};
 
 use super::channel::Channel;
-use super::charge::{self, Verdict};
-use super::crew::{Crew, Death, Ended};
-use super::deaths::{Deaths, Step};
+use super::crew::{Crew, Ended};
+use super::deaths::Deaths;
 use super::guardian::{Guardian, Post, Poster};
 use super::server::EmbeddedServer;
 use crate::clock::monotonic_ns;
 use crate::control::{Bootstrap, Cause, FromHost, ServerAddress, Start, ToHost};
-use crate::envelope::{Failure, Outcome, ResultHead, TaskHead};
 use crate::error::WorkError;
 
-/// How often a task is run again where the master did not say.
-const RETRIES: u32 = 1;
 /// Most workers on one machine.
 const WORKERS: u32 = 4096;
 /// How long the end of the server's process may come after that of the connection to it.
@@ -63,8 +58,8 @@ pub(super) struct Host {
     /// What every worker is told, once all of it is known.
     bootstrap: Option<Bootstrap>,
     /// How often a task of each run is run again.
-    retries: HashMap<u32, u32>,
-    deaths: Deaths,
+    pub(super) retries: HashMap<u32, u32>,
+    pub(super) deaths: Deaths,
     /// The connection to the server has ended, why, and by when its process is to follow.
     cut_off: Option<(String, Instant)>,
     over: Option<Over>,
@@ -159,14 +154,7 @@ impl Host {
     }
 
     fn look_at_the_clock(&mut self, now: Instant) {
-        for death in self.deaths.overdue(now) {
-            self.tell_death(death, false);
-        }
-        for session in self.deaths.silent(now) {
-            if let Some(rank) = self.crew.rank_with(session) {
-                self.crew.end(rank, Ended::Silent, &mut self.supervisor);
-            }
-        }
+        self.look_at_deaths(now);
         if self.cut_off.as_ref().is_some_and(|(_, until)| *until <= now)
             && let Some((reason, _)) = self.cut_off.take()
         {
@@ -353,65 +341,8 @@ impl Host {
         let Some(rank) = self.crew.rank_of(process) else { return };
         let Some(death) = self.crew.ended(rank, end) else { return };
         self.start_worker(rank);
-        let step = self.deaths.process(death, Instant::now());
-        self.take(step);
+        self.worker_ended(death);
         self.give_up_if_lost();
-    }
-
-    fn session_ended(&mut self, adopted: Adopted) {
-        let lives = self.crew.rank_with(adopted.session).is_some();
-        let step = self.deaths.session(adopted, lives, Instant::now());
-        self.take(step);
-    }
-
-    fn take(&mut self, step: Step) {
-        match step {
-            Step::Wait => {}
-            Step::Tell(death) => self.tell_death(death, false),
-            Step::Settle(death, adopted) => {
-                let verdict = self.judge(&death, &adopted);
-                // Told before the task can run again, so that its result mostly comes after this.
-                self.tell_death(death.clone(), verdict.failed.is_some());
-                self.settle(&death, verdict);
-            }
-            Step::SettleLate(death, adopted) => {
-                let verdict = self.judge(&death, &adopted);
-                self.settle(&death, verdict);
-            }
-            Step::Unknown(adopted) => {
-                if let Some(guardian) = &self.guardian {
-                    guardian.release(adopted.leases.iter().map(|orphan| orphan.lease).collect(), false);
-                }
-            }
-        }
-    }
-
-    fn judge(&self, death: &Death, adopted: &Adopted) -> Verdict {
-        let running = death.running.filter(|_| death.charges);
-        let retries = running.and_then(|running| self.retries.get(&running.run)).copied().unwrap_or(RETRIES);
-        charge::judge(running, &adopted.leases, retries)
-    }
-
-    /// Settles the leases of a dead worker.
-    fn settle(&self, death: &Death, verdict: Verdict) {
-        let Some(guardian) = &self.guardian else { return };
-        guardian.release(verdict.charged.into_iter().collect(), true);
-        guardian.release(verdict.untouched, false);
-        let (Some((lease, deaths)), Some(running)) = (verdict.failed, death.running) else { return };
-        let head = ResultHead {
-            task: TaskHead { run: running.run, index: running.index },
-            rank: death.rank,
-            outcome: Outcome::Failed,
-            began_ns: running.began_ns,
-            duration_ns: death.at_ns.saturating_sub(running.began_ns),
-        };
-        guardian.finish(lease, Failure::died(death.cause.clone(), deaths).to_result(head));
-    }
-
-    fn tell_death(&mut self, death: Death, failed: bool) {
-        let Death { rank, pid, at_ns, cause, running, .. } = death;
-        let task = running.map(|running| (running.run, running.index));
-        self.control.send(&FromHost::WorkerDied { rank, pid, at_ns, cause, task, failed });
     }
 
     fn give_up_if_lost(&mut self) {

@@ -9,7 +9,8 @@
 //! - `channel`: one end of a control channel. `server`: the embedded server. `crew`: the workers.
 //! - `guardian`: the host's own session. `deaths`: brings the end of a process and that of its
 //!   session together. `charge`: decides who pays for a death.
-//! - `inner`: the loop around them. `closing`: the orderly end.
+//! - `inner`: the loop around them. `settling`: what follows from a death. `closing`: the orderly
+//!   end.
 //!
 //! Nothing here is in the path of tasks and results.
 
@@ -22,6 +23,7 @@ mod deaths;
 mod guardian;
 mod inner;
 mod server;
+mod settling;
 mod warden;
 
 pub use inner::serve;

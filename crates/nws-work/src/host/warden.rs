@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use nws_runtime::RuntimeDir;
 use nws_supervise::{End, Happening, Output, ProcessId, Spawn, Supervisor};
+use rustix::fs::{FileType, fstat};
 use rustix::process::{PidfdFlags, getppid, pidfd_open};
 
 use super::channel::Channel;
@@ -24,9 +25,15 @@ const TERMINATION: u64 = 2;
 /// of this process is the control channel.
 ///
 /// # Errors
-/// Where the system refuses what every process may do; the master has been told then, too.
+/// Where that is no socket, or the system refuses what every process may do, which the master is
+/// told then, too.
 pub fn warden() -> io::Result<()> {
     nws_supervise::ignore_interrupts();
+    if !FileType::from_raw_mode(fstat(io::stdin())?.st_mode).is_socket() {
+        let message = "expected a socket to a master as standard input, got something else; sleighs start this by \
+                       themselves";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
     let mut control = Channel::new(io::stdin().as_fd().try_clone_to_owned()?);
     let end = watch(&control);
     if let Ok(folder) = RuntimeDir::open() {

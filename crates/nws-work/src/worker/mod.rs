@@ -174,6 +174,16 @@ impl Worker {
         self.shared.connection.wait_queued_below(UNSENT_BYTES);
     }
 
+    /// A function that makes this worker end, for this reason, as soon as no task runs.
+    pub fn ender(&self) -> impl Fn(&str) + Send + use<> {
+        let shared = Arc::downgrade(&self.shared);
+        move |reason| {
+            if let Some(shared) = shared.upgrade() {
+                shared.queue.close(reason);
+            }
+        }
+    }
+
     /// Sends what waits and ends the connection.
     pub fn leave(&self) {
         self.shared.flush();

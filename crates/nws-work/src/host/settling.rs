@@ -1,0 +1,92 @@
+//! What follows from the deaths of workers: leases are settled, the master is told.
+
+use std::time::Instant;
+
+use nws_proto::Adopted;
+
+use super::charge::{self, Verdict};
+use super::crew::{Death, Ended};
+use super::deaths::Step;
+use super::inner::Host;
+use crate::control::FromHost;
+use crate::envelope::{Failure, Outcome, ResultHead, TaskHead};
+
+/// How often a task is run again where the master did not say.
+const RETRIES: u32 = 1;
+
+impl Host {
+    /// The process of a worker has ended.
+    pub(super) fn worker_ended(&mut self, death: Death) {
+        let step = self.deaths.process(death, Instant::now());
+        self.take(step);
+    }
+
+    /// The session of a worker has ended.
+    pub(super) fn session_ended(&mut self, adopted: Adopted) {
+        let lives = self.crew.rank_with(adopted.session).is_some();
+        let step = self.deaths.session(adopted, lives, Instant::now());
+        self.take(step);
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Wait => {}
+            Step::Tell(death) => self.tell_death(death, false),
+            Step::Settle(death, adopted) => {
+                let verdict = self.judge(&death, &adopted);
+                // Told before the task can run again, so that its result mostly comes after this.
+                self.tell_death(death.clone(), verdict.failed.is_some());
+                self.settle(&death, verdict);
+            }
+            Step::SettleLate(death, adopted) => {
+                let verdict = self.judge(&death, &adopted);
+                self.settle(&death, verdict);
+            }
+            Step::Unknown(adopted) => {
+                if let Some(guardian) = &self.guardian {
+                    guardian.release(adopted.leases.iter().map(|orphan| orphan.lease).collect(), false);
+                }
+            }
+        }
+    }
+
+    fn judge(&self, death: &Death, adopted: &Adopted) -> Verdict {
+        let running = death.running.filter(|_| death.charges);
+        let retries = running.and_then(|running| self.retries.get(&running.run)).copied().unwrap_or(RETRIES);
+        charge::judge(running, &adopted.leases, retries)
+    }
+
+    /// Settles the leases of a dead worker.
+    fn settle(&self, death: &Death, verdict: Verdict) {
+        let Some(guardian) = &self.guardian else { return };
+        guardian.release(verdict.charged.into_iter().collect(), true);
+        guardian.release(verdict.untouched, false);
+        let (Some((lease, deaths)), Some(running)) = (verdict.failed, death.running) else { return };
+        let head = ResultHead {
+            task: TaskHead { run: running.run, index: running.index },
+            rank: death.rank,
+            outcome: Outcome::Failed,
+            began_ns: running.began_ns,
+            duration_ns: death.at_ns.saturating_sub(running.began_ns),
+        };
+        guardian.finish(lease, Failure::died(death.cause.clone(), deaths).to_result(head));
+    }
+
+    fn tell_death(&mut self, death: Death, failed: bool) {
+        let Death { rank, pid, at_ns, cause, running, .. } = death;
+        let task = running.map(|running| (running.run, running.index));
+        self.control.send(&FromHost::WorkerDied { rank, pid, at_ns, cause, task, failed });
+    }
+
+    /// Sees to halves of deaths whose other half does not come.
+    pub(super) fn look_at_deaths(&mut self, now: Instant) {
+        for death in self.deaths.overdue(now) {
+            self.tell_death(death, false);
+        }
+        for session in self.deaths.silent(now) {
+            if let Some(rank) = self.crew.rank_with(session) {
+                self.crew.end(rank, Ended::Silent, &mut self.supervisor);
+            }
+        }
+    }
+}

@@ -163,11 +163,11 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         let mut refused = Vec::new();
         let mut results = Vec::with_capacity(items.len());
         let mut run = Run::default();
-        let mut last = None;
+        let mut lessened = Vec::new();
         for (position, item) in (0..).zip(items) {
             match self.end_lease(session, item.lease, &mut run) {
                 Some((key, value)) => {
-                    last = Some(key);
+                    note(&mut lessened, key);
                     self.discount(key, value.item.value.len_bytes());
                     let (variable, index) = (variable_id(key), value.index);
                     self.journal.record(Fact::Finish { variable, index });
@@ -182,10 +182,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         {
             self.put(key, results, effects);
         }
-        // Who waits while it still holds some asks nobody; with what it holds done, it may.
-        if let Some(key) = last {
-            self.recall_for_waiting(key, effects);
-        }
+        self.recall_for_lessened(session, lessened, effects);
         Ok(Some(Reply::Finished { refused }))
     }
 
@@ -215,10 +212,12 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         effects: &mut Vec<Effect<V>>,
     ) -> Outcome<V> {
         let mut values = Vec::with_capacity(leases.len());
+        let mut lessened = Vec::new();
         let mut run = Run::default();
         for lease in leases {
             if let Some((key, mut value)) = self.end_lease(session, lease, &mut run) {
                 value.deaths = value.deaths.saturating_add(died.into());
+                note(&mut lessened, key);
                 values.push((key, value));
             }
         }
@@ -228,6 +227,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         } else {
             self.restore(values, None, effects);
         }
+        self.recall_for_lessened(session, lessened, effects);
         Ok(Some(Reply::Done))
     }
 
@@ -264,5 +264,12 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
                 open.leased -= block.live;
             }
         }
+    }
+}
+
+/// Notes a variable, once for values of it that follow each other.
+fn note(variables: &mut Vec<Key>, key: Key) {
+    if variables.last() != Some(&key) {
+        variables.push(key);
     }
 }

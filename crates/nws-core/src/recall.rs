@@ -132,10 +132,36 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             next = self.waiters.after(waiter);
             let Some(found) = self.waiters.get(waiter) else { return };
             let hungry = found.session;
-            if found.ask().is_some_and(|ask| ask.lease && !ask.iterated) && self.recall_for(key, hungry, effects) {
+            if found.ask().is_some_and(|ask| ask.is_hungry_for(key)) && self.recall_for(key, hungry, effects) {
                 return;
             }
         }
+    }
+
+    /// A session holds fewer leases of these variables than before. Who waits while it still holds
+    /// some may have asked nobody; now it may have reason to.
+    pub(crate) fn recall_for_lessened(
+        &mut self,
+        session: SessionId,
+        mut variables: Vec<Key>,
+        effects: &mut Vec<Effect<V>>,
+    ) {
+        variables.retain(|key| self.waits_for_leases(session, *key));
+        variables.sort_unstable();
+        variables.dedup();
+        for key in variables {
+            self.recall_for(key, session, effects);
+        }
+    }
+
+    fn waits_for_leases(&self, session: SessionId, key: Key) -> bool {
+        let Some(variable) = self.variables.get(key) else { return false };
+        let consumers = &variable.consumers;
+        let waits = consumers.by_session.get(&session).is_some_and(|consumer| consumer.waiting > 0);
+        let Some(open) = self.sessions.get(&session).filter(|_| waits && !consumers.askable.is_empty()) else {
+            return false;
+        };
+        open.waiting.values().filter_map(|waiter| self.waiters.get(*waiter)?.ask()).any(|ask| ask.is_hungry_for(key))
     }
 
     /// A holder has answered, with these values. Those who wait get them, the others first.

@@ -38,7 +38,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             return Ok(Some(self.hand_out(session, ask, Vec::new())));
         }
         self.park(call, wanted.wait, Wish::Values(ask));
-        if ask.lease && !ask.iterated {
+        if ask.is_hungry_for(key) {
             self.recall_for(key, session, effects);
         }
         Ok(None)

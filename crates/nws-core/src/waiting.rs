@@ -39,6 +39,14 @@ pub(crate) struct Ask {
     pub(crate) max_bytes: u32,
 }
 
+impl Ask {
+    /// Whether others may be asked to release values of this variable for it. An iterator may have
+    /// seen what they have.
+    pub(crate) fn is_hungry_for(&self, variable: Key) -> bool {
+        self.variable == variable && self.lease && !self.iterated
+    }
+}
+
 impl Linked for Waiter {
     fn links(&self) -> &Links {
         &self.links

@@ -1,7 +1,7 @@
 //! Recall: those who hold many leases share with those who wait.
 
-use nws_proto::{Event, LeaseId, Request, Retrieve, SessionId, Wait};
-use nws_testkit::{VARIABLE, World, fetch, item, lease};
+use nws_proto::{Event, LeaseId, Request, Retrieve, SessionId, VariableHandle, Wait};
+use nws_testkit::{SPACE, VARIABLE, World, fetch, item, lease};
 
 fn recall(wanted: u32) -> Vec<Event> {
     vec![Event::Recall { variable: VARIABLE, wanted }]
@@ -173,4 +173,15 @@ fn an_answer_that_nobody_asked_for_is_a_plain_release() {
     world.answer_recall(client, [first]);
     assert_eq!(world.values(client, fetch()), [1]);
     world.done(client, Request::Store { variable: VARIABLE, items: vec![item(2)] });
+}
+
+#[test]
+fn who_waits_recalls_once_it_has_finished_what_it_held() {
+    let mut world = World::default();
+    let ([(holder, _), (eager, first)], []) = holding(&mut world, [2, 1]);
+    world.ask(eager, Request::Retrieve(lease(1)));
+    assert_eq!(world.events(holder), [], "it has something to do");
+    world.bind(eager, VariableHandle(2), SPACE, "results");
+    world.finish(eager, VariableHandle(2), &[(first, item(9))]);
+    assert_eq!(world.events(holder), recall(1));
 }

@@ -1,11 +1,13 @@
 //! What the tests of the core share: a driver in virtual time. Not published.
 //!
 //! [`World`] drives a core and sorts its effects by session and request, for tests that say one
-//! rule each.
+//! rule each. [`history`] drives one at random, and holds it against [`model`].
 
 // Test code: a panic is how it fails.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+pub mod history;
+pub mod model;
 mod value;
 mod watchdog;
 mod world;

@@ -147,7 +147,7 @@ fn values_are_let_go_of_while_no_lock_is_held() {
         // The second is never read.
     });
     let (returned, back) = channel();
-    let mut send = |length| {
+    let send = |length| {
         let owned = Owned { bytes: vec![1; length], connection: connection.clone(), returned: returned.clone() };
         connection.request(store(1, Bytes::from_owner(owned)))
     };

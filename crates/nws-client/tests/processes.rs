@@ -19,6 +19,8 @@ fn in_a_child(check: impl FnOnce() -> bool) -> bool {
     // leaves by `_exit`.
     match unsafe { libc::fork() } {
         0 => {
+            // SAFETY: this ends the child where it hangs.
+            unsafe { libc::alarm(30) };
             let held = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).unwrap_or(false);
             // SAFETY: as above.
             unsafe { libc::_exit(if held { 0 } else { 1 }) }

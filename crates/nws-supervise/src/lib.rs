@@ -4,7 +4,7 @@
 //! in [`Happening`]s what became of them, each [`End`] with its cause.
 //!
 //! - `spawn`: what to start, and what a child does between fork and exec.
-//! - `supervisor`: the event loop.
+//! - `supervisor`: the event loop. `child`: what it knows of each child.
 //! - `tree`: which processes belong to a child, and how they are ended.
 //! - `output`: the children's lines, passed on and their last ones kept.
 //! - `end`: the cause of an end; `memory`: whether the kernel ran out of memory.
@@ -24,6 +24,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod child;
 mod end;
 mod memory;
 mod output;

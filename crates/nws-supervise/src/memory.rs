@@ -10,12 +10,16 @@ use crate::{OutOfMemory, Status};
 /// not watch.
 const FRESH: Duration = Duration::from_secs(2);
 
+/// How often it is enough to look while nobody dies.
+const TURN: Duration = Duration::from_millis(500);
+
 /// Watches the counter of out-of-memory kills of the control group that this process is in.
 pub(crate) struct KillCounter {
     file: Option<PathBuf>,
     counted: u64,
     /// Kills that no death is explained by yet, and when they were seen.
     unexplained: Vec<Instant>,
+    looked: Option<Instant>,
 }
 
 impl KillCounter {
@@ -23,11 +27,18 @@ impl KillCounter {
         let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let file = counter_files(&groups).into_iter().find(|file| read_counter(file).is_some());
         let counted = file.as_deref().and_then(read_counter).unwrap_or(0);
-        Self { file, counted, unexplained: Vec::new() }
+        Self { file, counted, unexplained: Vec::new(), looked: None }
     }
 
-    /// Takes note of what was counted since the last look.
-    pub(crate) fn look(&mut self, now: Instant) {
+    /// Takes note of what was counted meanwhile, if the last look was not just now.
+    pub(crate) fn look_at_times(&mut self, now: Instant) {
+        if self.looked.is_none_or(|looked| now.duration_since(looked) >= TURN) {
+            self.look(now);
+        }
+    }
+
+    fn look(&mut self, now: Instant) {
+        self.looked = Some(now);
         self.unexplained.retain(|seen| now.duration_since(*seen) < FRESH);
         if let Some(counted) = self.file.as_deref().and_then(read_counter) {
             // More than a handful at once are not told apart, nor need they be.
@@ -92,7 +103,7 @@ mod tests {
     fn a_counted_kill_explains_one_death_by_sigkill() {
         let folder = tempfile::tempdir().unwrap();
         let file = counter(folder.path(), 5);
-        let mut kills = KillCounter { file: Some(file), counted: 5, unexplained: Vec::new() };
+        let mut kills = KillCounter { file: Some(file), counted: 5, unexplained: Vec::new(), looked: None };
         let now = Instant::now();
         assert_eq!(kills.explain(KILLED, now), OutOfMemory::No, "nothing was counted");
         counter(folder.path(), 6);
@@ -105,7 +116,7 @@ mod tests {
     fn a_kill_of_long_ago_explains_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let file = counter(folder.path(), 1);
-        let mut kills = KillCounter { file: Some(file), counted: 0, unexplained: Vec::new() };
+        let mut kills = KillCounter { file: Some(file), counted: 0, unexplained: Vec::new(), looked: None };
         let now = Instant::now();
         kills.look(now);
         assert_eq!(kills.explain(KILLED, now + FRESH), OutOfMemory::No);
@@ -113,7 +124,7 @@ mod tests {
 
     #[test]
     fn without_a_counter_it_is_unknown() {
-        let mut kills = KillCounter { file: None, counted: 0, unexplained: Vec::new() };
+        let mut kills = KillCounter { file: None, counted: 0, unexplained: Vec::new(), looked: None };
         assert_eq!(kills.explain(KILLED, Instant::now()), OutOfMemory::Unknown);
         assert_eq!(kills.explain(Status::Exited(0), Instant::now()), OutOfMemory::No);
     }

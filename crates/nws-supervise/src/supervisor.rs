@@ -1,15 +1,16 @@
 //! The event loop: what becomes of the children.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
 
+use crate::child::{Child, Leaving, children, reap_orphans};
 use crate::memory::KillCounter;
 use crate::output::{Destination, Pump, Stream};
 use crate::tree::{self, Root, Scope};
@@ -32,14 +33,6 @@ const PROCESS: u64 = 1 << KIND_SHIFT;
 const WATCH: u64 = 2 << KIND_SHIFT;
 const NUMBER: u64 = (1 << KIND_SHIFT) - 1;
 
-/// The children that supervisors of this process started and have not reaped: all others are
-/// adopted orphans. Held while one is started, so that nobody takes it for an orphan.
-static CHILDREN: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
-
-fn children() -> MutexGuard<'static, BTreeSet<i32>> {
-    CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A child of one supervisor; never given twice by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProcessId(u64);
@@ -53,30 +46,6 @@ pub enum Happening {
     Readable(u64),
     /// Somebody used a [`Waker`].
     Woken,
-}
-
-struct Child {
-    pid: Pid,
-    descriptor: OwnedFd,
-    marker: String,
-    started: Instant,
-    stdout: Option<Arc<Stream>>,
-    stderr: Option<Arc<Stream>>,
-}
-
-/// A child that has ended, while its last lines are passed on.
-struct Leaving {
-    id: ProcessId,
-    end: End,
-    deadline: Instant,
-    stdout: Option<Arc<Stream>>,
-    stderr: Option<Arc<Stream>>,
-}
-
-impl Leaving {
-    fn is_due(&self, now: Instant) -> bool {
-        now >= self.deadline || [&self.stdout, &self.stderr].into_iter().flatten().all(|stream| stream.is_closed())
-    }
 }
 
 /// Starts processes and watches over them and their descendants.
@@ -299,7 +268,7 @@ impl Supervisor {
                 }
             }
         }
-        self.kills.look(Instant::now());
+        self.kills.look_at_times(Instant::now());
         reap_orphans();
         Ok(())
     }
@@ -309,7 +278,7 @@ impl Supervisor {
         let Some(child) = self.running.remove(&id) else { return Ok(()) };
         let pid = child.pid.as_raw_nonzero().get();
         // Before it is reaped: until then no other process or session can bear its number.
-        self.end_trees(&[Root { pid, marker: child.marker }], false, END_PATIENCE);
+        self.end_trees(&[child.root()], false, END_PATIENCE);
         let reaped = platform::reap(child.pid);
         children().remove(&pid);
         let Some(reaped) = reaped? else {
@@ -345,9 +314,10 @@ impl Supervisor {
     /// Ends a child and its descendants now. Its [`Happening::Ended`] follows.
     pub fn kill_tree(&mut self, id: ProcessId) {
         if let Some(child) = self.running.get(&id) {
-            let root = Root { pid: child.pid.as_raw_nonzero().get(), marker: child.marker.clone() };
+            let root = child.root();
             // What outlives the patience is dealt with when the end is seen.
             self.end_trees(&[root], false, KILL_PATIENCE);
+            child.kill();
         }
     }
 
@@ -357,12 +327,9 @@ impl Supervisor {
     pub fn end_all(&mut self, grace: Duration) -> Vec<(ProcessId, End)> {
         let grace_over = Instant::now() + grace;
         self.wait_until(grace_over);
-        let roots: Vec<Root> = self
-            .running
-            .values()
-            .map(|child| Root { pid: child.pid.as_raw_nonzero().get(), marker: child.marker.clone() })
-            .collect();
+        let roots: Vec<Root> = self.running.values().map(Child::root).collect();
         self.end_trees(&roots, true, END_PATIENCE);
+        self.running.values().for_each(Child::kill);
         self.wait_until(Instant::now() + END_PATIENCE);
         reap_orphans();
         let ends = self.ready.drain(..).filter_map(|happening| match happening {
@@ -397,17 +364,6 @@ impl Supervisor {
 impl Drop for Supervisor {
     fn drop(&mut self) {
         self.end_all(Duration::ZERO);
-    }
-}
-
-/// Gives back what the kernel keeps of dead orphans.
-fn reap_orphans() {
-    let known = children();
-    while let Some(pid) = platform::any_dead_child() {
-        // A child has its own way out, and the kernel tells of no other before it has gone.
-        if known.contains(&pid.as_raw_nonzero().get()) || platform::reap(pid).is_err() {
-            return;
-        }
     }
 }
 

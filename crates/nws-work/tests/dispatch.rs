@@ -1,5 +1,6 @@
 //! Master and workers against a real server, in one process: each worker is a thread with a
 //! connection of its own.
+#![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;

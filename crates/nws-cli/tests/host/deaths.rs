@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use crate::processes::{Process, limit};
 use crate::roles::worker_command;
-use crate::sleighs::{Outcomes, begin, error_of, run, start, start_with, until};
+use crate::sleighs::{Outcomes, begin, error_of, run, start, start_with, tasks, until};
 
 #[test]
 fn a_task_whose_worker_is_killed_is_run_again() {
@@ -130,6 +130,31 @@ fn workers_that_cannot_begin_are_given_up_with_their_last_words() {
     let nowhere = WorkerCommand { program: "/no/such/python".into(), ..worker_command() };
     let error = error_of_start(1, nowhere);
     assert!(error.contains("/no/such/python: no such program"), "{error}");
+}
+
+#[test]
+fn tasks_for_a_rank_that_is_given_up_fail_with_the_cause() {
+    let _limit = limit();
+    let folder = tempfile::tempdir().unwrap();
+    // The first process to come works, all others do not.
+    let works = worker_command();
+    let script = format!("mkdir {} || exit 7; exec \"$0\" \"$@\"", folder.path().join("first").display());
+    let mut args = vec!["-c".to_owned(), script, works.program.to_str().unwrap().to_owned()];
+    args.extend(works.args);
+    let sleigh = start_with(2, WorkerCommand { program: "/bin/sh".into(), args, ..works }).unwrap();
+    // Before the rank is given up, and after.
+    for _ in 0..2 {
+        let mut outcomes = Outcomes::default();
+        let run = sleigh.begin_run(Vec::new(), 1).unwrap();
+        for rank in 0..2 {
+            sleigh.master().submit_to(rank, &mut tasks(run, rank.into(), &["echo a"]));
+        }
+        until(&sleigh, &mut outcomes, |outcomes| outcomes.count() == 2);
+        let failed: Vec<_> = outcomes.results.iter().flatten().filter_map(|result| result.as_ref().err()).collect();
+        assert_eq!(failed.len(), 1, "{:?}", outcomes.results);
+        let message = &failed[0].message;
+        assert!(message.contains("can be started any more: ended with exit code 7"), "{message}");
+    }
 }
 
 /// The error may come before the sleigh is complete or after.

@@ -2,14 +2,15 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nws_work::control::ServerAddress;
 use rustix::process::Signal;
 
-use crate::processes::{LIMIT, Process, command_line, limit, with_environment};
-use crate::roles::master_command;
-use crate::sleighs::{Everything, begin, error_of, run, start, wait_for_file};
+use crate::processes::{LIMIT, Process, assert_gone, command_line, limit, tree, with_environment};
+use crate::roles::{master_command, worker_command};
+use crate::sleighs::{Everything, Outcomes, begin, error_of, run, start, start_at, until, wait_for_file};
 
 /// A sleigh that is busy, with children of a worker wherever they could flee to.
 fn busy(folder: &Path) -> (nws_work::sleigh::Sleigh, Everything) {
@@ -33,6 +34,52 @@ fn a_stopped_sleigh_leaves_nothing_and_is_quick_about_it() {
     sleigh.stop();
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     everything.assert_gone();
+}
+
+#[test]
+fn idle_workers_end_by_themselves_when_the_sleigh_stops() {
+    let _limit = limit();
+    let sleigh = start(2).unwrap();
+    let mut outcomes = Outcomes::default();
+    until(&sleigh, &mut outcomes, |outcomes| outcomes.joined.len() == 2);
+    let everything = Everything::of(sleigh.host_pid(), sleigh.server().unix.as_ref().unwrap());
+    let began = Instant::now();
+    sleigh.stop();
+    let took = began.elapsed();
+    everything.assert_gone();
+    assert!(took < Duration::from_millis(400), "they were waited for: {took:?}");
+}
+
+#[test]
+fn a_named_server_outlives_the_sleigh_and_its_death_ends_the_sleigh() {
+    let _limit = limit();
+    let mut server = Command::new(env!("CARGO_BIN_EXE_nws"))
+        .args(["serve", "--embedded"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let (host, port) = told["tcp"].as_str().unwrap().rsplit_once(':').unwrap();
+    let tcp = Some((host.to_owned(), port.parse().unwrap()));
+    let address = ServerAddress { unix: None, tcp, token: told["token"].as_str().map(str::to_owned) };
+
+    let sleigh = start_at(Some(address.clone()), 2, worker_command()).unwrap();
+    assert_eq!(run(&sleigh, 1, &["echo a", "echo b"]).good(), ["a", "b"]);
+    let processes = tree(sleigh.host_pid());
+    sleigh.stop();
+    assert_gone(&processes);
+
+    let sleigh = start_at(Some(address), 2, worker_command()).unwrap();
+    assert_eq!(run(&sleigh, 1, &["echo c"]).good(), ["c"]);
+    let processes = tree(sleigh.host_pid());
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let error = error_of(&sleigh);
+    assert!(error.starts_with("the server of this sleigh has ended: the connection"), "{error}");
+    assert_gone(&processes);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What this program does when a test runs it as another process.
 
 use std::fs::OpenOptions;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -54,6 +54,12 @@ fn worker() {
     let Ok(worker) = Worker::join(&bootstrap, Page::map(&page).unwrap()) else { return };
     let session = worker.connection().session().0;
     write_message(link.get_mut(), &FromWorker::Joined { session }).unwrap();
+    let end = worker.ender();
+    std::thread::spawn(move || {
+        // The host says nothing more: the link's end is the word to go.
+        let _ = link.read_to_end(&mut Vec::new());
+        end("the sleigh was stopped");
+    });
     let mut result = Vec::new();
     loop {
         let task = match worker.try_next() {

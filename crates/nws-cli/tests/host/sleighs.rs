@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nws_work::WorkError;
-use nws_work::control::{FromHost, Start, WorkerCommand};
+use nws_work::control::{FromHost, ServerAddress, Start, WorkerCommand};
 use nws_work::envelope::{Failure, Outcome};
 use nws_work::master::{Arrival, Tasks};
 use nws_work::sleigh::{Options, Sleigh};
@@ -17,17 +17,31 @@ pub(crate) fn start(worker_count: u32) -> Result<Sleigh, WorkError> {
 }
 
 pub(crate) fn start_with(worker_count: u32, worker: WorkerCommand) -> Result<Sleigh, WorkError> {
+    start_at(None, worker_count, worker)
+}
+
+pub(crate) fn start_at(
+    server: Option<ServerAddress>,
+    worker_count: u32,
+    worker: WorkerCommand,
+) -> Result<Sleigh, WorkError> {
     Sleigh::start(Options {
         binary: env!("CARGO_BIN_EXE_nws").into(),
         workspace_template: "test %d".into(),
-        start: Start { server: None, worker_count, worker, settings: serde_json::Value::Null },
+        start: Start { server, worker_count, worker, settings: serde_json::Value::Null },
     })
 }
 
 /// Begins a run of these tasks.
 pub(crate) fn begin(sleigh: &Sleigh, retries: u32, payloads: &[&str]) -> u32 {
     let run = sleigh.begin_run(Vec::new(), retries).unwrap();
-    let mut tasks = Tasks::new(run, 0);
+    sleigh.submit(&mut tasks(run, 0, payloads));
+    run
+}
+
+/// Tasks of a run, numbered from `first`.
+pub(crate) fn tasks(run: u32, first: u64, payloads: &[&str]) -> Tasks {
+    let mut tasks = Tasks::new(run, first);
     for payload in payloads {
         let encode = |buffer: &mut Vec<u8>| {
             buffer.extend_from_slice(payload.as_bytes());
@@ -35,8 +49,7 @@ pub(crate) fn begin(sleigh: &Sleigh, retries: u32, payloads: &[&str]) -> u32 {
         };
         tasks.push(encode).unwrap();
     }
-    sleigh.submit(&mut tasks);
-    run
+    tasks
 }
 
 /// What has come in of a run.

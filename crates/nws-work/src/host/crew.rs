@@ -100,6 +100,12 @@ impl Crew {
         self.workers().find(|(_, worker)| worker.page.session() == Some(session)).map(|(rank, _)| rank)
     }
 
+    /// How the last worker of a rank ended, where there will be no other.
+    pub(super) fn given_up(&self, rank: u32) -> Option<Cause> {
+        let seat = self.seats.get(rank as usize).filter(|seat| seat.worker.is_none())?;
+        seat.last_end.clone()
+    }
+
     /// Whether no rank has a worker, nor ever will.
     pub(super) fn is_lost(&self) -> bool {
         self.seats.iter().all(|seat| seat.worker.is_none())

@@ -5,11 +5,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use bytes::Bytes;
 use nws_client::{Connection, Silence};
 use nws_proto::{
-    Adopted, Descriptor, FinishItem, Item, Language, LeaseId, OpenMode, Reply, Request, SessionId, VariableHandle, Wait,
+    Adopted, Cursor, Descriptor, ErrorCode, FinishItem, Grant, Item, Language, LeaseId, OpenMode, Reply, Request,
+    Retrieve, SessionId, VariableHandle, Wait, WorkspaceHandle,
 };
 use nws_supervise::Waker;
 
-use crate::control::ServerAddress;
+use crate::clock::monotonic_ns;
+use crate::control::{Cause, ServerAddress};
+use crate::envelope::{Failure, FailureKind, Outcome, ResultHead, TaskHead};
 use crate::error::WorkError;
 use crate::{link, names};
 
@@ -48,7 +51,14 @@ impl Poster {
 #[derive(Debug)]
 pub(super) struct Guardian {
     connection: Connection,
-    results: Option<VariableHandle>,
+    place: Option<Place>,
+}
+
+/// The sleigh's workspace and its results.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    workspace: WorkspaceHandle,
+    results: VariableHandle,
 }
 
 impl Guardian {
@@ -73,7 +83,7 @@ impl Guardian {
         let closed = poster.clone();
         connection.on_close(move |error| closed.post(Post::Closed(error.to_string())));
         adopt(connection.clone(), poster);
-        Self { connection, results: None }
+        Self { connection, place: None }
     }
 
     pub(super) fn session(&self) -> SessionId {
@@ -92,7 +102,8 @@ impl Guardian {
                 poster.post(Post::Closed(error.to_string()));
             }
         });
-        self.results = Some(link::bind(&self.connection, workspace, names::RESULTS));
+        let results = link::bind(&self.connection, workspace, names::RESULTS);
+        self.place = Some(Place { workspace, results });
     }
 
     /// Gives leases back.
@@ -104,15 +115,80 @@ impl Guardian {
 
     /// Ends a lease with this result. One that has ended meanwhile is left alone.
     pub(super) fn finish(&self, lease: LeaseId, result: Vec<u8>) {
-        let Some(variable) = self.results else { return };
-        let result = Item { descriptor: Descriptor::bytes(Language::Rust), value: Bytes::from(result) };
-        let items = vec![FinishItem { lease, result }];
+        let Some(Place { results: variable, .. }) = self.place else { return };
+        let items = vec![FinishItem { lease, result: item(result) }];
         self.connection.request_then(Request::Finish { variable, items }, |_| {});
+    }
+
+    /// Lets every task that is meant for a rank without a worker fail with this cause, from now on:
+    /// nobody else would ever answer it.
+    pub(super) fn refuse_tasks_of(&self, rank: u32, cause: &Cause) {
+        let Some(Place { workspace, results }) = self.place else { return };
+        let failure = Failure {
+            kind: FailureKind::Died,
+            type_name: "WorkerDied".to_owned(),
+            message: format!("no worker of rank {rank} can be started any more: {}", cause.text),
+            traceback: String::new(),
+            cause: Some(cause.clone()),
+            deaths: 0,
+        };
+        let tasks = link::bind(&self.connection, workspace, &names::tasks_of(rank));
+        Refusal { connection: self.connection.clone(), tasks, results, rank, failure }.go_on();
     }
 
     pub(super) fn close(&self) {
         self.connection.close();
     }
+}
+
+/// Answers tasks that no worker will.
+struct Refusal {
+    connection: Connection,
+    tasks: VariableHandle,
+    results: VariableHandle,
+    rank: u32,
+    failure: Failure,
+}
+
+impl Refusal {
+    fn go_on(self) {
+        let fetch = Retrieve {
+            variable: self.tasks,
+            take: true,
+            lease: true,
+            wait: Wait::Forever,
+            cursor: Cursor::Mode,
+            max_values: 1024,
+            max_bytes: 1 << 20,
+        };
+        self.connection.clone().request_then(Request::Retrieve(fetch), move |reply| match reply {
+            Ok(Reply::Values { first_lease, values, .. }) => {
+                self.refuse(first_lease, &values);
+                self.go_on();
+            }
+            // The master deletes the variable to end a run early, and goes on with another.
+            Err(nws_client::Error::Fault(fault)) if fault.code == ErrorCode::VariableGone => self.go_on(),
+            // The connection has ended, which is told by itself.
+            _ => {}
+        });
+    }
+
+    fn refuse(&self, first_lease: LeaseId, values: &[Grant<Bytes>]) {
+        let items = (first_lease.0..).zip(values).filter_map(|(lease, grant)| {
+            let (task, _) = TaskHead::decode(&grant.item.value)?;
+            let began_ns = monotonic_ns();
+            let head = ResultHead { task, rank: self.rank, outcome: Outcome::Failed, began_ns, duration_ns: 0 };
+            Some(FinishItem { lease: LeaseId(lease), result: item(self.failure.to_result(head)) })
+        });
+        let items: Vec<_> = items.collect();
+        if !items.is_empty() {
+            self.connection.request_then(Request::Finish { variable: self.results, items }, |_| {});
+        }
+    }
+}
+
+fn item(result: Vec<u8>) -> Item<Bytes> {
+    Item { descriptor: Descriptor::bytes(Language::Rust), value: Bytes::from(result) }
 }
 
 /// Waits for the next session in our care to end, again and again.

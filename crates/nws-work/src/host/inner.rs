@@ -297,12 +297,18 @@ impl Host {
             settings: self.settings.clone(),
         });
         for rank in 0..self.worker_count {
-            self.crew.bootstrap(rank, bootstrap);
+            match self.crew.given_up(rank) {
+                Some(cause) => guardian.refuse_tasks_of(rank, &cause),
+                None => self.crew.bootstrap(rank, bootstrap),
+            }
         }
     }
 
     fn start_worker(&mut self, rank: u32) {
         self.crew.start(rank, &mut self.supervisor);
+        if let (Some(cause), Some(guardian)) = (self.crew.given_up(rank), &self.guardian) {
+            guardian.refuse_tasks_of(rank, &cause);
+        }
         let Some(worker) = self.crew.worker(rank) else { return };
         if let Err(error) = self.supervisor.watch_fd(worker.link.descriptor(), LINKS + u64::from(rank)) {
             self.fail(format!("the link to worker {rank} cannot be watched: {error}"));

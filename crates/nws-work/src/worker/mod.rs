@@ -158,6 +158,10 @@ impl Worker {
         }
         self.page.end();
         self.shared.queue.task_took(duration_ns);
+        if outbox::is_long(result) {
+            // With others before it, it might not fit a frame.
+            self.shared.flush();
+        }
         if self.shared.outbox.put(task, result, now_ns, duration_ns) == Urgency::Now {
             self.shared.flush();
         }

@@ -36,12 +36,13 @@ $(VENV)/prepared: python/requirements-dev.txt scripts/prepare.sh
 	@touch $@
 
 $(BINARY): $(RUST_SOURCES) | $(VENV)/prepared
-	@echo "building the program nws (cargo, release)"
-	@cargo build --release --locked --package nws-cli
+	@echo "building the program nws and the native module (cargo, release)"
+	@cargo build --release --locked --package nws-cli --package nws-python
 	@install -D -m 755 target/release/nws $@
 
+# One build for both above: alone, each would ask other features of syn, and half of all would be built twice.
 $(VENV)/installed: $(RUST_SOURCES) python/pyproject.toml | $(VENV)/prepared
-	@echo "building and installing the Python package (maturin, release)"
+	@echo "installing the Python package (maturin)"
 	@cd python && VIRTUAL_ENV="$(abspath $(VENV))" PIP_QUIET=1 ../$(VENV)/bin/maturin develop --release --locked
 	@touch $@
 

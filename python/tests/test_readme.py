@@ -20,7 +20,7 @@ def matches(expected: str, printed: str) -> bool:
 
 def test_the_readme_has_programs_with_what_they_print():
     assert len(PROGRAMS) == README.count("```python") >= 3
-    assert sum(bool(expected) for _, expected in PROGRAMS) == README.count("```text") >= 2
+    assert sum(bool(expected) for _, expected in PROGRAMS) >= 2
 
 
 @pytest.mark.parametrize(("program", "expected"), PROGRAMS)

@@ -77,9 +77,11 @@ def test_a_failed_task_is_drawn_as_such(events):
 def test_the_death_of_a_worker_is_marked_with_its_cause(events):
     written(
         events,
+        {"event": "worker_joined", "rank": 0, "pid": 7, "at_ns": 1},
         task(0, 0, 0, 10 * MS),
         {"event": "worker_left", "rank": 0, "pid": 7, "at_ns": 5 * MS, "cause": "killed by signal 9 (SIGKILL)"},
         {"event": "worker_joined", "rank": 0, "pid": 8, "at_ns": 6 * MS},
+        {"event": "worker_left", "rank": 0, "pid": 0, "at_ns": 9 * MS, "cause": "the sleigh was stopped"},
     )
     picture = timeline.draw(timeline.read(events))
     marks = [path.find(f"{SVG}title").text for path in ET.fromstring(picture).iter(f"{SVG}path")]

@@ -3,6 +3,22 @@
 //! Each method waits for what the one of the same name in [`crate`] gives. Use the async types where
 //! several operations are to be under way at a time: their [`Call`](crate::Call)s can be waited for
 //! without async code, too.
+//!
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/served.rs"));
+//! # fn main() -> Result<(), nws_client::Error> {
+//! # let (endpoint, options) = served();
+//! use std::time::Duration;
+//!
+//! use nws_client::{Error, blocking::Server};
+//!
+//! let kitchen = Server::connect(&endpoint, options)?.open("kitchen")?;
+//! assert_eq!(kitchen.fetch_timeout("dishes", Duration::from_millis(10)), Err(Error::TimedOut));
+//! kitchen.store("dishes", "soup")?;
+//! assert_eq!(kitchen.fetch("dishes")?.as_text(), Some("soup"));
+//! # Ok(())
+//! # }
+//! ```
 
 use std::time::Duration;
 

@@ -17,6 +17,21 @@ type Read<T> = Box<dyn FnOnce(Outcome) -> Result<T, Error> + Send>;
 ///
 /// It was sent when it was made, so several can be begun before the first is waited for. Dropping
 /// one ends its wait, but takes nothing back: see [`Pending`] for what that means for a fetch.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/served.rs"));
+/// # fn main() -> Result<(), nws_client::Error> {
+/// # let (endpoint, options) = served();
+/// let kitchen = nws_client::blocking::Server::connect(&endpoint, options)?.open("kitchen")?;
+/// // Sent one after the other, with no wait between them.
+/// let stores: Vec<_> = (0..100).map(|n| kitchen.as_async().store("orders", n)).collect();
+/// for store in stores {
+///     store.wait()?;
+/// }
+/// assert_eq!(kitchen.fetch_many("orders", 1000)?.len(), 100);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "the outcome of the operation, await it or call `wait`"]
 pub struct Call<T> {
     pub(crate) pending: Pending,

@@ -22,6 +22,22 @@ use crate::{ConnectOptions, Endpoint, Error, dial, io_thread};
 /// [`Connection::close`]; then the session ends, with what it owns and holds.
 ///
 /// Nothing is ever sent a second time by itself.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/served.rs"));
+/// # fn main() -> Result<(), nws_client::Error> {
+/// # let (endpoint, options) = served();
+/// use nws_client::Connection;
+/// use nws_proto::{Reply, Request};
+///
+/// let connection = Connection::connect(&endpoint, options)?;
+/// let answers = [connection.request(Request::Ping), connection.request(Request::Ping)];
+/// for answer in answers {
+///     assert_eq!(answer.wait()?, Reply::Pong);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Connection {
     users: Arc<Users>,

@@ -15,6 +15,25 @@ use crate::{Call, Error, Value, Workspace};
 /// [`Workspace::ifetch`].
 ///
 /// Await each value before asking for the next: two that are asked for together may be the same.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/served.rs"));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nws_client::Error> {
+/// # let (endpoint, options) = served();
+/// let kitchen = nws_client::Server::connect(&endpoint, options).await?.open("kitchen").await?;
+/// kitchen.store_many("log", [1, 2, 3]).await?;
+/// let mut log = kitchen.ifind("log");
+/// let mut sum = 0;
+/// while let Some(value) = log.next_try().await? {
+///     sum += value.as_i64().unwrap_or(0);
+/// }
+/// assert_eq!(sum, 6);
+/// kitchen.store("log", 4).await?;
+/// assert_eq!(log.next().await?.as_i64(), Some(4));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Iter {
     workspace: Workspace,

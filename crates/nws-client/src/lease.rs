@@ -11,6 +11,23 @@ use crate::{Call, Connection, Value, Workspace};
 /// While it lasts, nobody else gets the value; when it is released, or this connection ends, the
 /// value is back at its own place. So the work of a value may be done twice, but its result is
 /// stored once.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/served.rs"));
+/// # fn main() -> Result<(), nws_client::Error> {
+/// # let (endpoint, options) = served();
+/// let kitchen = nws_client::blocking::Server::connect(&endpoint, options)?.open("kitchen")?;
+/// kitchen.store("orders", "soup")?;
+/// let order = kitchen.fetch_lease("orders")?;
+/// assert_eq!(kitchen.find_try("orders")?, None);
+/// drop(order); // not done: it is back
+/// let order = kitchen.fetch_lease("orders")?;
+/// let dish = format!("hot {}", order.value().as_text().unwrap_or("soup"));
+/// order.finish(&kitchen, "dishes", dish)?;
+/// assert_eq!(kitchen.fetch("dishes")?.as_text(), Some("hot soup"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Lease {
     connection: Connection,

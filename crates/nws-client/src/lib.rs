@@ -3,6 +3,21 @@
 //! Start with [`Server`] and [`Workspace`] in async code, or with those of [`blocking`]: they need no
 //! runtime of any kind. Below them, [`Connection`] is one connection with many requests in flight,
 //! in the requests and replies of `nws-proto`. Nothing here dispatches work: that is `nws-work`.
+//!
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/served.rs"));
+//! # fn main() -> Result<(), nws_client::Error> {
+//! # let (endpoint, options) = served();
+//! use nws_client::blocking::Server;
+//!
+//! let server = Server::connect(&endpoint, options)?;
+//! let kitchen = server.open("kitchen")?;
+//! kitchen.store_many("orders", ["soup", "bread"])?;
+//! assert_eq!(kitchen.fetch("orders")?.as_text(), Some("soup"));
+//! assert_eq!(kitchen.fetch("orders")?.as_text(), Some("bread"));
+//! # Ok(())
+//! # }
+//! ```
 pub mod blocking;
 mod call;
 mod check;

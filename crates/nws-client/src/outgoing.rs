@@ -105,14 +105,18 @@ pub(crate) struct Outgoing {
     dead: bool,
     /// Threads that sleep until less is queued.
     pub(crate) sleepers: u32,
+    /// Values that are sent. They may belong to somebody whose way of taking them back must not run
+    /// under our lock, such as an interpreter with a lock of its own.
+    spent: Vec<Bytes>,
 }
 
 impl Outgoing {
     pub(crate) fn push(&mut self, frame: Frame) {
-        if self.dead {
-            return;
-        }
         for part in frame.into_parts() {
+            if self.dead {
+                self.spend(part);
+                continue;
+            }
             self.queued_bytes += part.bytes().len();
             self.parts.push_back(part);
         }
@@ -131,7 +135,9 @@ impl Outgoing {
     /// Forgets what is queued and takes nothing more.
     pub(crate) fn end(&mut self) {
         self.dead = true;
-        self.parts = VecDeque::new();
+        for part in std::mem::take(&mut self.parts) {
+            self.spend(part);
+        }
         self.queued_bytes = 0;
         self.sent_of_first = 0;
     }
@@ -165,8 +171,21 @@ impl Outgoing {
                 break;
             }
             self.sent_of_first -= length;
-            self.parts.pop_front();
+            if let Some(part) = self.parts.pop_front() {
+                self.spend(part);
+            }
         }
+    }
+
+    fn spend(&mut self, part: Part) {
+        if let Part::Shared(value) = part {
+            self.spent.push(value);
+        }
+    }
+
+    /// What is to be dropped when the lock is no longer held.
+    pub(crate) fn take_spent(&mut self) -> Vec<Bytes> {
+        std::mem::take(&mut self.spent)
     }
 }
 

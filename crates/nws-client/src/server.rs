@@ -14,6 +14,22 @@ use crate::workspace::Opened;
 use crate::{Call, ConnectOptions, ConnectProblem, Connection, Endpoint, Error, Workspace};
 
 /// A server that holds workspaces; a clone uses the same connection.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/served.rs"));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nws_client::Error> {
+/// # let (endpoint, options) = served();
+/// use nws_client::Server;
+///
+/// let server = Server::connect(&endpoint, options).await?;
+/// let kitchen = server.open("kitchen").await?;
+/// assert!(kitchen.is_owned());
+/// let names: Vec<Vec<u8>> = server.list_workspaces().await?.into_iter().map(|info| info.name).collect();
+/// assert_eq!(names, [b"__default".to_vec(), b"kitchen".to_vec()]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Server {
     connection: Connection,

@@ -33,6 +33,13 @@ pub(crate) fn wait_on<'a, T>(ready: &Condvar, guard: MutexGuard<'a, T>, left: Du
     ready.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0
 }
 
+/// Unlocks, and only then drops what was sent.
+fn let_go(mut outgoing: MutexGuard<'_, Outgoing>) {
+    let spent = outgoing.take_spent();
+    drop(outgoing);
+    drop(spent);
+}
+
 /// The socket's name in the poll.
 pub(crate) const SOCKET: Token = Token(0);
 
@@ -135,6 +142,7 @@ impl Shared {
         if !outgoing.armed && !self.is_io_thread() {
             self.flush_locked(&mut outgoing);
         }
+        let_go(outgoing);
     }
 
     pub(crate) fn send_pong(&self, id: RequestId) {
@@ -147,6 +155,7 @@ impl Shared {
         if writable || !outgoing.armed {
             self.flush_locked(&mut outgoing);
         }
+        let_go(outgoing);
     }
 
     fn flush_locked(&self, outgoing: &mut Outgoing) {
@@ -291,7 +300,9 @@ impl Shared {
         let error = lock(&self.close_reason).clone().unwrap_or_else(|| Error::closed(reason));
         self.socket.shut_down();
         let waiting = lock(&self.in_flight).close(error.clone());
-        lock(&self.outgoing).end();
+        let mut outgoing = lock(&self.outgoing);
+        outgoing.end();
+        let_go(outgoing);
         self.drained.notify_all();
         for receiver in waiting {
             match receiver {

@@ -17,6 +17,28 @@ use crate::{Call, Connection, Error, Iter, Lease, Value};
 ///
 /// Names of variables are bytes, so also any `&str`. A variable comes into being when it is first
 /// used, and is `fifo` unless it was declared otherwise.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/served.rs"));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nws_client::Error> {
+/// # let (endpoint, options) = served();
+/// use nws_client::{Server, Value};
+/// use nws_proto::Mode;
+///
+/// let kitchen = Server::connect(&endpoint, options).await?.open("kitchen").await?;
+/// let soup = kitchen.fetch("dishes"); // waits until there is one, and holds up nothing else
+/// kitchen.store("dishes", "soup").await?;
+/// assert_eq!(soup.await?, Value::from("soup"));
+///
+/// kitchen.declare("menu", Mode::Single).await?;
+/// kitchen.store("menu", "bread").await?;
+/// kitchen.store("menu", "pie").await?;
+/// assert_eq!(kitchen.find("menu").await?.as_text(), Some("pie")); // it stays there
+/// assert_eq!(kitchen.fetch_try("dishes").await?, None);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Workspace {
     inner: Arc<Inner>,

@@ -117,6 +117,51 @@ fn a_large_value_travels_both_ways_while_nobody_waits_for_room() {
     script.result();
 }
 
+/// A value of somebody who has to ask the connection something to take it back.
+struct Owned {
+    bytes: Vec<u8>,
+    connection: Connection,
+    returned: std::sync::mpsc::Sender<()>,
+}
+
+impl AsRef<[u8]> for Owned {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.connection.queued_bytes();
+        self.returned.send(()).unwrap();
+    }
+}
+
+#[test]
+fn values_are_let_go_of_while_no_lock_is_held() {
+    let (go, may_read) = channel::<()>();
+    let (connection, script) = Peer::greeted(move |mut peer| {
+        may_read.recv_timeout(LONG).unwrap();
+        let (id, _) = peer.request();
+        peer.reply(id, &Reply::Done);
+        // The second is never read.
+    });
+    let (returned, back) = channel();
+    let send = |length| {
+        let owned = Owned { bytes: vec![1; length], connection: connection.clone(), returned: returned.clone() };
+        connection.request(store(1, Bytes::from_owner(owned)))
+    };
+    let first = send(20_000_000);
+    assert!(connection.queued_bytes() > 0);
+    go.send(()).unwrap();
+    assert_eq!(first.wait(), Ok(Reply::Done));
+    back.recv_timeout(LONG).expect("the I/O thread let go of what it sent");
+    let second = send(20_000_000);
+    script.result();
+    assert!(matches!(second.wait(), Err(Error::Closed { .. })));
+    back.recv_timeout(LONG).expect("the end let go of what was queued");
+}
+
 #[test]
 fn requests_of_many_threads_are_all_answered() {
     const THREADS: u32 = 8;

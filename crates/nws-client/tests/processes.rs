@@ -19,6 +19,8 @@ fn in_a_child(check: impl FnOnce() -> bool) -> bool {
     // leaves by `_exit`.
     match unsafe { libc::fork() } {
         0 => {
+            // SAFETY: this ends the child where it hangs.
+            unsafe { libc::alarm(30) };
             let held = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).unwrap_or(false);
             // SAFETY: as above.
             unsafe { libc::_exit(if held { 0 } else { 1 }) }
@@ -144,6 +146,33 @@ fn a_port_of_a_registered_server_is_reached_by_its_unix_socket() {
         Connection::connect(&Endpoint::Tcp(host.into(), port), ConnectOptions::default()).unwrap();
     }
     accepting.join().unwrap();
+}
+
+#[test]
+fn another_token_or_a_dead_socket_leads_to_the_port_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    if rerun("another_token_or_a_dead_socket_leads_to_the_port_itself", &folder.path().join("nws")) {
+        return;
+    }
+    let reservation = RuntimeDir::open().unwrap().reserve().unwrap();
+    let unix = UnixListener::bind(reservation.socket_path()).unwrap();
+    let (endpoint, script) = Peer::start(|mut peer| peer.greet(0));
+    let Endpoint::Tcp(_, port) = endpoint else { panic!() };
+    let mut server = info(&TcpListener::bind("127.0.0.1:0").unwrap(), &reservation.socket_path());
+    server.tcp = Some(([127, 0, 0, 1], port).into());
+    // The server of the folder has another token than the one that is meant.
+    reservation.publish(&server, &Token([1; 32])).unwrap();
+    let options = ConnectOptions { token: Some(TOKEN), ..Default::default() };
+    Connection::connect(&endpoint, options).unwrap();
+    script.result();
+    // Its socket is gone: the port is what is left, with the token of the folder.
+    drop(unix);
+    let (endpoint, script) = Peer::start(|mut peer| peer.greet(0));
+    let Endpoint::Tcp(_, port) = endpoint else { panic!() };
+    server.tcp = Some(([0, 0, 0, 0], port).into());
+    reservation.publish(&server, &TOKEN).unwrap();
+    Connection::connect(&Endpoint::Tcp("localhost".into(), port), ConnectOptions::default()).unwrap();
+    script.result();
 }
 
 #[test]

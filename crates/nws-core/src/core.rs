@@ -8,6 +8,7 @@ use nws_proto::{ErrorCode, Fault, Reply, Request, RequestId, SessionId};
 use crate::effect::{Effect, Payload};
 use crate::fact::Journal;
 use crate::fault;
+use crate::kept::Kept;
 use crate::lease::Block;
 use crate::sessions::Session;
 use crate::settings::Settings;
@@ -15,6 +16,9 @@ use crate::slab::{Key, Slab};
 use crate::variables::Variable;
 use crate::waiting::Waiter;
 use crate::workspaces::Workspace;
+
+/// How many values of deleted variables are dropped at a time.
+const SLICE_VALUES: usize = 1024;
 
 /// What a request comes to: a reply now, none yet because it waits, or a fault.
 pub(crate) type Outcome<V> = Result<Option<Reply<V>>, Fault>;
@@ -58,6 +62,8 @@ pub struct Core<V, J = ()> {
     pub(crate) temporaries: u64,
     /// Bytes of all values kept and leased.
     pub(crate) bytes: u64,
+    /// Values of variables that were deleted, dropped a slice at a time.
+    pub(crate) trash: Vec<Kept<V>>,
 }
 
 impl<V: Payload, J: Journal<V>> Core<V, J> {
@@ -76,6 +82,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             next_lease: 1,
             temporaries: 0,
             bytes: 0,
+            trash: Vec::new(),
         };
         core.make_default_workspace();
         core
@@ -95,6 +102,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         request: Request<V>,
         effects: &mut Vec<Effect<V>>,
     ) {
+        self.sweep();
         let outcome = match self.sessions.get(&session) {
             None => return,
             Some(_) if id.0 == 0 => Err(fault::bad_arguments("a request's id is 1 or above, this one's is 0")),
@@ -134,6 +142,19 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             Request::DeleteVariable { variable } => self.delete_bound_variable(session, variable, effects),
             Request::ListVariables { workspace } => self.list_variables(session, workspace),
         }
+    }
+
+    /// Drops a slice of the values whose variables were deleted; whether some are left. Each
+    /// request does so too: a large deletion holds nobody up. A driver with nothing else to do may
+    /// call it to have the memory back sooner.
+    pub fn sweep(&mut self) -> bool {
+        if let Some(kept) = self.trash.last_mut() {
+            kept.discard(SLICE_VALUES);
+            if kept.len() == 0 {
+                self.trash.pop();
+            }
+        }
+        !self.trash.is_empty()
     }
 
     /// How many sessions are open.

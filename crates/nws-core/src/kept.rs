@@ -70,6 +70,23 @@ impl<V> Kept<V> {
         }
     }
 
+    /// All values, in no order that counts.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Grant<V>> {
+        let (ring, bag) = match self {
+            Kept::Ordered(ring) => (Some(ring), None),
+            Kept::Bag(bag) => (None, Some(bag)),
+        };
+        ring.into_iter().flat_map(Ring::iter).chain(bag.into_iter().flatten())
+    }
+
+    /// Drops this many values or all, of what is not used again.
+    pub(crate) fn discard(&mut self, count: usize) {
+        match self {
+            Kept::Ordered(ring) => ring.discard(count),
+            Kept::Bag(bag) => bag.truncate(bag.len().saturating_sub(count)),
+        }
+    }
+
     /// Takes everything, in no order that counts.
     pub(crate) fn take_all(&mut self) -> Vec<Grant<V>> {
         match self {

@@ -16,7 +16,7 @@ use crate::waiting::Ask;
 pub(crate) struct Block<V> {
     pub(crate) session: SessionId,
     pub(crate) variable: Key,
-    first: u64,
+    pub(crate) first: u64,
     /// `None` where the lease has ended.
     values: Vec<Option<Grant<V>>>,
     /// How many have not ended. At least one.

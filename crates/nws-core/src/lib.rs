@@ -10,6 +10,7 @@
 #![no_std]
 extern crate alloc;
 
+mod audit;
 mod core;
 mod deal;
 mod effect;

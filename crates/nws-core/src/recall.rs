@@ -1,6 +1,8 @@
 //! Who takes values of a variable, and how those who hold many are asked to share.
 
 use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use hashbrown::HashMap;
 use nws_proto::{Event, Grant, SessionId, VariableHandle};
@@ -84,6 +86,22 @@ impl Consumers {
     pub(crate) fn count_with(&self, session: SessionId) -> u32 {
         let more = usize::from(!self.by_session.contains_key(&session));
         u32::try_from(self.by_session.len() + more).unwrap_or(u32::MAX)
+    }
+
+    /// Whether this is what the waiters and leases say: how often each session waits, and how many
+    /// it holds.
+    pub(crate) fn audit(&self, seen: &HashMap<SessionId, (u32, u32)>) -> Result<(), String> {
+        let counts = |(session, consumer): (&SessionId, &Consumer)| (*session, (consumer.waiting, consumer.leased));
+        let has: HashMap<_, _> = self.by_session.iter().map(counts).collect();
+        if has != *seen {
+            return Err(format!("consumers of a variable: expected {seen:?}, found {has:?}"));
+        }
+        let askable = self.by_session.iter().filter(|(_, consumer)| consumer.is_askable());
+        let askable: BTreeSet<_> = askable.map(|(session, consumer)| (consumer.leased, *session)).collect();
+        if askable != self.askable {
+            return Err(format!("who may be asked: expected {askable:?}, found {:?}", self.askable));
+        }
+        Ok(())
     }
 
     fn held_by(&self, session: SessionId) -> u32 {

@@ -41,6 +41,13 @@ impl<T> Slab<T> {
         self.slots.len() - self.free.len()
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
+        (0..).zip(&self.slots).filter_map(|(slot, place)| {
+            let key = Key { generation: place.generation, slot };
+            Some((key, place.item.as_ref()?))
+        })
+    }
+
     pub(crate) fn insert(&mut self, item: T) -> Key {
         self.inserted = self.inserted.wrapping_add(1);
         let generation = self.inserted;

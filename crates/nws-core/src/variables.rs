@@ -130,6 +130,9 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         self.drop_blocks(key);
         if let Some(variable) = self.variables.remove(key) {
             self.bytes -= variable.bytes;
+            if variable.kept.len() > 0 {
+                self.trash.push(variable.kept);
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use crate::slab::{Key, Linked, Links};
 pub(crate) struct Waiter {
     pub(crate) session: SessionId,
     pub(crate) request: RequestId,
-    deadline_ms: Option<u64>,
+    pub(crate) deadline_ms: Option<u64>,
     links: Links,
     pub(crate) wish: Wish,
 }

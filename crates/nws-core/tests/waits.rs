@@ -307,3 +307,20 @@ fn ten_thousand_waiting_sessions_are_answered_forgotten_and_deleted_at_little_co
     assert_eq!(world.core.next_deadline_ms(), None);
     assert_eq!(world.effects.len(), 2500);
 }
+
+#[test]
+fn a_large_deletion_proceeds_in_slices() {
+    for mode in [Mode::Fifo, Mode::Multi] {
+        let mut world = World::default();
+        let client = world.client();
+        world.declare(client, mode);
+        for _ in 0..10 {
+            world.store(client, 0..1000);
+        }
+        world.done(client, Request::DeleteVariable { variable: VARIABLE });
+        assert_eq!(world.core.values_bytes(), 0);
+        let slices = 1 + (0..100).take_while(|_| world.core.sweep()).count();
+        assert_eq!(slices, 10, "10,000 values, 1,024 at a time");
+        assert!(!world.core.sweep());
+    }
+}

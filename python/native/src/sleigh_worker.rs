@@ -17,8 +17,8 @@ use crate::value;
 
 /// How long a wait goes on before Python's signal handlers get a turn.
 const SIGNAL_TURN: Duration = Duration::from_millis(200);
-/// Longest result, in bytes: it must fit a frame with its head.
-const RESULT_BYTES: usize = nws_proto::limits::FRAME_PAYLOAD_BYTES as usize - 1024;
+/// Longest result with its head, in bytes.
+const RESULT_BYTES: usize = nws_proto::limits::VALUE_BYTES as usize;
 
 /// A worker that has joined.
 #[pyclass(module = "nws._native", frozen)]

@@ -74,6 +74,7 @@ def read(events: str | os.PathLike[str], *, run: int | None = None) -> Timeline:
     """
     rows: dict[int, Row] = {}
     moments: list[int] = []
+    joined: set[int] = set()
     for event in _events(Path(events)):
         kind = event["event"]
         if kind in ("run_began", "run_done") and run in (None, event["run"]):
@@ -83,7 +84,9 @@ def read(events: str | os.PathLike[str], *, run: int | None = None) -> Timeline:
             moments += (task.began_ns, task.began_ns + task.duration_ns)
             _row(rows, event["rank"]).tasks.append(task)
         elif kind in ("worker_joined", "worker_left"):
-            _row(rows, event["rank"]).marks.append(_mark(event))
+            row = _row(rows, event["rank"])
+            row.marks += _marks(event, first=event["rank"] not in joined)
+            joined.add(event["rank"])
     for row in rows.values():
         row.tasks.sort(key=lambda task: task.began_ns)
     return Timeline([rows[rank] for rank in sorted(rows)], min(moments, default=0), max(moments, default=0))
@@ -138,11 +141,12 @@ def _row(rows: dict[int, Row], rank: int) -> Row:
     return rows.setdefault(rank, Row(f"worker {rank}"))
 
 
-def _mark(event: dict[str, Any]) -> Mark:
+def _marks(event: dict[str, Any], *, first: bool) -> list[Mark]:
+    """Only what is out of the ordinary: a death, and the worker that took the place."""
     if event["event"] == "worker_joined":
-        return Mark(event["at_ns"], f"joined (process {event['pid']})")
+        return [] if first else [Mark(event["at_ns"], f"joined (process {event['pid']})")]
     cause = event.get("cause") or "no cause is known"
-    return Mark(event["at_ns"], f"left: {cause}", bad=cause != _STOPPED)
+    return [] if cause == _STOPPED else [Mark(event["at_ns"], f"left: {cause}", bad=True)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -56,6 +56,17 @@ over_both! {
         assert_eq!(number(&soon(workspace.fetch_timeout("x", wait)).unwrap()), 1);
     }
 
+    fn no_wait_ends_before_its_time(site: &Site) {
+        let workspace = site.workspace("ws");
+        for us in 1..=100 {
+            // Begun at another moment of the server's millisecond each time.
+            let wait = Duration::from_micros(2000 + us * 10);
+            let start = Instant::now();
+            assert_eq!(soon(workspace.find_timeout("x", wait)), Err(Error::TimedOut));
+            assert!(start.elapsed() >= wait, "{:?} of {wait:?}", start.elapsed());
+        }
+    }
+
     fn waits_end_in_the_order_of_their_deadlines(site: &Site) {
         let workspace = site.workspace("ws");
         let waits = [90, 30, 60].map(|ms| (ms, workspace.fetch_timeout("x", Duration::from_millis(ms))));

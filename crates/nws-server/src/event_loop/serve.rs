@@ -67,6 +67,8 @@ impl EventLoop {
                 Ok((0, _)) => return self.close(slot),
                 Ok((count, room_left)) => {
                     budget -= count;
+                    // Anew, as a turn may be long: a wait is counted from when it arrived.
+                    self.now_ms = self.clock.now_ms();
                     connection.heard(self.now_ms);
                     // The poll tells when more comes, but of the end it may have told already.
                     emptied = room_left && !connection.hung_up;
@@ -126,7 +128,9 @@ impl EventLoop {
                 detach(payload_bytes, &mut request);
                 let fetches = matches!(request, Request::Retrieve(Retrieve { take: true, lease: false, .. }));
                 let random = self.random.next();
-                self.core.request(self.now_ms, random, session, header.request, request, &mut self.effects);
+                // The millisecond that has begun is not counted: no wait ends before its time.
+                let now_ms = self.now_ms + 1;
+                self.core.request(now_ms, random, session, header.request, request, &mut self.effects);
                 self.carry_out(Some(Asking { session, slot, request: header.request, fetches }));
             }
             Err(fault) => self.say_goodbye(slot, fault),

@@ -9,6 +9,7 @@ mod requests;
 mod script;
 mod sessions;
 mod share;
+mod spaces;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

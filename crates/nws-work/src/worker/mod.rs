@@ -3,7 +3,7 @@
 //!
 //! The thread that runs tasks takes them from a queue in this process and puts results into an
 //! outbox; the connection's I/O thread fills the queue, also while a task computes, and answers
-//! recalls from it. How many tasks a fetch asks for is the [`pace`]'s business.
+//! recalls from it. How many tasks a fetch asks for is the `pace`'s business.
 
 mod outbox;
 mod pace;
@@ -174,6 +174,10 @@ impl Worker {
         }
         self.page.end();
         self.shared.queue.task_took(duration_ns);
+        if outbox::is_long(result) {
+            // With others before it, it might not fit a frame.
+            self.shared.flush();
+        }
         if self.shared.outbox.put(task, result, now_ns, duration_ns) == Urgency::Now {
             self.shared.flush();
         }

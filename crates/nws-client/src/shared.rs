@@ -1,7 +1,7 @@
 //! What the connection's users and its I/O thread share.
 //!
-//! Two locks, `in_flight` and `outgoing`; nobody holds one while taking the other, and no function
-//! of a user's runs under either.
+//! The locks `in_flight` and `outgoing` are never held together, and no function of a user's runs
+//! under any lock.
 
 use std::cell::Cell;
 use std::os::fd::AsRawFd;
@@ -67,7 +67,7 @@ pub(crate) struct Shared {
     registry: Registry,
     event_handlers: Mutex<Vec<EventHandler>>,
     close_handlers: Mutex<Vec<CloseHandler>>,
-    /// What the user said who closed it.
+    /// Set where this side closes; goes before the reason that the I/O thread then sees.
     close_reason: Mutex<Option<Error>>,
     pub(crate) last_workspace: AtomicU32,
     pub(crate) last_variable: AtomicU32,
@@ -162,10 +162,12 @@ impl Shared {
         let was_armed = outgoing.armed;
         match outgoing.send_to(&self.socket) {
             Ok(sent_all) => outgoing.armed = !sent_all,
-            // The reader sees the end too, and perhaps a goodbye before it.
+            // The reader takes what has arrived, perhaps a goodbye, and then sees the end; also where
+            // the other end closed one direction only.
             Err(_) => {
                 outgoing.end();
                 outgoing.armed = false;
+                self.socket.shut_down();
             }
         }
         if outgoing.armed != was_armed {

@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -38,6 +39,12 @@ fn let_go(mut outgoing: MutexGuard<'_, Outgoing>) {
     let spent = outgoing.take_spent();
     drop(outgoing);
     drop(spent);
+}
+
+/// Calls a function of a user's; if it panics, the others are told all the same.
+fn contain(tell: impl FnOnce()) {
+    // The panic was reported by its hook, and there is nobody else to tell.
+    let _ = catch_unwind(AssertUnwindSafe(tell));
 }
 
 /// The socket's name in the poll.
@@ -308,13 +315,13 @@ impl Shared {
         self.drained.notify_all();
         for receiver in waiting {
             match receiver {
-                Receiver::Then(then) => then(Err(error.clone())),
+                Receiver::Then(then) => contain(|| then(Err(error.clone()))),
                 Receiver::Pending(slot) => drop(slot.complete(Err(error.clone()))),
                 Receiver::Nobody => {}
             }
         }
         let handlers = std::mem::take(&mut *lock(&self.close_handlers));
-        handlers.into_iter().for_each(|handler| handler(&error));
+        handlers.into_iter().for_each(|handler| contain(|| handler(&error)));
     }
 
     pub(crate) fn next_workspace(&self) -> u32 {

@@ -213,6 +213,27 @@ fn a_function_that_panics_ends_the_connection_instead_of_leaving_all_to_wait() {
 }
 
 #[test]
+fn functions_that_panic_at_the_end_keep_it_from_nobody() {
+    let (connection, script) = Peer::greeted(|mut peer| {
+        (0..20).for_each(|_| drop(peer.request()));
+    });
+    let (sender, told) = channel();
+    for n in 0..20 {
+        let sender = sender.clone();
+        connection.request_then(store(1, "x"), move |outcome| {
+            assert!(n % 2 == 0, "on purpose");
+            sender.send(outcome).unwrap();
+        });
+    }
+    connection.on_close(|_| panic!("on purpose"));
+    let (sender, closed) = channel();
+    connection.on_close(move |error| sender.send(error.clone()).unwrap());
+    let error = closed.recv_timeout(LONG).unwrap();
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), vec![Err(error); 10]);
+    script.result();
+}
+
+#[test]
 fn who_waits_for_room_is_let_go_when_the_connection_ends() {
     let (connection, script) = Peer::greeted(|peer| {
         // Never reads, and goes when all is queued.

@@ -31,8 +31,10 @@ pub(crate) struct Incoming {
 pub(crate) enum Filled {
     /// There is more to read, perhaps.
     More,
-    /// Nothing more has arrived yet.
+    /// Something came, and nothing more has arrived yet.
     Drained,
+    /// Nothing has arrived yet.
+    Nothing,
     /// The other end has closed.
     End,
 }
@@ -76,7 +78,7 @@ impl Incoming {
             // A stream that gave less than there was room for is empty.
             Ok(received) if received < room => Ok(Filled::Drained),
             Ok(_) => Ok(Filled::More),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Filled::Drained),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Filled::Nothing),
             Err(error) => Err(error),
         }
     }
@@ -205,6 +207,26 @@ mod tests {
         assert!(incoming.is_inside_frame());
         let (_, payload) = incoming.long.as_ref().unwrap();
         assert!(payload.capacity() <= FIRST_ROOM_BYTES + OWN_BUFFER_BYTES);
+    }
+
+    #[test]
+    fn what_a_roomy_buffer_took_of_the_next_frames_is_not_lost() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut incoming = Incoming::new(LIMIT_BYTES);
+        let (long, next, last) = (frame(1, 20_000), frame(2, 5), frame(3, 7));
+        let header = FrameHeader { payload_bytes: 20_000, request: RequestId(1), opcode: 0x80 };
+        // An allocator may give more than it was asked for.
+        incoming.long = Some((header, Vec::with_capacity(20_000 + next.len() + 3)));
+        theirs.write_all(&[&long[FRAME_HEADER_BYTES..], &next, &last].concat()).unwrap();
+        let ours = Socket::Unix(ours);
+        let mut frames = Vec::new();
+        for expected in [Filled::More, Filled::Drained] {
+            assert_eq!(incoming.fill(&ours).unwrap(), expected);
+            take_frames(&mut incoming, &mut frames);
+        }
+        let requests: Vec<(u32, usize)> = frames.iter().map(|(request, payload)| (*request, payload.len())).collect();
+        assert_eq!(requests, [(1, 20_000), (2, 5), (3, 7)]);
+        assert!(frames[2].1 == last[FRAME_HEADER_BYTES..]);
     }
 
     #[test]

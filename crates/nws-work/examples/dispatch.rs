@@ -36,7 +36,7 @@ fn round(master: &Master, count: u64) -> Result<Duration, WorkError> {
     let began = Instant::now();
     let run = master.next_run();
     master.define(run, Vec::new())?;
-    let mut tasks = Tasks::new(run, 0);
+    let mut tasks = Tasks::new(run, WORKERS);
     for number in 0..count {
         tasks.push(|buffer| {
             buffer.push(3);

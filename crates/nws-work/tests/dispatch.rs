@@ -53,7 +53,7 @@ impl Bench {
 
     fn submit(&self, run: u32, payloads: impl IntoIterator<Item = Vec<u8>>) -> u64 {
         self.master.define(run, b"definition".to_vec()).unwrap();
-        let mut tasks = Tasks::new(run, 0);
+        let mut tasks = Tasks::new(run, 2);
         for payload in payloads {
             let encode = |buffer: &mut Vec<u8>| {
                 buffer.extend_from_slice(&payload);
@@ -232,7 +232,7 @@ fn a_task_for_one_worker_is_run_by_no_other() {
         }
         let run = bench.master.next_run();
         bench.master.define(run, Vec::new()).unwrap();
-        let mut tasks = Tasks::new(run, 0);
+        let mut tasks = Tasks::new(run, 2);
         for rank in 0..3u32 {
             let encode = |buffer: &mut Vec<u8>| {
                 buffer.extend_from_slice(&rank.to_le_bytes());

@@ -83,7 +83,7 @@ impl SleighCore {
         Ok(Run {
             sleigh: self.sleigh.clone(),
             run,
-            tasks: Tasks::new(run, 0),
+            tasks: Tasks::new(run, self.sleigh.worker_count()),
             seen: Vec::new(),
             outstanding: 0,
             over: false,

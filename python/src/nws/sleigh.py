@@ -159,9 +159,9 @@ class Sleigh:
         chunk = None if chunkSize is None else checked_count("chunkSize", chunkSize)
         rows, total = arguments.rows_of(columns)
         arranged = _arranged(fun, fixed, permutation)
-        definition = _definition(fun, (arranged, len(columns) > 1, chunk))
-        with self._run(definition, retries, total) as run:
-            return run.elements(rows, most)
+        shipment = _shipment(fun, (arranged, len(columns) > 1, chunk), arguments.samples_of(columns))
+        with self._run(shipment.data, retries, total) as run:
+            return run.elements(rows, most, shipment)
 
     def eachWorker(self, fun: Callable[..., Any], *workerArgs: Any, retries: int | None = None) -> list[Any]:
         """Run `fun(*workerArgs)` once on every worker and return the results in order of rank.
@@ -172,8 +172,8 @@ class Sleigh:
             ...     len(set(s.eachWorker(__import__("os").getpid)))
             2
         """
-        definition = _definition(fun, (_arranged(fun, workerArgs, None), True, 1))
-        with self._run(definition, retries, self.workerCount) as run:
+        shipment = _shipment(fun, (_arranged(fun, workerArgs, None), True, 1), [])
+        with self._run(shipment.data, retries, self.workerCount) as run:
             return run.workers()
 
     def stop(self) -> None:
@@ -266,13 +266,19 @@ class _Run:
             self._sleigh._busy.release()
             self._sleigh._note(error)
 
-    def elements(self, rows: Iterator[Any], most: int | None) -> list[Any]:
+    def elements(self, rows: Iterator[Any], most: int | None, shipment: _pickle.Shipment) -> list[Any]:
+        def dumps(argument: Any) -> bytes:
+            try:
+                return shipment.dumps(argument)
+            except Exception as error:
+                raise _Unpicklable(argument, error) from error
+
         step = _SUBMIT_TASKS if most is None else most
         more = True
         while more:
             free = step if most is None else most - self._run.outstanding
             try:
-                more = self._run.submit(rows, free, _dumps_argument)
+                more = self._run.submit(rows, free, dumps)
             except _Unpicklable as problem:
                 what = _pickle.explain(problem.argument, problem.error)
                 raise SleighPicklingException(
@@ -321,22 +327,15 @@ class _Unpicklable(Exception):
         self.error = error
 
 
-def _dumps_argument(argument: Any) -> bytes:
-    try:
-        return _pickle.dumps(argument)
-    except Exception as error:
-        raise _Unpicklable(argument, error) from error
-
-
 def _arranged(fun: Callable[..., Any], fixed: Any, permutation: tuple[int, ...] | None) -> Callable[..., Any]:
     if not callable(fun):
         raise TypeError(f"fun: expected something that can be called, got {type(fun).__name__}")
     return arguments.Arrange(fun, fixed, permutation) if fixed or permutation is not None else fun
 
 
-def _definition(fun: Callable[..., Any], parts: tuple[Any, ...]) -> bytes:
+def _shipment(fun: Callable[..., Any], parts: tuple[Any, ...], samples: list[Any]) -> _pickle.Shipment:
     try:
-        return _pickle.dumps_function(parts)
+        return _pickle.Shipment(parts, samples)
     except Exception as error:
         what = _pickle.explain(parts[0], error)
         name = getattr(fun, "__qualname__", repr(fun))

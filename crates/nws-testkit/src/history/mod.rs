@@ -3,6 +3,7 @@
 mod clients;
 mod dice;
 mod ledger;
+mod notes;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ use crate::value::Value;
 use clients::retrieve;
 use dice::Dice;
 use ledger::{Ledger, kind};
+use notes::Notes;
 
 const MOST_SESSIONS: usize = 6;
 /// How often the core's tables are compared with each other.
@@ -43,7 +45,7 @@ pub fn run(seed: u64, steps: usize, tally: &mut Tally) -> Result<(), Wrong> {
 }
 
 struct History {
-    core: Core<Value>,
+    core: Core<Value, Notes>,
     model: Model,
     ledger: Ledger,
     dice: Dice,
@@ -75,7 +77,7 @@ impl History {
             settings.batch_bytes = 60;
         }
         Self {
-            core: Core::new(settings.clone(), ()),
+            core: Core::new(settings.clone(), Notes::default()),
             model: Model::new(settings),
             ledger: Ledger::default(),
             dice,
@@ -203,6 +205,11 @@ impl History {
         let spaces = self.model.spaces.iter().filter(|space| space.alive).count();
         let variables = self.model.variables.iter().filter(|variable| variable.alive).count();
         let (core, model) = (&self.core, &self.model);
+        let kept = model.variables.iter().map(|variable| variable.kept.len()).sum();
+        let (told, expected) = (core.journal().counts()?, [spaces, variables, kept, model.leases.len()]);
+        if told != expected {
+            return Err(format!("the facts tell of {told:?} workspaces, variables, kept, leased, not {expected:?}"));
+        }
         let same = [
             ("sessions", core.sessions() as u64, model.sessions.len() as u64),
             ("workspaces", core.workspaces() as u64, spaces as u64),

@@ -2,19 +2,24 @@
 
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use nws_proto::SessionId;
-use nws_supervise::{End, ProcessId, Spawn, Status, Supervisor};
+use nws_supervise::{End, OutOfMemory, ProcessId, Spawn, Supervisor};
 
 use super::channel::Channel;
+use super::charge::{Loads, is_killed};
 use crate::clock::monotonic_ns;
 use crate::control::{Bootstrap, Cause, FromWorker, WORKER_LINK_FD, WORKER_PAGE_FD, WorkerCommand};
 use crate::page::{Page, Running};
 
-/// A worker that ends by itself this many times in a row before it has connected is given up.
+/// A worker that ends by itself this many times in a row, before it has connected or soon after and
+/// without having begun a task, is given up.
 const FRUITLESS_STARTS: u32 = 3;
+/// How soon.
+const SOON: Duration = Duration::from_secs(10);
 /// One that others kill before it has connected is not to blame, and is given up after this many.
-const KILLED_STARTS: u32 = 100;
+const KILLED_STARTS: u32 = 1000;
 
 /// Why the host itself ended a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,16 +74,34 @@ struct Seat {
     last_end: Option<Cause>,
 }
 
+impl Seat {
+    /// Counts the end of its worker among those that came to nothing, or forgets these.
+    fn count(&mut self, worker: &Worker, end: &End) {
+        let killed = is_killed(end) && end.out_of_memory != OutOfMemory::Yes;
+        let idle = worker.page.tasks_done() == 0 && worker.page.running().is_none();
+        match (worker.page.session(), killed) {
+            (None, true) => self.killed_starts += 1,
+            (None, false) => self.fruitless_starts += 1,
+            (Some(_), false) if idle && end.ran < SOON => self.fruitless_starts += 1,
+            (Some(_), _) => (self.fruitless_starts, self.killed_starts) = (0, 0),
+        }
+    }
+}
+
 /// All ranks of this machine.
 #[derive(Debug)]
 pub(super) struct Crew {
     command: WorkerCommand,
     seats: Vec<Seat>,
+    loads: Loads,
+    /// Tasks done by workers that are dead.
+    done_by_dead: u64,
 }
 
 impl Crew {
     pub(super) fn new(command: WorkerCommand, worker_count: u32) -> Self {
-        Self { command, seats: (0..worker_count).map(|_| Seat::default()).collect() }
+        let seats = (0..worker_count).map(|_| Seat::default()).collect();
+        Self { command, seats, loads: Loads::default(), done_by_dead: 0 }
     }
 
     /// The living workers, with their ranks.
@@ -172,32 +195,24 @@ impl Crew {
         self.listen(rank);
         let seat = self.seats.get_mut(rank as usize)?;
         let worker = seat.worker.take()?;
-        let session = worker.page.session();
-        if session.is_some() {
-            (seat.fruitless_starts, seat.killed_starts) = (0, 0);
-        } else if is_killed(end) {
-            seat.killed_starts += 1;
-        } else {
-            seat.fruitless_starts += 1;
-        }
+        seat.count(&worker, end);
         let cause = explain(end, worker.ended, worker.complaint.as_deref());
         seat.last_end = Some(cause.clone());
+        let running = worker.page.running();
+        self.done_by_dead += worker.page.tasks_done();
+        let living = self.seats.iter().filter_map(|seat| seat.worker.as_ref());
+        let tasks_done = self.done_by_dead + living.map(|worker| worker.page.tasks_done()).sum::<u64>();
+        let innocent = running.is_some_and(|running| running.loading) && self.loads.is_innocent(end, tasks_done);
         Some(Death {
             rank,
             pid: worker.pid,
             at_ns: monotonic_ns(),
             cause,
-            session,
-            running: worker.page.running(),
-            charges: worker.ended != Some(Ended::Aborted),
+            session: worker.page.session(),
+            running,
+            charges: worker.ended != Some(Ended::Aborted) && !innocent,
         })
     }
-}
-
-/// Whether a signal ended it that programs do not send themselves by accident.
-fn is_killed(end: &End) -> bool {
-    let killing = [libc::SIGKILL, libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
-    matches!(end.status, Status::Signaled { signal, .. } if killing.contains(&signal))
 }
 
 fn explain(end: &End, ended: Option<Ended>, complaint: Option<&str>) -> Cause {

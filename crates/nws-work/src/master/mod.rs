@@ -19,6 +19,7 @@ use nws_proto::{
 };
 
 use crate::control::ServerAddress;
+use crate::envelope::TASK_HEAD_BYTES;
 use crate::error::WorkError;
 use crate::{link, names};
 
@@ -103,7 +104,7 @@ impl Master {
     /// # Errors
     /// Those of the connection; a definition that is too long.
     pub fn define(&self, run: u32, definition: Vec<u8>) -> Result<(), WorkError> {
-        if definition.len() > limits::FRAME_PAYLOAD_BYTES as usize - 64 {
+        if definition.len() > limits::VALUE_BYTES as usize - TASK_HEAD_BYTES {
             return Err(too_long("the function with its fixed arguments", definition.len()));
         }
         let variable = link::bind(&self.shared.connection, self.workspace, &names::run(run));
@@ -115,13 +116,13 @@ impl Master {
 
     /// Stores tasks for any worker. Waits while much is unsent.
     pub fn submit(&self, tasks: &mut Tasks) {
-        self.store(self.tasks, tasks.take());
+        tasks.take().into_iter().for_each(|items| self.store(self.tasks, items));
     }
 
     /// Stores tasks for the worker of this rank alone.
     pub fn submit_to(&self, rank: u32, tasks: &mut Tasks) {
         let variable = link::bind(&self.shared.connection, self.workspace, &names::tasks_of(rank));
-        self.store(variable, tasks.take());
+        tasks.take().into_iter().for_each(|items| self.store(variable, items));
         self.shared.connection.request_then(Request::Unbind { variable }, |_| {});
     }
 
@@ -178,9 +179,6 @@ impl Master {
     }
 
     fn store(&self, variable: VariableHandle, items: Vec<Item<Bytes>>) {
-        if items.is_empty() {
-            return;
-        }
         let shared = Arc::downgrade(&self.shared);
         self.shared.connection.request_then(Request::Store { variable, items }, move |reply| {
             // The tasks are not there: without a word the caller would wait for ever.
@@ -201,7 +199,7 @@ impl Drop for Master {
 pub fn too_long(what: &str, bytes: usize) -> WorkError {
     WorkError::Argument(format!(
         "{what} take {bytes} bytes; at most {} fit: store them in a file or a workspace and pass the name",
-        limits::FRAME_PAYLOAD_BYTES
+        limits::VALUE_BYTES
     ))
 }
 

@@ -7,8 +7,8 @@ use super::too_long;
 use crate::envelope::{TASK_HEAD_BYTES, TaskHead};
 use crate::error::WorkError;
 
-/// Tasks in one frame at first, so that the workers have something to do soon.
-const FIRST_TASKS: usize = 64;
+/// Tasks in the second frame; each further one holds twice as many.
+const SECOND_TASKS: usize = 64;
 /// Most tasks in one frame.
 const MOST_TASKS: usize = 4096;
 /// A frame of this many bytes takes no more tasks.
@@ -25,9 +25,10 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Tasks of this run, from index `next_index` on.
-    pub fn new(run: u32, next_index: u64) -> Self {
-        Self { run, next_index, buffer: Vec::new(), ends: Vec::new(), limit: FIRST_TASKS }
+    /// Tasks of this run, from index 0 on. The first frame holds one for each of `worker_count`
+    /// workers: each that waits gets one, so that tasks begin in order, and soon.
+    pub fn new(run: u32, worker_count: u32) -> Self {
+        Self { run, next_index: 0, buffer: Vec::new(), ends: Vec::new(), limit: (worker_count as usize).max(1) }
     }
 
     /// Adds a task whose payload `encode` appends; when that fails nothing is added.
@@ -39,7 +40,7 @@ impl Tasks {
         TaskHead { run: self.run, index: self.next_index }.encode(&mut self.buffer);
         let encoded = encode(&mut self.buffer).and_then(|()| {
             let length = self.buffer.len() - start;
-            let fits = length <= limits::FRAME_PAYLOAD_BYTES as usize - 64;
+            let fits = length <= limits::VALUE_BYTES as usize;
             if fits { Ok(()) } else { Err(too_long("the arguments of a task", length - TASK_HEAD_BYTES).into()) }
         });
         if encoded.is_err() {
@@ -61,18 +62,21 @@ impl Tasks {
         self.ends.len() >= self.limit || self.buffer.len() >= FRAME_BYTES
     }
 
-    /// The frame's values; the next frame may hold more.
-    pub(super) fn take(&mut self) -> Vec<Item<Bytes>> {
+    /// The values of a frame, or of two, as a task that is longer than a usual frame has one of its
+    /// own. The next frame may hold more.
+    pub(super) fn take(&mut self) -> Vec<Vec<Item<Bytes>>> {
         let capacity = self.buffer.capacity().min(2 * FRAME_BYTES);
         let buffer = Bytes::from(std::mem::replace(&mut self.buffer, Vec::with_capacity(capacity)));
-        self.limit = (self.limit * 2).min(MOST_TASKS);
+        self.limit = (self.limit * 2).clamp(SECOND_TASKS, MOST_TASKS);
         let mut start = 0;
         let slice = |end| {
             let value = buffer.slice(start..end);
             start = end;
             Item { descriptor: Descriptor::bytes(Language::Rust), value }
         };
-        self.ends.drain(..).map(slice).collect()
+        let mut items: Vec<_> = self.ends.drain(..).map(slice).collect();
+        let long = items.pop_if(|item| item.value.len() > FRAME_BYTES);
+        [items, long.into_iter().collect()].into_iter().filter(|frame| !frame.is_empty()).collect()
     }
 }
 
@@ -82,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_task_that_cannot_be_encoded_leaves_no_trace() {
-        let mut tasks = Tasks::new(3, 0);
+        let mut tasks = Tasks::new(3, 1);
         tasks
             .push(|buffer| {
                 buffer.push(1);
@@ -100,7 +104,7 @@ mod tests {
                 Ok::<(), WorkError>(())
             })
             .unwrap();
-        let items = tasks.take();
+        let items = tasks.take().concat();
         let read: Vec<_> = items.iter().map(|item| TaskHead::decode(&item.value).unwrap()).collect();
         assert_eq!(read, [(TaskHead { run: 3, index: 0 }, &[1u8][..]), (TaskHead { run: 3, index: 1 }, &[3u8][..])]);
         assert_eq!(tasks.next_index(), 2);
@@ -108,16 +112,31 @@ mod tests {
     }
 
     #[test]
+    fn a_long_task_has_a_frame_of_its_own() {
+        let mut tasks = Tasks::new(1, 3);
+        for length in [1, 1, FRAME_BYTES + 1] {
+            let encode = |buffer: &mut Vec<u8>| {
+                buffer.resize(buffer.len() + length, 0);
+                Ok::<(), WorkError>(())
+            };
+            tasks.push(encode).unwrap();
+        }
+        assert!(tasks.is_full());
+        let frames: Vec<_> = tasks.take().iter().map(Vec::len).collect();
+        assert_eq!(frames, [2, 1]);
+    }
+
+    #[test]
     fn the_first_frames_are_small_and_the_later_ones_larger() {
-        let mut tasks = Tasks::new(1, 0);
+        let mut tasks = Tasks::new(1, 3);
         let mut sizes = Vec::new();
         for _ in 0..20_000 {
             tasks.push(|_| Ok::<(), WorkError>(())).unwrap();
             if tasks.is_full() {
-                sizes.push(tasks.take().len());
+                sizes.push(tasks.take().concat().len());
             }
         }
-        assert_eq!(sizes[..3], [64, 128, 256]);
+        assert_eq!(sizes[..4], [3, 64, 128, 256]);
         assert_eq!(*sizes.iter().max().unwrap(), MOST_TASKS);
     }
 }

@@ -53,6 +53,11 @@ enum Waiting {
     Long { lease: LeaseId, value: Vec<u8> },
 }
 
+/// Whether a result travels alone.
+pub(super) fn is_long(result: &[u8]) -> bool {
+    result.len() >= BATCH_BYTES
+}
+
 impl Outbox {
     fn state(&self) -> MutexGuard<'_, State> {
         // No code that can panic runs under this lock, so the state is whole.
@@ -67,7 +72,7 @@ impl Outbox {
             state.since_ns = now_ns;
         }
         state.run = task.head.run;
-        let long = result.len() >= BATCH_BYTES;
+        let long = is_long(result);
         if long {
             state.results.push(Waiting::Long { lease: task.lease, value: std::mem::take(result) });
         } else {

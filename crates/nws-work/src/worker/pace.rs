@@ -5,6 +5,9 @@
 const BATCH_NS: u64 = 1_000_000;
 /// Most tasks in one fetch.
 const BATCH_TASKS: u32 = 8192;
+/// A worker whose tasks take longer than this fetches none ahead, in nanoseconds: a fetch costs
+/// little against them, and a task that nobody holds can be begun by whoever is free first.
+const AHEAD_NS: f64 = 5e6;
 
 /// Learns from the tasks' durations how many make a batch. Starts at one, at most doubles from
 /// batch to batch, so that a first short task does not decide over thousands.
@@ -55,9 +58,11 @@ impl Pace {
         self.batch
     }
 
-    /// The size of the last batch asked for.
-    pub(super) fn batch(&self) -> u32 {
-        self.fixed.unwrap_or(self.batch)
+    /// With how many tasks left it is time for the next fetch; `None`: with none left and none being
+    /// run.
+    pub(super) fn low_water(&self) -> Option<usize> {
+        let ahead = self.measured && self.mean_ns < AHEAD_NS;
+        ahead.then(|| self.fixed.unwrap_or(self.batch) as usize / 2)
     }
 }
 
@@ -98,6 +103,16 @@ mod tests {
         assert!(pace.next_batch() > 500);
         pace.task_took(100_000_000);
         assert_eq!(pace.next_batch(), 1);
+    }
+
+    #[test]
+    fn nothing_is_fetched_ahead_of_long_tasks_or_of_the_first() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.low_water(), None);
+        pace.task_took(1_000);
+        assert_eq!(pace.low_water(), Some(0));
+        pace.task_took(1_000_000_000);
+        assert_eq!(pace.low_water(), None);
     }
 
     #[test]

@@ -49,6 +49,7 @@ struct State {
     tasks: VecDeque<Task>,
     pace: Pace,
     fetching: bool,
+    run: u32,
     dropped_run: Option<u32>,
     over: Option<String>,
 }
@@ -61,7 +62,7 @@ impl Queue {
 
     /// How many tasks the first fetch asks for; afterwards `pop` says when to ask again.
     pub(super) fn first_fetch(&self) -> Option<u32> {
-        self.state().next_fetch()
+        self.state().next_fetch(true)
     }
 
     /// The next task, and how many more to ask for if it is time to.
@@ -69,12 +70,17 @@ impl Queue {
         let mut state = self.state();
         while let Some(task) = state.tasks.pop_front() {
             if state.dropped_run != Some(task.head.run) {
-                return (Next::Task(task), state.next_fetch());
+                if state.run != task.head.run {
+                    // Nothing is known yet of how long its tasks take.
+                    state.run = task.head.run;
+                    state.pace.begin_run(None);
+                }
+                return (Next::Task(task), state.next_fetch(false));
             }
         }
         match &state.over {
             Some(reason) => (Next::Over(reason.clone()), None),
-            None => (Next::Nothing, state.next_fetch()),
+            None => (Next::Nothing, state.next_fetch(true)),
         }
     }
 
@@ -126,10 +132,11 @@ impl Queue {
 }
 
 impl State {
-    /// It is time to fetch when less than half a batch is left, so that the next batch arrives
-    /// while this one is worked on.
-    fn next_fetch(&mut self) -> Option<u32> {
-        let due = !self.fetching && self.over.is_none() && self.tasks.len() <= self.pace.batch() as usize / 2;
+    /// How many tasks to ask for, if it is time to: mostly when half a batch is left, so that the
+    /// next arrives while this one is worked on.
+    fn next_fetch(&mut self, idle: bool) -> Option<u32> {
+        let low = if idle { Some(0) } else { self.pace.low_water() };
+        let due = !self.fetching && self.over.is_none() && low.is_some_and(|low| self.tasks.len() <= low);
         self.fetching |= due;
         due.then(|| self.pace.next_batch())
     }
@@ -144,12 +151,16 @@ mod tests {
     }
 
     #[test]
-    fn the_next_fetch_goes_out_while_the_last_task_runs() {
+    fn the_next_fetch_goes_out_while_a_short_task_runs() {
         let queue = Queue::default();
         assert_eq!(queue.first_fetch(), Some(1));
         assert!(matches!(queue.pop(), (Next::Nothing, None)));
         queue.push([task(0, 1)].into_iter(), false);
-        assert!(matches!(queue.pop(), (Next::Task(_), Some(1))));
+        assert!(matches!(queue.pop(), (Next::Task(_), None)), "how long it takes is not known");
+        queue.task_took(1_000);
+        assert!(matches!(queue.pop(), (Next::Nothing, Some(2))));
+        queue.push([task(1, 1), task(2, 1)].into_iter(), false);
+        assert!(matches!(queue.pop(), (Next::Task(_), Some(4))));
     }
 
     #[test]

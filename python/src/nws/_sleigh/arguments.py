@@ -5,7 +5,9 @@ from typing import Any
 
 from nws._sleigh.exceptions import SleighIllegalValueException
 
-__all__ = ["Arrange", "checked_permutation", "columns_of", "fixed_of", "rows_of"]
+__all__ = ["Arrange", "checked_permutation", "columns_of", "fixed_of", "rows_of", "samples_of"]
+
+_PLAIN = {type(None), bool, int, float, str, bytes}
 
 
 def columns_of(element_args: Any) -> list[Iterable[Any]]:
@@ -68,6 +70,15 @@ def _zipped(columns: Sequence[Iterable[Any]]) -> Iterator[tuple[Any, ...]]:
                 f"elementArgs: expected columns of one length, column {gone.index(True)} is shorter than another"
             )
         yield row
+
+
+def samples_of(columns: Sequence[Iterable[Any]]) -> list[Any]:
+    """Return one item of each type in the columns that can be read more than once."""
+    samples: dict[type, Any] = {}
+    for column in columns:
+        if isinstance(column, list | tuple) and not set(map(type, column)) <= _PLAIN:
+            samples.update((type(item), item) for item in column)
+    return list(samples.values())
 
 
 def checked_permutation(permutation: Any, count: int) -> tuple[int, ...] | None:

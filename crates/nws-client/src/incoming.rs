@@ -31,8 +31,10 @@ pub(crate) struct Incoming {
 pub(crate) enum Filled {
     /// There is more to read, perhaps.
     More,
-    /// Nothing more has arrived yet.
+    /// Something came, and nothing more has arrived yet.
     Drained,
+    /// Nothing has arrived yet.
+    Nothing,
     /// The other end has closed.
     End,
 }
@@ -76,7 +78,7 @@ impl Incoming {
             // A stream that gave less than there was room for is empty.
             Ok(received) if received < room => Ok(Filled::Drained),
             Ok(_) => Ok(Filled::More),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Filled::Drained),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Filled::Nothing),
             Err(error) => Err(error),
         }
     }

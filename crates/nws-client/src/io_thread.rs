@@ -89,12 +89,10 @@ impl<'a> IoThread<'a> {
                 Ok(filled) => filled,
                 Err(error) => return Err(format!("reading from the server failed: {error}")),
             };
-            if filled == Filled::End {
-                return Err(if self.incoming.is_inside_frame() {
-                    "the server closed it in the middle of a frame".to_owned()
-                } else {
-                    "the server closed it without a word; it may have been killed".to_owned()
-                });
+            match filled {
+                Filled::End => return Err(self.end_without_goodbye()),
+                Filled::Nothing => return Ok(()),
+                Filled::More | Filled::Drained => {}
             }
             self.heard = Instant::now();
             self.pinged = false;
@@ -105,6 +103,14 @@ impl<'a> IoThread<'a> {
             if filled == Filled::Drained && !to_the_end {
                 return Ok(());
             }
+        }
+    }
+
+    fn end_without_goodbye(&self) -> String {
+        if self.incoming.is_inside_frame() {
+            "the server closed it in the middle of a frame".to_owned()
+        } else {
+            "the server closed it without a word; it may have been killed".to_owned()
         }
     }
 

@@ -3,8 +3,9 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use nws_client::Error;
 use nws_proto::*;
@@ -148,6 +149,25 @@ fn a_server_that_is_silent_is_asked_and_then_given_up() {
     connection.on_close(move |error| sender.send(error.clone()).unwrap());
     let error = ended.recv_timeout(LONG).unwrap();
     assert_eq!(reason(error), "the server did not answer a ping within 100 ms");
+    script.result();
+}
+
+#[test]
+fn a_server_that_reads_slowly_is_not_taken_for_silent() {
+    let (connection, script) = Peer::greeted_with(300, |mut peer| {
+        rustix::net::sockopt::set_socket_recv_buffer_size(&peer.stream, 64 << 10).unwrap();
+        // For three times the silence it reads in crumbs, and answers nothing.
+        let start = Instant::now();
+        let mut crumb = [0; 16];
+        while start.elapsed() < Duration::from_millis(900) {
+            peer.stream.read_exact(&mut crumb).unwrap();
+        }
+        peer.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let _ = std::io::copy(&mut peer.stream, &mut std::io::sink());
+    });
+    let error = connection.request(store(1, vec![0; 200_000_000])).wait().unwrap_err();
+    assert!(reason(error).contains("without a word"));
+    drop(connection);
     script.result();
 }
 

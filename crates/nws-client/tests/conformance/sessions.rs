@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nws_client::{ConnectOptions, ConnectProblem, Connection, Endpoint, Error, Server, Silence};
-use nws_proto::{Adopted, ErrorCode, LeaseId, Reply, Request, SessionId, Token, Wait};
+use nws_proto::{Adopted, ErrorCode, LeaseId, Reply, Request, SessionId, Token, Wait, limits};
 
 use crate::site::{Carrier, Site, code, info, number, numbers, over_both, reply, soon, until};
 
@@ -153,6 +153,21 @@ over_both! {
         assert_eq!(code(workspace.store("x", too_long)), ErrorCode::FrameTooLong);
         soon(workspace.store("x", 1)).unwrap();
     }
+}
+
+#[test]
+fn too_many_names_are_refused_for_what_they_are() {
+    let site = Site::start(Carrier::Unix);
+    let server = site.server();
+    let open = |n: u32| soon(server.use_workspace(format!("ws {n}"))).unwrap();
+    // A workspace lets go of old names itself, before a session has too many.
+    let mut full: Vec<_> = (0..limits::SESSION_VARIABLES / 4096).map(open).collect();
+    let last = full.iter().flat_map(|workspace| (0..4096).map(|n| workspace.find_try(n.to_string()))).last();
+    assert_eq!(soon(last.unwrap()), Ok(None));
+    let another = open(99);
+    assert_eq!(code(another.find_try("x")), ErrorCode::TooManyVariables);
+    full.pop();
+    assert_eq!(soon(another.find_try("x")), Ok(None));
 }
 
 #[test]

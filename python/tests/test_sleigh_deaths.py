@@ -78,6 +78,18 @@ def test_retries_says_how_often_a_task_is_run_again(mark, retries, deaths):
     assert (bad.deaths, bad.exitCode, bad.signal) == (deaths, 3, None)
 
 
+class EndsItsReader:
+    def __reduce__(self):
+        return os._exit, (3,)
+
+
+def test_what_kills_while_it_is_loaded_is_charged_as_well(mark):
+    with Sleigh(workerCount=2) as s:
+        results = s.eachElem(lambda x, y: x, (1, 2, 3), EndsItsReader())
+        assert s.eachElem(abs, (-1,)) == [1]
+    assert [(bad.type, bad.exitCode, bad.deaths) for bad in results] == [("WorkerDied", 3, 2)] * 3
+
+
 def test_a_crash_tells_where_python_was(mark):
     def crash(x):
         import ctypes
@@ -271,7 +283,10 @@ def test_nothing_is_left_when_the_master_ends(mark, state, how):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_when_host_or_server_end_the_master_is_told_and_nothing_is_left(mark, state, part, word, how):
     master = Master(mark, state)
+    warden = master.pid_of("warden")
     os.kill(master.pid_of(part), how)
+    # Until then an idle master could still have its work done.
+    wait_until(lambda: warden not in marked(mark), "the warden has ended")
     code, said = master.end()
     assert code == 0
     assert "raised:" in said

@@ -225,3 +225,55 @@ fn who_waits_for_room_is_let_go_when_the_connection_ends() {
     assert!(matches!(connection.request(Request::Ping).wait(), Err(Error::Closed { .. })));
     script.result();
 }
+
+/// SplitMix64.
+fn random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// Some frames that a server may send, as bytes.
+fn good_frames(id: RequestId) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut put = |request: RequestId, opcode: Opcode, payload: &[u8]| {
+        let header = FrameHeader { payload_bytes: payload.len() as u32, request, opcode: opcode.to_wire() };
+        bytes.extend_from_slice(&header.encode());
+        bytes.extend_from_slice(payload);
+    };
+    let mut recall = Vec::new();
+    Event::Recall { variable: VariableHandle(1), wanted: 1 }.encode(&mut recall);
+    put(RequestId(0), Opcode::Recall, &recall);
+    put(RequestId(0), Opcode::Ping, &[]);
+    let mut granted = Vec::new();
+    values(5, &[b"one", b"two", b"three"]).encode(&mut granted);
+    put(id, Opcode::Values, &granted);
+    bytes
+}
+
+#[test]
+fn whatever_a_server_sends_nobody_is_left_to_wait() {
+    for seed in 0..300_u64 {
+        let (connection, script) = Peer::greeted(move |mut peer| {
+            let (id, _) = peer.request();
+            let mut bytes = good_frames(id);
+            let mut state = seed;
+            for _ in 0..1 + random(&mut state) % 3 {
+                let at = random(&mut state) as usize % bytes.len();
+                bytes[at] = random(&mut state) as u8;
+            }
+            bytes.truncate(bytes.len() - random(&mut state) as usize % 20);
+            // It fails where the client has had enough before the end.
+            let _ = peer.stream.write_all(&bytes);
+        });
+        let outcome = connection.request(fetch(1, false, Wait::Forever)).wait_timeout(LONG);
+        match outcome.unwrap_or_else(|| panic!("seed {seed}: nothing came")) {
+            Ok(Reply::Values { .. }) | Err(Error::Fault(_) | Error::TimedOut | Error::Canceled) => {}
+            Ok(other) => assert!(!matches!(other, Reply::Failed(_)), "seed {seed}: {other:?}"),
+            Err(error) => assert!(!reason(error.clone()).contains("panicked"), "seed {seed}: {error}"),
+        }
+        script.result();
+    }
+}

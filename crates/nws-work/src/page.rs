@@ -21,7 +21,8 @@ struct Layout {
     session: AtomicU64,
     lease: AtomicU64,
     run: AtomicU32,
-    reserved: AtomicU32,
+    /// 1 while what the task needs is loaded, 0 while it runs.
+    loading: AtomicU32,
     index: AtomicU64,
     began_ns: AtomicU64,
     tasks_done: AtomicU64,
@@ -51,6 +52,8 @@ pub struct Running {
     pub index: u64,
     /// When it began, in nanoseconds of CLOCK_MONOTONIC.
     pub began_ns: u64,
+    /// Whether it is not run yet, but what its run has in common is being loaded.
+    pub loading: bool,
 }
 
 impl Page {
@@ -107,6 +110,7 @@ impl Page {
         layout.run.store(running.run, Ordering::Relaxed);
         layout.index.store(running.index, Ordering::Relaxed);
         layout.began_ns.store(running.began_ns, Ordering::Relaxed);
+        layout.loading.store(running.loading.into(), Ordering::Relaxed);
         layout.lease.store(running.lease.0, Ordering::Release);
     }
 
@@ -126,6 +130,7 @@ impl Page {
             run: layout.run.load(Ordering::Relaxed),
             index: layout.index.load(Ordering::Relaxed),
             began_ns: layout.began_ns.load(Ordering::Relaxed),
+            loading: layout.loading.load(Ordering::Relaxed) != 0,
         };
         // A living worker may have gone on while this was read.
         let same = layout.lease.load(Ordering::Acquire) == lease.0;
@@ -157,7 +162,7 @@ mod tests {
         assert_eq!(host.running(), None);
         assert_eq!(host.session(), None);
         worker.join(SessionId(7));
-        let running = Running { lease: LeaseId(3), run: 1, index: 99, began_ns: 5 };
+        let running = Running { lease: LeaseId(3), run: 1, index: 99, began_ns: 5, loading: true };
         worker.begin(running);
         assert_eq!(host.session(), Some(SessionId(7)));
         assert_eq!(host.running(), Some(running));

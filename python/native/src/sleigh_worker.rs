@@ -128,11 +128,19 @@ impl WorkerLoop {
             };
             let known = match definition.take() {
                 Some(known) if known.run == task.head.run => known,
-                _ => match self.definition(py, &calls, task.head.run)? {
-                    Some(fresh) => fresh,
-                    // The run was given up while its task was on the way here.
-                    None => continue,
-                },
+                _ => {
+                    // A function may kill already when it is loaded: the task pays for that as well,
+                    // or the next worker would begin with the same, without end.
+                    self.worker.load(&task);
+                    match self.definition(py, &calls, task.head.run)? {
+                        Some(fresh) => fresh,
+                        // The run was given up while its task was on the way here.
+                        None => {
+                            self.worker.pass_over();
+                            continue;
+                        }
+                    }
+                }
             };
             let began_ns = self.worker.begin(&task);
             result.resize(RESULT_HEAD_BYTES, 0);

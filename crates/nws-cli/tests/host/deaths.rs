@@ -2,11 +2,12 @@
 
 use nws_work::control::WorkerCommand;
 use nws_work::envelope::FailureKind;
+use nws_work::master::Tasks;
 use rustix::process::Signal;
 
 use crate::processes::{Process, limit};
 use crate::roles::worker_command;
-use crate::sleighs::{Outcomes, begin, error_of, run, start, start_with, tasks, until};
+use crate::sleighs::{Outcomes, begin, error_of, push, run, start, start_with, until};
 
 #[test]
 fn a_task_whose_worker_is_killed_is_run_again() {
@@ -146,8 +147,10 @@ fn tasks_for_a_rank_that_is_given_up_fail_with_the_cause() {
     for _ in 0..2 {
         let mut outcomes = Outcomes::default();
         let run = sleigh.begin_run(Vec::new(), 1).unwrap();
+        let mut tasks = Tasks::new(run, 2);
         for rank in 0..2 {
-            sleigh.master().submit_to(rank, &mut tasks(run, rank.into(), &["echo a"]));
+            push(&mut tasks, "echo a");
+            sleigh.master().submit_to(rank, &mut tasks);
         }
         until(&sleigh, &mut outcomes, |outcomes| outcomes.count() == 2);
         let failed: Vec<_> = outcomes.results.iter().flatten().filter_map(|result| result.as_ref().err()).collect();

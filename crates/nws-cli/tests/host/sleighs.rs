@@ -35,21 +35,23 @@ pub(crate) fn start_at(
 /// Begins a run of these tasks.
 pub(crate) fn begin(sleigh: &Sleigh, retries: u32, payloads: &[&str]) -> u32 {
     let run = sleigh.begin_run(Vec::new(), retries).unwrap();
-    sleigh.submit(&mut tasks(run, 0, payloads));
+    let mut tasks = Tasks::new(run, sleigh.worker_count());
+    for payload in payloads {
+        push(&mut tasks, payload);
+        if tasks.is_full() {
+            sleigh.submit(&mut tasks);
+        }
+    }
+    sleigh.submit(&mut tasks);
     run
 }
 
-/// Tasks of a run, numbered from `first`.
-pub(crate) fn tasks(run: u32, first: u64, payloads: &[&str]) -> Tasks {
-    let mut tasks = Tasks::new(run, first);
-    for payload in payloads {
-        let encode = |buffer: &mut Vec<u8>| {
-            buffer.extend_from_slice(payload.as_bytes());
-            Ok::<(), WorkError>(())
-        };
-        tasks.push(encode).unwrap();
-    }
-    tasks
+pub(crate) fn push(tasks: &mut Tasks, payload: &str) {
+    let encode = |buffer: &mut Vec<u8>| {
+        buffer.extend_from_slice(payload.as_bytes());
+        Ok::<(), WorkError>(())
+    };
+    tasks.push(encode).unwrap();
 }
 
 /// What has come in of a run.

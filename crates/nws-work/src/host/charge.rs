@@ -1,8 +1,13 @@
 //! Whom a death belongs to: the task that was being run, and no other.
 
 use nws_proto::{LeaseId, OrphanedLease};
+use nws_supervise::{End, OutOfMemory, Status};
 
 use crate::page::Running;
+
+/// Workers that others kill while they load what a run needs cost its tasks nothing, unless so many
+/// are killed one after the other, and no task is done meanwhile, that it must be the loading.
+const KILLED_LOADS: u32 = 1000;
 
 /// What becomes of the leases of a worker that has ended.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -34,18 +39,74 @@ pub(super) fn judge(running: Option<Running>, leases: &[OrphanedLease], retries:
     verdict
 }
 
+/// Tells deaths while loading that came from outside from those that the loading brought about.
+#[derive(Debug, Default)]
+pub(super) struct Loads {
+    /// Killed while they loaded, one after the other, and no task was done meanwhile.
+    killed: u32,
+    tasks_done: u64,
+}
+
+impl Loads {
+    /// Whether this death of a worker that was loading came from outside, as far as can be told.
+    /// `tasks_done`: by all workers so far.
+    pub(super) fn is_innocent(&mut self, end: &End, tasks_done: u64) -> bool {
+        if !is_killed(end) || end.out_of_memory == OutOfMemory::Yes {
+            return false;
+        }
+        if tasks_done != self.tasks_done {
+            (self.killed, self.tasks_done) = (0, tasks_done);
+        }
+        self.killed += 1;
+        self.killed <= KILLED_LOADS
+    }
+}
+
+/// Whether a signal ended it that programs do not send themselves by accident.
+pub(super) fn is_killed(end: &End) -> bool {
+    let killing = [libc::SIGKILL, libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
+    matches!(end.status, Status::Signaled { signal, .. } if killing.contains(&signal))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use nws_proto::Index;
 
     use super::*;
+
+    fn end(status: Status, out_of_memory: OutOfMemory) -> End {
+        let (cpu, ran) = (Duration::ZERO, Duration::ZERO);
+        End { status, peak_memory_bytes: 0, cpu, out_of_memory, stderr_tail: Vec::new(), ran }
+    }
+
+    #[test]
+    fn a_kill_while_loading_is_innocent_until_nothing_else_happens() {
+        let killed = end(Status::Signaled { signal: libc::SIGKILL, core_dumped: false }, OutOfMemory::Unknown);
+        let mut loads = Loads::default();
+        for _ in 0..KILLED_LOADS {
+            assert!(loads.is_innocent(&killed, 0));
+        }
+        assert!(!loads.is_innocent(&killed, 0));
+        assert!(loads.is_innocent(&killed, 1), "a task was done meanwhile");
+    }
+
+    #[test]
+    fn an_end_of_its_own_or_for_want_of_memory_while_loading_is_charged() {
+        let mut loads = Loads::default();
+        let signaled = |signal| Status::Signaled { signal, core_dumped: false };
+        assert!(!loads.is_innocent(&end(Status::Exited(3), OutOfMemory::No), 0));
+        assert!(!loads.is_innocent(&end(signaled(libc::SIGSEGV), OutOfMemory::No), 0));
+        assert!(!loads.is_innocent(&end(signaled(libc::SIGKILL), OutOfMemory::Yes), 0));
+    }
 
     fn orphan(lease: u64, deaths: u16) -> OrphanedLease {
         OrphanedLease { lease: LeaseId(lease), index: Index(lease), deaths }
     }
 
     fn running(lease: u64) -> Option<Running> {
-        Some(Running { lease: LeaseId(lease), run: 1, index: 0, began_ns: 0 })
+        Some(Running { lease: LeaseId(lease), run: 1, index: 0, began_ns: 0, loading: false })
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::io;
 use std::os::unix::net::UnixStream;
 
 use nws_proto::SessionId;
-use nws_supervise::{End, ProcessId, Spawn, Status, Supervisor};
+use nws_supervise::{End, OutOfMemory, ProcessId, Spawn, Supervisor};
 
 use super::channel::Channel;
+use super::charge::{Loads, is_killed};
 use crate::clock::monotonic_ns;
 use crate::control::{Bootstrap, Cause, FromWorker, WORKER_LINK_FD, WORKER_PAGE_FD, WorkerCommand};
 use crate::page::{Page, Running};
@@ -14,7 +15,7 @@ use crate::page::{Page, Running};
 /// A worker that ends by itself this many times in a row before it has connected is given up.
 const FRUITLESS_STARTS: u32 = 3;
 /// One that others kill before it has connected is not to blame, and is given up after this many.
-const KILLED_STARTS: u32 = 100;
+const KILLED_STARTS: u32 = 1000;
 
 /// Why the host itself ended a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,11 +75,15 @@ struct Seat {
 pub(super) struct Crew {
     command: WorkerCommand,
     seats: Vec<Seat>,
+    loads: Loads,
+    /// Tasks done by workers that are dead.
+    done_by_dead: u64,
 }
 
 impl Crew {
     pub(super) fn new(command: WorkerCommand, worker_count: u32) -> Self {
-        Self { command, seats: (0..worker_count).map(|_| Seat::default()).collect() }
+        let seats = (0..worker_count).map(|_| Seat::default()).collect();
+        Self { command, seats, loads: Loads::default(), done_by_dead: 0 }
     }
 
     /// The living workers, with their ranks.
@@ -175,29 +180,28 @@ impl Crew {
         let session = worker.page.session();
         if session.is_some() {
             (seat.fruitless_starts, seat.killed_starts) = (0, 0);
-        } else if is_killed(end) {
+        } else if is_killed(end) && end.out_of_memory != OutOfMemory::Yes {
             seat.killed_starts += 1;
         } else {
             seat.fruitless_starts += 1;
         }
         let cause = explain(end, worker.ended, worker.complaint.as_deref());
         seat.last_end = Some(cause.clone());
+        let running = worker.page.running();
+        self.done_by_dead += worker.page.tasks_done();
+        let living = self.seats.iter().filter_map(|seat| seat.worker.as_ref());
+        let tasks_done = self.done_by_dead + living.map(|worker| worker.page.tasks_done()).sum::<u64>();
+        let innocent = running.is_some_and(|running| running.loading) && self.loads.is_innocent(end, tasks_done);
         Some(Death {
             rank,
             pid: worker.pid,
             at_ns: monotonic_ns(),
             cause,
             session,
-            running: worker.page.running(),
-            charges: worker.ended != Some(Ended::Aborted),
+            running,
+            charges: worker.ended != Some(Ended::Aborted) && !innocent,
         })
     }
-}
-
-/// Whether a signal ended it that programs do not send themselves by accident.
-fn is_killed(end: &End) -> bool {
-    let killing = [libc::SIGKILL, libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
-    matches!(end.status, Status::Signaled { signal, .. } if killing.contains(&signal))
 }
 
 fn explain(end: &End, ended: Option<Ended>, complaint: Option<&str>) -> Cause {

@@ -142,9 +142,25 @@ impl Worker {
 
     /// Says that a task begins now, and returns the time.
     pub fn begin(&self, task: &Task) -> u64 {
+        self.show(task, false)
+    }
+
+    /// Says that what this task's run has in common is loaded now: what kills meanwhile kills
+    /// every worker that comes to such a task.
+    pub fn load(&self, task: &Task) {
+        self.show(task, true);
+    }
+
+    fn show(&self, task: &Task, loading: bool) -> u64 {
         let began_ns = monotonic_ns();
-        self.page.begin(Running { lease: task.lease, run: task.head.run, index: task.head.index, began_ns });
+        let TaskHead { run, index } = task.head;
+        self.page.begin(Running { lease: task.lease, run, index, began_ns, loading });
         began_ns
+    }
+
+    /// Says that the task shown last is not run after all: its run was given up.
+    pub fn pass_over(&self) {
+        self.page.end();
     }
 
     /// Sends a task's result. `result` begins with [`RESULT_HEAD_BYTES`] bytes of any content, which

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nws_work::WorkError;
 use nws_work::control::{ServerAddress, Start, WorkerCommand};
-use nws_work::envelope::Outcome;
+use nws_work::envelope::{Outcome, ResultHead};
 use nws_work::master::{Arrival, TaskResult, Tasks};
 use nws_work::sleigh::{Options, Sleigh};
 use pyo3::exceptions::PyRuntimeError;
@@ -205,15 +205,16 @@ impl Run {
             py.check_signals()?;
             for arrival in arrivals {
                 messages.extend(message(&arrival));
-                let Arrival::Result(result) = arrival else { continue };
-                if result.head.task.run != self.run || !self.is_new(&result) {
-                    continue;
-                }
-                self.put(&result, results, loads, failure)?;
-                if let Some(timeline) = timeline {
-                    let head = &result.head;
-                    let done = head.outcome == Outcome::Done;
-                    timeline.append((head.task.index, head.rank, head.began_ns, head.duration_ns, done))?;
+                let Arrival::Results(arrived) = arrival else { continue };
+                for (head, payload) in arrived.iter().filter_map(TaskResult::read) {
+                    if head.task.run != self.run || !self.is_new(&head) {
+                        continue;
+                    }
+                    self.put(&head, payload, results, loads, failure)?;
+                    if let Some(timeline) = timeline {
+                        let done = head.outcome == Outcome::Done;
+                        timeline.append((head.task.index, head.rank, head.began_ns, head.duration_ns, done))?;
+                    }
                 }
             }
             if std::time::Instant::now() >= deadline {
@@ -250,8 +251,8 @@ impl Run {
         py.check_signals()
     }
 
-    fn is_new(&mut self, result: &TaskResult) -> bool {
-        match self.seen.get_mut(result.head.task.index as usize) {
+    fn is_new(&mut self, head: &ResultHead) -> bool {
+        match self.seen.get_mut(head.task.index as usize) {
             Some(seen) => !std::mem::replace(seen, true),
             None => false,
         }
@@ -259,20 +260,20 @@ impl Run {
 
     fn put(
         &mut self,
-        result: &TaskResult,
+        head: &ResultHead,
+        payload: &[u8],
         results: &Bound<'_, PyList>,
         loads: &Bound<'_, PyAny>,
         failure: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let py = results.py();
-        let head = &result.head;
         let index = head.task.index as usize;
         let object = match head.outcome {
-            Outcome::Done => match value::decode(py, result.payload(), loads) {
+            Outcome::Done => match value::decode(py, payload, loads) {
                 Ok(object) => object,
                 Err(error) => failure.call1((error.into_value(py), index, head.rank))?,
             },
-            Outcome::Failed => failure.call1((PyBytes::new(py, result.payload()), index, head.rank))?,
+            Outcome::Failed => failure.call1((PyBytes::new(py, payload), index, head.rank))?,
         };
         while results.len() < index {
             results.append(py.None())?;
@@ -301,7 +302,7 @@ impl From<WorkError> for Refused {
 fn message(arrival: &Arrival) -> Option<String> {
     match arrival {
         Arrival::Host(message) => serde_json::to_string(message).ok(),
-        Arrival::Result(_) => None,
+        Arrival::Results(_) => None,
     }
 }
 

@@ -137,7 +137,7 @@ fn answers_before_the_end_are_given_out_before_it() {
 
 #[test]
 fn a_server_that_is_silent_is_asked_and_then_given_up() {
-    let (connection, script) = Peer::greeted_with(100, |mut peer| {
+    let (connection, script) = Peer::greeted_with(400, |mut peer| {
         // Once it answers, late but in time; then it never does.
         let (id, request) = peer.request();
         assert_eq!(request, Request::Ping);
@@ -148,7 +148,7 @@ fn a_server_that_is_silent_is_asked_and_then_given_up() {
     let (sender, ended) = channel();
     connection.on_close(move |error| sender.send(error.clone()).unwrap());
     let error = ended.recv_timeout(LONG).unwrap();
-    assert_eq!(reason(error), "the server did not answer a ping within 100 ms");
+    assert_eq!(reason(error), "the server did not answer a ping within 400 ms");
     script.result();
 }
 
@@ -209,6 +209,27 @@ fn a_function_that_panics_ends_the_connection_instead_of_leaving_all_to_wait() {
     connection.request_then(store(1, "x"), |_| panic!("on purpose"));
     let error = connection.request(fetch(1, false, Wait::Forever)).wait().unwrap_err();
     assert!(reason(error).contains("panicked"));
+    script.result();
+}
+
+#[test]
+fn functions_that_panic_at_the_end_keep_it_from_nobody() {
+    let (connection, script) = Peer::greeted(|mut peer| {
+        (0..20).for_each(|_| drop(peer.request()));
+    });
+    let (sender, told) = channel();
+    for n in 0..20 {
+        let sender = sender.clone();
+        connection.request_then(store(1, "x"), move |outcome| {
+            assert!(n % 2 == 0, "on purpose");
+            sender.send(outcome).unwrap();
+        });
+    }
+    connection.on_close(|_| panic!("on purpose"));
+    let (sender, closed) = channel();
+    connection.on_close(move |error| sender.send(error.clone()).unwrap());
+    let error = closed.recv_timeout(LONG).unwrap();
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), vec![Err(error); 10]);
     script.result();
 }
 

@@ -104,7 +104,10 @@ impl EventLoop {
                 self.flush_soon(slot);
                 return Onward::Stop;
             }
-            let room = self.limits.values_bytes.saturating_sub(self.core.values_bytes() + self.receiving_bytes);
+            let room = self
+                .limits
+                .values_bytes
+                .saturating_sub(self.core.values_bytes() + self.receiving_bytes + self.transit_bytes);
             let longest = self.limits.frame_payload_bytes;
             match connection.input.next(scratch, |header| admit(header, longest, room)) {
                 Ok(Some(Arrival::Frame(header, payload))) => self.execute(slot, session, header, payload),
@@ -130,6 +133,7 @@ impl EventLoop {
                 let random = self.random.next();
                 // The millisecond that has begun is not counted: no wait ends before its time.
                 let now_ms = self.now_ms + 1;
+                self.core.set_undelivered_bytes(self.transit_bytes);
                 self.core.request(now_ms, random, session, header.request, request, &mut self.effects);
                 self.carry_out(Some(Asking { session, slot, request: header.request, fetches }));
             }

@@ -76,7 +76,7 @@ fn worker() {
             }
             Next::Over(_) => return worker.leave(),
         };
-        let began_ns = worker.begin(&task);
+        let began_ns = worker.begin(&task, None);
         result.resize(RESULT_HEAD_BYTES, 0);
         result.extend(perform(std::str::from_utf8(task.payload()).unwrap()).into_bytes());
         worker.finish(&task, began_ns, Outcome::Done, &mut result);

@@ -1,5 +1,7 @@
 //! The decoder of the classic protocol: what it reads of whole, cut, broken and random bytes.
 
+#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
+
 use nws_proto::classic::{Decoder, Request, Start, VariableName, Weight};
 use nws_proto::{Descriptor, Index, Item, Mode, OpenMode, VariableId, limits};
 use proptest::collection::vec;

@@ -280,8 +280,10 @@ impl Raw {
     }
 
     /// Receives this many bytes, whatever they are.
-    pub fn receive_some(&mut self, count: usize) {
-        self.socket.read_exact(&mut vec![0; count]).unwrap();
+    pub fn receive_some(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.socket.read_exact(&mut bytes).unwrap();
+        bytes
     }
 
     pub fn set_write_patience(&mut self, patience: Duration) {

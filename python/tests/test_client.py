@@ -337,3 +337,18 @@ def test_a_forked_child_gets_an_error_and_does_no_harm(ws: NetWorkSpace) -> None
     ws.store("x", "of the parent")
     assert ws.fetch("x") == "of the parent"
     assert ws.fetchTry("x") is None
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "told"),
+    [
+        ({"serverHost": 5}, TypeError, "serverHost: expected a str, got int"),
+        ({"serverPort": "8765"}, TypeError, "serverPort: expected an int, got str"),
+        ({"serverPort": -1}, ValueError, "serverPort: expected a port up to 65535, got -1"),
+        ({"serverPort": 65536}, ValueError, "serverPort: expected a port up to 65535, got 65536"),
+        ({"server": "localhost"}, TypeError, "server: expected an NwsServer, got str"),
+    ],
+)
+def test_a_place_that_cannot_be_one_is_refused(place, error, told):
+    with pytest.raises(error, match=told):
+        NetWorkSpace("x", **place)

@@ -102,6 +102,12 @@ class NwsServer:
 
     def __init__(self, host: str = "localhost", port: int = 8765) -> None:
         """Connect to the server."""
+        if not isinstance(host, str):
+            raise TypeError(f"serverHost: expected a str, got {type(host).__name__}")
+        if not isinstance(port, int):
+            raise TypeError(f"serverPort: expected an int, got {type(port).__name__}")
+        if not 0 <= port <= 65535:
+            raise ValueError(f"serverPort: expected a port up to 65535, got {port}")
         self.serverHost = host
         self.serverPort = port
         self._connection = _native.Connection(host, port)
@@ -229,6 +235,8 @@ class NetWorkSpace:
         create: bool = True,
     ) -> None:
         """Open or use the workspace."""
+        if server is not None and not isinstance(server, NwsServer):
+            raise TypeError(f"server: expected an NwsServer, got {type(server).__name__}")
         self._name = wsName
         self._connected_here = server is None
         self.server = NwsServer(serverHost, serverPort) if server is None else server

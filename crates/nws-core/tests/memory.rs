@@ -1,4 +1,5 @@
 //! What values take, counted.
+#![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
 use nws_core::{Core, Effect, SessionInit, Settings};

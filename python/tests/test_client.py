@@ -1,14 +1,11 @@
 """Workspaces from Python, at a real server."""
 
-import itertools
 import os
 import pickle
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,32 +22,9 @@ from nws.client import (
     NwsTimeoutException,
 )
 from server_process import ServerProcess
+from waits import in_thread, until_waiting
 
 Connect = Callable[[], NwsServer]
-
-numbers = itertools.count()
-
-
-@pytest.fixture
-def ws(connect: Connect) -> NetWorkSpace:
-    return connect().openWs(f"test {next(numbers)}")
-
-
-def in_thread(fun: Callable[..., Any], *args: Any, **named: Any) -> "Future[Any]":
-    pool = ThreadPoolExecutor(1)
-    try:
-        return pool.submit(fun, *args, **named)
-    finally:
-        pool.shutdown(wait=False)
-
-
-def until_waiting(ws: NetWorkSpace, name: str, fetchers: int, finders: int = 0) -> None:
-    """Returns when so many wait; the server answers one request after the other, so this makes progress."""
-    for _ in range(100_000):
-        row = ws.listVars(format="dict").get(name)
-        if row is not None and row[client.V_FETCHERS : client.V_FINDERS + 1] == (fetchers, finders):
-            return
-    raise AssertionError(f"expected {fetchers} fetchers and {finders} finders of {name!r}, got {row}")
 
 
 @pytest.mark.parametrize(

@@ -287,27 +287,3 @@ def test_close_ends_the_waits(connect: Connect) -> None:
     with pytest.raises(NwsConnectionDroppedException):
         waiting.result(10)
     server.close()
-
-
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_child_gets_an_error_and_does_no_harm(ws: NetWorkSpace) -> None:
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        answer = b"no error"
-        try:
-            ws.store("x", "of the child")
-        except BaseException as error:
-            answer = f"{type(error).__name__}: {error}".encode()
-        finally:
-            os.write(write, answer)
-            os._exit(0)
-    os.close(write)
-    with os.fdopen(read, "rb") as answers:
-        said = answers.read().decode()
-    os.waitpid(child, 0)
-    assert said.startswith("NwsConnectionDroppedException")
-    assert "fork" in said
-    ws.store("x", "of the parent")
-    assert ws.fetch("x") == "of the parent"
-    assert ws.fetchTry("x") is None

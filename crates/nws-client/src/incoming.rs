@@ -210,6 +210,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_roomy_buffer_took_of_the_next_frames_is_not_lost() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut incoming = Incoming::new(LIMIT_BYTES);
+        let (long, next, last) = (frame(1, 20_000), frame(2, 5), frame(3, 7));
+        let header = FrameHeader { payload_bytes: 20_000, request: RequestId(1), opcode: 0x80 };
+        // An allocator may give more than it was asked for.
+        incoming.long = Some((header, Vec::with_capacity(20_000 + next.len() + 3)));
+        theirs.write_all(&[&long[FRAME_HEADER_BYTES..], &next, &last].concat()).unwrap();
+        let ours = Socket::Unix(ours);
+        let mut frames = Vec::new();
+        for expected in [Filled::More, Filled::Drained] {
+            assert_eq!(incoming.fill(&ours).unwrap(), expected);
+            take_frames(&mut incoming, &mut frames);
+        }
+        let requests: Vec<(u32, usize)> = frames.iter().map(|(request, payload)| (*request, payload.len())).collect();
+        assert_eq!(requests, [(1, 20_000), (2, 5), (3, 7)]);
+        assert!(frames[2].1 == last[FRAME_HEADER_BYTES..]);
+    }
+
+    #[test]
     fn what_is_no_frame_or_too_long_a_one_is_refused() {
         let refused = |bytes: &[u8]| {
             let (ours, mut theirs) = UnixStream::pair().unwrap();

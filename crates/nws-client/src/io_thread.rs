@@ -2,6 +2,7 @@
 //! at once.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,24 +18,13 @@ use crate::shared::Shared;
 pub(crate) fn start(shared: Arc<Shared>, poll: Poll) -> io::Result<()> {
     let run = move || {
         shared.enter_io_thread();
-        // Also where a function of the user's panics: nobody shall wait for an answer that nobody
-        // reads.
-        let mut ending = Ending { shared, reason: "a function that was to take an answer panicked".to_owned() };
-        ending.reason = IoThread::new(&ending.shared, poll).run();
+        // Nobody shall wait for an answer that nobody reads, also where a function of a user's panics.
+        let ended = catch_unwind(AssertUnwindSafe(|| IoThread::new(&shared, poll).run()));
+        let panicked = |_| "a function that was to take an answer panicked".to_owned();
+        shared.finish(ended.unwrap_or_else(panicked));
     };
     thread::Builder::new().name("nws-client".to_owned()).spawn(run)?;
     Ok(())
-}
-
-struct Ending {
-    shared: Arc<Shared>,
-    reason: String,
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        self.shared.finish(std::mem::take(&mut self.reason));
-    }
 }
 
 struct IoThread<'a> {

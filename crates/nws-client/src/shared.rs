@@ -1,10 +1,11 @@
 //! What the connection's users and its I/O thread share.
 //!
-//! Two locks, `in_flight` and `outgoing`; nobody holds one while taking the other, and no function
-//! of a user's runs under either.
+//! The locks `in_flight` and `outgoing` are never held together, and no function of a user's runs
+//! under any lock.
 
 use std::cell::Cell;
 use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,6 +42,12 @@ fn let_go(mut outgoing: MutexGuard<'_, Outgoing>) {
     drop(spent);
 }
 
+/// Calls a function of a user's; if it panics, the others are told all the same.
+fn contain(tell: impl FnOnce()) {
+    // The panic was reported by its hook, and there is nobody else to tell.
+    let _ = catch_unwind(AssertUnwindSafe(tell));
+}
+
 /// The socket's name in the poll.
 pub(crate) const SOCKET: Token = Token(0);
 
@@ -68,7 +75,7 @@ pub(crate) struct Shared {
     registry: Registry,
     event_handlers: Mutex<Vec<EventHandler>>,
     close_handlers: Mutex<Vec<CloseHandler>>,
-    /// What the user said who closed it.
+    /// Set where this side closes; goes before the reason that the I/O thread then sees.
     close_reason: Mutex<Option<Error>>,
     pub(crate) last_workspace: AtomicU32,
     pub(crate) last_variable: AtomicU32,
@@ -167,10 +174,12 @@ impl Shared {
         let was_armed = outgoing.armed;
         match outgoing.send_to(&self.socket) {
             Ok(sent_all) => outgoing.armed = !sent_all,
-            // The reader sees the end too, and perhaps a goodbye before it.
+            // The reader takes what has arrived, perhaps a goodbye, and then sees the end; also where
+            // the other end closed one direction only.
             Err(_) => {
                 outgoing.end();
                 outgoing.armed = false;
+                self.socket.shut_down();
             }
         }
         if outgoing.armed != was_armed {
@@ -311,13 +320,13 @@ impl Shared {
         self.drained.notify_all();
         for receiver in waiting {
             match receiver {
-                Receiver::Then(then) => then(Err(error.clone())),
+                Receiver::Then(then) => contain(|| then(Err(error.clone()))),
                 Receiver::Pending(slot) => drop(slot.complete(Err(error.clone()))),
                 Receiver::Nobody => {}
             }
         }
         let handlers = std::mem::take(&mut *lock(&self.close_handlers));
-        handlers.into_iter().for_each(|handler| handler(&error));
+        handlers.into_iter().for_each(|handler| contain(|| handler(&error)));
     }
 
     pub(crate) fn next_workspace(&self) -> u32 {

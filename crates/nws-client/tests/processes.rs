@@ -4,9 +4,10 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
+use std::sync::mpsc::channel;
 
 use nws_client::{ConnectOptions, Connection, Endpoint, Error, Server};
 use nws_proto::*;
@@ -92,7 +93,7 @@ fn rerun(name: &str, folder: &std::path::Path) -> bool {
 }
 
 /// Answers one handshake.
-fn greet(mut stream: UnixStream, token: &Token) {
+fn greet(mut stream: UnixStream, token: &Token) -> UnixStream {
     stream.set_read_timeout(Some(LONG)).unwrap();
     stream.read_exact(&mut [0; 4]).unwrap();
     let send = |stream: &mut UnixStream, opcode: Opcode, payload: &[u8]| {
@@ -112,6 +113,7 @@ fn greet(mut stream: UnixStream, token: &Token) {
     let mut payload = Vec::new();
     Welcome { session: SessionId(1), proof, frame_payload_bytes: 1024, silence_ms: 0 }.encode(&mut payload);
     send(&mut stream, Opcode::Welcome, &payload);
+    stream
 }
 
 fn info(tcp: &TcpListener, unix: &std::path::Path) -> ServerInfo {
@@ -138,7 +140,7 @@ fn a_port_of_a_registered_server_is_reached_by_its_unix_socket() {
     reservation.publish(&info(&tcp, &reservation.socket_path()), &TOKEN).unwrap();
     let accepting = std::thread::spawn(move || {
         for _ in 0..2 {
-            greet(unix.accept().unwrap().0, &TOKEN);
+            let _ = greet(unix.accept().unwrap().0, &TOKEN);
         }
     });
     let port = tcp.local_addr().unwrap().port();
@@ -187,6 +189,28 @@ fn a_unix_sockets_token_lies_beside_it() {
     reservation.publish(&info(&tcp, &reservation.socket_path()), &TOKEN).unwrap();
     let accepting = std::thread::spawn(move || greet(unix.accept().unwrap().0, &TOKEN));
     Connection::connect(&Endpoint::Unix(reservation.socket_path()), ConnectOptions::default()).unwrap();
+    accepting.join().unwrap();
+}
+
+#[test]
+fn a_server_that_no_longer_reads_ends_the_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nws.sock");
+    let unix = UnixListener::bind(&path).unwrap();
+    let (deaf, may_ask) = channel();
+    let accepting = std::thread::spawn(move || {
+        let stream = greet(unix.accept().unwrap().0, &TOKEN);
+        stream.shutdown(Shutdown::Read).unwrap();
+        deaf.send(()).unwrap();
+        // It stays there until the client has gone.
+        (&stream).read_to_end(&mut Vec::new()).unwrap();
+        stream
+    });
+    let connection = Connection::connect(&Endpoint::Unix(path), options()).unwrap();
+    may_ask.recv_timeout(LONG).unwrap();
+    let outcome = connection.request(fetch(1, false, Wait::Forever)).wait_timeout(LONG).expect("no hang");
+    assert!(matches!(outcome, Err(Error::Closed { .. })), "{outcome:?}");
+    drop(connection);
     accepting.join().unwrap();
 }
 

@@ -8,7 +8,7 @@ use nws_server::{Config, Server};
 use nws_work::WorkError;
 use nws_work::control::{Bootstrap, ServerAddress};
 use nws_work::envelope::{Outcome, RESULT_HEAD_BYTES};
-use nws_work::master::{Arrival, Master, Tasks};
+use nws_work::master::{Arrival, Master, TaskResult, Tasks};
 use nws_work::page::Page;
 use nws_work::worker::{Next, Worker};
 
@@ -21,7 +21,7 @@ fn work(bootstrap: &Bootstrap) -> Result<(), WorkError> {
     loop {
         match worker.try_next() {
             Next::Task(task) => {
-                let began_ns = worker.begin(&task);
+                let began_ns = worker.begin(&task, None);
                 result.resize(RESULT_HEAD_BYTES, 0);
                 result.extend_from_slice(task.payload());
                 worker.finish(&task, began_ns, Outcome::Done, &mut result);
@@ -52,7 +52,11 @@ fn round(master: &Master, count: u64) -> Result<Duration, WorkError> {
     while outstanding > 0 {
         let arrivals = master.arrivals(Duration::from_secs(10))?;
         assert!(!arrivals.is_empty(), "{outstanding} results do not come");
-        outstanding -= arrivals.iter().filter(|arrival| matches!(arrival, Arrival::Result(_))).count() as u64;
+        for arrival in arrivals {
+            if let Arrival::Results(results) = arrival {
+                outstanding -= results.iter().filter_map(TaskResult::read).count() as u64;
+            }
+        }
     }
     master.end_run(run);
     Ok(began.elapsed())

@@ -18,6 +18,7 @@ mod link;
 pub mod master;
 pub mod names;
 pub mod page;
+pub mod platform;
 pub mod sleigh;
 pub mod worker;
 

@@ -123,7 +123,7 @@ impl Sleigh {
     /// The sleigh has ended; says how.
     pub fn arrivals(&self, timeout: Duration) -> Result<Vec<Arrival>, WorkError> {
         let arrivals = self.master.arrivals(timeout).map_err(|error| self.watch.explain(error))?;
-        if !arrivals.iter().any(|arrival| matches!(arrival, Arrival::Result(_))) {
+        if !arrivals.iter().any(|arrival| matches!(arrival, Arrival::Results(_))) {
             self.check()?;
         }
         Ok(arrivals)

@@ -11,7 +11,7 @@ use nws_server::{Config, Handle, Server};
 use nws_work::WorkError;
 use nws_work::control::{Bootstrap, ServerAddress};
 use nws_work::envelope::{Outcome, RESULT_HEAD_BYTES};
-use nws_work::master::{Arrival, Master, Tasks};
+use nws_work::master::{Arrival, Master, TaskResult, Tasks};
 use nws_work::page::Page;
 use nws_work::worker::{Next, Worker};
 
@@ -75,9 +75,11 @@ impl Bench {
         while (results.len() as u64) < count {
             assert!(Instant::now() < deadline, "{} of {count} results came", results.len());
             for arrival in self.master.arrivals(Duration::from_millis(100)).unwrap() {
-                let Arrival::Result(result) = arrival else { continue };
-                if result.head.task.run == run {
-                    results.push((result.head.task.index, result.payload().to_vec()));
+                let Arrival::Results(arrived) = arrival else { continue };
+                for (head, payload) in arrived.iter().filter_map(TaskResult::read) {
+                    if head.task.run == run {
+                        results.push((head.task.index, payload.to_vec()));
+                    }
                 }
             }
         }
@@ -111,7 +113,7 @@ fn next_task(worker: &Worker) -> Option<nws_work::worker::Task> {
 }
 
 fn answer(worker: &Worker, task: &nws_work::worker::Task) {
-    let began_ns = worker.begin(task);
+    let began_ns = worker.begin(task, None);
     let mut result = vec![0; RESULT_HEAD_BYTES];
     result.extend_from_slice(task.payload());
     worker.finish(task, began_ns, Outcome::Done, &mut result);
@@ -174,7 +176,7 @@ fn a_worker_that_waits_gets_what_another_has_not_begun() {
         answer(&slow, &next_task(&slow).unwrap());
     }
     let held = next_task(&slow).unwrap();
-    let began_ns = slow.begin(&held);
+    let began_ns = slow.begin(&held, None);
     let (done, wait) = mpsc::channel();
     std::thread::scope(|scope| {
         let quick = bench.worker(1);

@@ -101,6 +101,11 @@ impl Connection {
 }
 
 impl Connection {
+    /// Of a connection that is there already.
+    pub(crate) fn of(client: nws_client::Connection) -> Self {
+        Self { client }
+    }
+
     fn call(
         &self,
         py: Python<'_>,

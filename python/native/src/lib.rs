@@ -12,6 +12,7 @@ mod client;
 mod connecting;
 mod errors;
 mod lease;
+mod missing;
 mod sleigh_master;
 mod sleigh_worker;
 mod value;

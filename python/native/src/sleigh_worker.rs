@@ -8,11 +8,13 @@ use std::time::Duration;
 use nws_work::control::{Bootstrap, FromWorker, WORKER_LINK_FD, WORKER_PAGE_FD, read_message, write_message};
 use nws_work::envelope::{Failure, FailureKind, Outcome, RESULT_HEAD_BYTES};
 use nws_work::page::Page;
+use nws_work::platform::fork_generation;
 use nws_work::worker::{Next, Task, Worker};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
+use crate::client::Connection;
 use crate::value;
 
 /// How long a wait goes on before Python's signal handlers get a turn.
@@ -25,7 +27,6 @@ const RESULT_BYTES: usize = nws_proto::limits::VALUE_BYTES as usize;
 pub(crate) struct WorkerLoop {
     bootstrap: Bootstrap,
     worker: Worker,
-    pid: u32,
 }
 
 /// What a worker was told at its start: rank, number of workers, settings in JSON.
@@ -75,7 +76,7 @@ impl WorkerStart {
             let _ = link.read_to_end(&mut Vec::new());
             end("the sleigh was stopped");
         })?;
-        Ok(WorkerLoop { bootstrap, worker, pid: std::process::id() })
+        Ok(WorkerLoop { bootstrap, worker })
     }
 
     /// Tells the host why this worker cannot work.
@@ -103,6 +104,17 @@ impl WorkerLoop {
         self.bootstrap.rank
     }
 
+    /// The worker's connection, for other workspaces on the same server.
+    fn connection(&self) -> Connection {
+        Connection::of(self.worker.connection().clone())
+    }
+
+    /// The name of the sleigh's workspace.
+    #[getter]
+    fn workspace(&self) -> &str {
+        &self.bootstrap.workspace
+    }
+
     /// Runs tasks until the sleigh is over, and says why it is. `define` makes `(function, spread,
     /// chunk_size)` of a run's definition; `describe` makes a failure's JSON of an exception.
     fn run(
@@ -116,11 +128,14 @@ impl WorkerLoop {
         let mut definition: Option<Definition> = None;
         let mut result = Vec::new();
         let calls = Calls { define, loads, dumps, describe };
+        let generation = fork_generation();
+        let mut ended_ns = None;
         loop {
             let task = match self.worker.try_next() {
                 Next::Task(task) => task,
                 Next::Over(reason) => return Ok(reason),
                 Next::Nothing => {
+                    ended_ns = None;
                     py.detach(|| self.worker.wait(SIGNAL_TURN));
                     py.check_signals()?;
                     continue;
@@ -129,6 +144,7 @@ impl WorkerLoop {
             let known = match definition.take() {
                 Some(known) if known.run == task.head.run => known,
                 _ => {
+                    ended_ns = None;
                     // A function may kill already when it is loaded: the task pays for that as well,
                     // or the next worker would begin with the same, without end.
                     self.worker.load(&task);
@@ -142,16 +158,18 @@ impl WorkerLoop {
                     }
                 }
             };
-            let began_ns = self.worker.begin(&task);
+            let began_ns = self.worker.begin(&task, ended_ns);
             result.resize(RESULT_HEAD_BYTES, 0);
             let outcome = calls.call(py, &known, &task, &mut result)?;
-            if std::process::id() != self.pid {
+            if fork_generation() != generation {
                 // The task forked, and this is the child that came back from it.
                 return Ok(String::from("a child of a task"));
             }
-            self.worker.finish(&task, began_ns, outcome, &mut result);
+            let finished = self.worker.finish(&task, began_ns, outcome, &mut result);
             definition = Some(known);
-            if self.worker.is_behind() {
+            ended_ns = Some(finished.at_ns);
+            if finished.is_behind {
+                ended_ns = None;
                 py.detach(|| self.worker.pause());
             }
         }

@@ -6,7 +6,7 @@ use nws_work::master::Tasks;
 use rustix::process::Signal;
 
 use crate::processes::{Process, limit};
-use crate::roles::worker_command;
+use crate::roles::{LEAVES, worker_command};
 use crate::sleighs::{Outcomes, begin, error_of, push, run, start, start_with, until};
 
 #[test]
@@ -128,6 +128,10 @@ fn workers_that_cannot_begin_are_given_up_with_their_last_words() {
     for words in ["no worker is left", "worker 0: ended with exit code 1", "worker 1: ", "No module named nws"] {
         assert!(error.contains(words), "{error}");
     }
+    let mut leaving = worker_command();
+    leaving.env.push((LEAVES.to_owned(), Some("1".to_owned())));
+    let error = error_of_start(1, leaving);
+    assert!(error.contains("worker 0: ended with exit code 5"), "{error}");
     let nowhere = WorkerCommand { program: "/no/such/python".into(), ..worker_command() };
     let error = error_of_start(1, nowhere);
     assert!(error.contains("/no/such/python: no such program"), "{error}");

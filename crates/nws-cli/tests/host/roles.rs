@@ -18,6 +18,9 @@ use rustix::process::{Signal, getpid, kill_process};
 
 const ROLE: &str = "NWS_HOST_TEST_ROLE";
 
+/// Makes a worker end as soon as it has joined.
+pub(crate) const LEAVES: &str = "NWS_HOST_TEST_LEAVES";
+
 fn plays(role: &str) -> bool {
     std::env::var_os(ROLE).is_some_and(|played| played == role)
 }
@@ -54,6 +57,9 @@ fn worker() {
     let Ok(worker) = Worker::join(&bootstrap, Page::map(&page).unwrap()) else { return };
     let session = worker.connection().session().0;
     write_message(link.get_mut(), &FromWorker::Joined { session }).unwrap();
+    if std::env::var_os(LEAVES).is_some() {
+        std::process::exit(5);
+    }
     let end = worker.ender();
     std::thread::spawn(move || {
         // The host says nothing more: the link's end is the word to go.
@@ -70,7 +76,7 @@ fn worker() {
             }
             Next::Over(_) => return worker.leave(),
         };
-        let began_ns = worker.begin(&task);
+        let began_ns = worker.begin(&task, None);
         result.resize(RESULT_HEAD_BYTES, 0);
         result.extend(perform(std::str::from_utf8(task.payload()).unwrap()).into_bytes());
         worker.finish(&task, began_ns, Outcome::Done, &mut result);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nws_work::WorkError;
 use nws_work::control::{FromHost, ServerAddress, Start, WorkerCommand};
 use nws_work::envelope::{Failure, Outcome};
-use nws_work::master::{Arrival, Tasks};
+use nws_work::master::{Arrival, TaskResult, Tasks};
 use nws_work::sleigh::{Options, Sleigh};
 
 use crate::processes::{LIMIT, Process, command_line, tree};
@@ -74,19 +74,7 @@ pub(crate) struct Death {
 impl Outcomes {
     fn take(&mut self, arrival: Arrival) {
         match arrival {
-            Arrival::Result(result) => {
-                let payload = result.payload();
-                let outcome = match result.head.outcome {
-                    Outcome::Done => Ok(String::from_utf8(payload.to_vec()).unwrap()),
-                    Outcome::Failed => Err(serde_json::from_slice(payload).unwrap()),
-                };
-                let index = usize::try_from(result.head.task.index).unwrap();
-                if self.results.len() <= index {
-                    self.results.resize_with(index + 1, || None);
-                }
-                assert!(self.results[index].is_none(), "task {index} has two results");
-                self.results[index] = Some(outcome);
-            }
+            Arrival::Results(results) => results.iter().for_each(|result| self.put(result)),
             Arrival::Host(FromHost::WorkerDied { pid, cause, task, failed, .. }) => {
                 let task = task.map(|(_, index)| index);
                 self.deaths.push(Death { pid, signal: cause.signal, text: cause.text, task, failed });
@@ -94,6 +82,20 @@ impl Outcomes {
             Arrival::Host(FromHost::WorkerJoined { rank, pid, .. }) => self.joined.push((rank, pid)),
             Arrival::Host(_) => {}
         }
+    }
+
+    fn put(&mut self, result: &TaskResult) {
+        let (head, payload) = result.read().unwrap();
+        let outcome = match head.outcome {
+            Outcome::Done => Ok(String::from_utf8(payload.to_vec()).unwrap()),
+            Outcome::Failed => Err(serde_json::from_slice(payload).unwrap()),
+        };
+        let index = usize::try_from(head.task.index).unwrap();
+        if self.results.len() <= index {
+            self.results.resize_with(index + 1, || None);
+        }
+        assert!(self.results[index].is_none(), "task {index} has two results");
+        self.results[index] = Some(outcome);
     }
 
     /// The results, all of them good.

@@ -4,9 +4,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use nws_client::Error;
+use nws_client::{Error, Workspace};
 
 use crate::site::{LONG, Site, info, number, over_both, soon, until};
+
+/// Tells one fetcher that there are no more values.
+const END: i64 = -1;
+
+/// Fetches one by one and many at a time.
+fn fetch_until_the_end(workspace: &Workspace, most: u32) -> Vec<i64> {
+    let mut got = Vec::new();
+    loop {
+        match number(&soon(workspace.fetch("x")).unwrap()) {
+            END => return got,
+            first => got.push(first),
+        }
+        let more = soon(workspace.fetch_many_try("x", most)).unwrap();
+        let (ends, more): (Vec<i64>, Vec<i64>) = more.iter().map(number).partition(|n| *n == END);
+        got.extend(more);
+        // They are meant for others, and one for the next round.
+        soon(workspace.store_many("x", ends)).unwrap();
+    }
+}
 
 /// Of so many values, each one time.
 fn assert_each_once(mut got: Vec<i64>, count: i64) {
@@ -20,29 +39,17 @@ over_both! {
         const VALUES: i64 = 100_000;
         const STORERS: i64 = 2;
         let got: Vec<i64> = thread::scope(|scope| {
-            for storer in 0..STORERS {
-                scope.spawn(move || {
-                    let workspace = site.workspace("ws");
-                    let mine: Vec<i64> = (0..VALUES).filter(|n| n % STORERS == storer).collect();
-                    let stores: Vec<_> = mine.chunks(97).map(|some| workspace.store_many("x", some.to_vec())).collect();
-                    stores.into_iter().for_each(|store| soon(store).unwrap());
-                });
-            }
-            let fetchers: Vec<_> = (0..4_u32)
-                .map(|fetcher| {
-                    scope.spawn(move || {
-                        let workspace = site.workspace("ws");
-                        let mut got = Vec::new();
-                        // One by one, or many at a time, until a long silence.
-                        while let Ok(first) = soon(workspace.fetch_timeout("x", std::time::Duration::from_millis(700))) {
-                            got.push(number(&first));
-                            let more = soon(workspace.fetch_many_try("x", 1 + fetcher * 50)).unwrap();
-                            got.extend(more.iter().map(number));
-                        }
-                        got
-                    })
-                })
-                .collect();
+            let store = |storer| {
+                let workspace = site.workspace("ws");
+                let mine: Vec<i64> = (0..VALUES).filter(|n| n % STORERS == storer).collect();
+                let stores: Vec<_> = mine.chunks(97).map(|some| workspace.store_many("x", some.to_vec())).collect();
+                stores.into_iter().for_each(|store| soon(store).unwrap());
+            };
+            let storers: Vec<_> = (0..STORERS).map(|storer| scope.spawn(move || store(storer))).collect();
+            let fetch = |most| fetch_until_the_end(&site.workspace("ws"), most);
+            let fetchers: Vec<_> = [1, 51, 101, 151].map(|most| scope.spawn(move || fetch(most))).into();
+            storers.into_iter().for_each(|storer| storer.join().unwrap());
+            soon(site.workspace("ws").store_many("x", [END; 4])).unwrap();
             fetchers.into_iter().flat_map(|fetcher| fetcher.join().unwrap()).collect()
         });
         assert_each_once(got, VALUES);

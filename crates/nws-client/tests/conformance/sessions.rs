@@ -119,10 +119,10 @@ over_both! {
     }
 
     fn a_client_that_does_nothing_lives_on_because_its_pings_are_answered(site: &Site) {
-        let options = ConnectOptions { silence: Silence::Ms(100), ..site.options() };
+        let options = ConnectOptions { silence: Silence::Ms(400), ..site.options() };
         let workspace = soon(Server::from(site.connect_with(options)).open("ws")).unwrap();
         // Longer than the silence that ends a session.
-        assert_eq!(soon(workspace.fetch_timeout("x", Duration::from_millis(450))), Err(Error::TimedOut));
+        assert_eq!(soon(workspace.fetch_timeout("x", Duration::from_millis(1000))), Err(Error::TimedOut));
         soon(workspace.store("x", 1)).unwrap();
     }
 

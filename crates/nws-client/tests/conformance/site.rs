@@ -2,10 +2,10 @@
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, Once};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use nws_client::{Call, ConnectOptions, Connection, Endpoint, Error, Pending, Server, Silence, Value, Workspace};
@@ -14,6 +14,22 @@ use nws_server::{Config, Handle};
 
 /// Longer than anything takes that does not hang.
 pub const LONG: Duration = Duration::from_secs(60);
+
+/// Ends the tests where one hangs; each by itself is bounded by its peer, but not by a defect that
+/// keeps an answer from who waits for it.
+pub fn watchdog() {
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
+        thread::spawn(|| {
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_secs(300) {
+                thread::park_timeout(Duration::from_secs(300));
+            }
+            eprintln!("these tests have run for 5 minutes: one of them hangs");
+            std::process::abort();
+        });
+    });
+}
 
 /// How a test reaches the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +51,7 @@ pub struct Site {
 
 impl Site {
     pub fn start(carrier: Carrier) -> Self {
+        watchdog();
         let folder = tempfile::tempdir().unwrap();
         let path: PathBuf = folder.path().join("nws.sock");
         let token = Token([9; 32]);
@@ -131,7 +148,7 @@ pub fn info(workspace: &Workspace, variable: &str) -> VariableInfo {
 /// Asks the server until it says what is expected; for what another connection does, whose requests
 /// and ours have no order.
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < LONG, "never: {what}");
     }

@@ -1,11 +1,12 @@
 //! Requests that wait: who is served first, deadlines, cancel, many at a time.
 
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use nws_client::{Error, Value};
-use nws_proto::{ErrorCode, limits};
+use nws_proto::{Cursor, ErrorCode, OpenMode, Request, Retrieve, Wait, limits};
 
-use crate::site::{Site, code, info, number, over_both, soon, until};
+use crate::site::{LONG, Site, code, info, number, over_both, reply, soon, until};
 
 over_both! {
     fn a_value_goes_to_the_longest_waiting_fetcher(site: &Site) {
@@ -68,12 +69,26 @@ over_both! {
     }
 
     fn waits_end_in_the_order_of_their_deadlines(site: &Site) {
-        let workspace = site.workspace("ws");
-        let waits = [90, 30, 60].map(|ms| (ms, workspace.fetch_timeout("x", Duration::from_millis(ms))));
-        let start = Instant::now();
-        for (ms, call) in waits {
-            assert_eq!(soon(call), Err(Error::TimedOut));
-            assert!(start.elapsed() >= Duration::from_millis(ms) - Duration::from_millis(20));
+        let connection = site.connect();
+        let (handle, opened) = connection.open(b"ws", OpenMode::Use, true);
+        reply(opened).unwrap();
+        let variable = connection.bind(handle, b"x");
+        let (sender, ended) = channel();
+        for ms in [50, 10, 40, 20, 30] {
+            let sender = sender.clone();
+            let retrieve = Retrieve {
+                variable,
+                take: ms % 20 == 0,
+                lease: false,
+                wait: Wait::Ms(ms),
+                cursor: Cursor::Mode,
+                max_values: 1,
+                max_bytes: 0,
+            };
+            connection.request_then(Request::Retrieve(retrieve), move |outcome| sender.send((ms, outcome)).unwrap());
+        }
+        for ms in [10, 20, 30, 40, 50] {
+            assert_eq!(ended.recv_timeout(LONG), Ok((ms, Err(Error::TimedOut))));
         }
     }
 

@@ -3,9 +3,10 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Once;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use nws_client::{ConnectOptions, Connection, Endpoint, Error, Silence};
@@ -14,6 +15,22 @@ use nws_proto::*;
 /// Longer than anything takes that does not hang.
 pub const LONG: Duration = Duration::from_secs(30);
 pub const TOKEN: Token = Token([7; 32]);
+
+/// Ends the tests where one hangs; each by itself is bounded by its peer, but not by a defect that
+/// keeps an answer from who waits for it.
+pub fn watchdog() {
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
+        thread::spawn(|| {
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_secs(300) {
+                thread::park_timeout(Duration::from_secs(300));
+            }
+            eprintln!("these tests have run for 5 minutes: one of them hangs");
+            std::process::abort();
+        });
+    });
+}
 
 /// The server's end of a connection.
 pub struct Peer {
@@ -24,6 +41,7 @@ impl Peer {
     /// Listens, and runs `script` with the first who connects. Its panics fail the test when the
     /// result is asked for.
     pub fn start<T: Send + 'static>(script: impl FnOnce(Peer) -> T + Send + 'static) -> (Endpoint, Script<T>) {
+        watchdog();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = Endpoint::Tcp("127.0.0.1".into(), listener.local_addr().unwrap().port());
         let (sender, ended) = channel();

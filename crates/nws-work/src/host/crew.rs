@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use nws_proto::SessionId;
 use nws_supervise::{End, OutOfMemory, ProcessId, Spawn, Supervisor};
@@ -12,8 +13,11 @@ use crate::clock::monotonic_ns;
 use crate::control::{Bootstrap, Cause, FromWorker, WORKER_LINK_FD, WORKER_PAGE_FD, WorkerCommand};
 use crate::page::{Page, Running};
 
-/// A worker that ends by itself this many times in a row before it has connected is given up.
+/// A worker that ends by itself this many times in a row, before it has connected or soon after and
+/// without having begun a task, is given up.
 const FRUITLESS_STARTS: u32 = 3;
+/// How soon.
+const SOON: Duration = Duration::from_secs(10);
 /// One that others kill before it has connected is not to blame, and is given up after this many.
 const KILLED_STARTS: u32 = 1000;
 
@@ -68,6 +72,20 @@ struct Seat {
     fruitless_starts: u32,
     killed_starts: u32,
     last_end: Option<Cause>,
+}
+
+impl Seat {
+    /// Counts the end of its worker among those that came to nothing, or forgets these.
+    fn count(&mut self, worker: &Worker, end: &End) {
+        let killed = is_killed(end) && end.out_of_memory != OutOfMemory::Yes;
+        let idle = worker.page.tasks_done() == 0 && worker.page.running().is_none();
+        match (worker.page.session(), killed) {
+            (None, true) => self.killed_starts += 1,
+            (None, false) => self.fruitless_starts += 1,
+            (Some(_), false) if idle && end.ran < SOON => self.fruitless_starts += 1,
+            (Some(_), _) => (self.fruitless_starts, self.killed_starts) = (0, 0),
+        }
+    }
 }
 
 /// All ranks of this machine.
@@ -177,14 +195,7 @@ impl Crew {
         self.listen(rank);
         let seat = self.seats.get_mut(rank as usize)?;
         let worker = seat.worker.take()?;
-        let session = worker.page.session();
-        if session.is_some() {
-            (seat.fruitless_starts, seat.killed_starts) = (0, 0);
-        } else if is_killed(end) && end.out_of_memory != OutOfMemory::Yes {
-            seat.killed_starts += 1;
-        } else {
-            seat.fruitless_starts += 1;
-        }
+        seat.count(&worker, end);
         let cause = explain(end, worker.ended, worker.complaint.as_deref());
         seat.last_end = Some(cause.clone());
         let running = worker.page.running();
@@ -197,7 +208,7 @@ impl Crew {
             pid: worker.pid,
             at_ns: monotonic_ns(),
             cause,
-            session,
+            session: worker.page.session(),
             running,
             charges: worker.ended != Some(Ended::Aborted) && !innocent,
         })

@@ -4,9 +4,10 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use nws_proto::Grant;
 
 use crate::control::FromHost;
-use crate::envelope::{RESULT_HEAD_BYTES, ResultHead};
+use crate::envelope::ResultHead;
 use crate::error::WorkError;
 
 /// No further results are fetched while more than this waits to be taken, in bytes.
@@ -15,29 +16,21 @@ const WAITING_BYTES: usize = 16 << 20;
 /// One thing that came in.
 #[derive(Debug)]
 pub enum Arrival {
-    /// A task's result.
-    Result(TaskResult),
+    /// Results, as they came.
+    Results(Vec<TaskResult>),
     /// Word from the host.
     Host(FromHost),
 }
 
 /// A task's result.
 #[derive(Debug)]
-pub struct TaskResult {
-    /// Which task, and how it went.
-    pub head: ResultHead,
-    value: Bytes,
-}
+pub struct TaskResult(pub(super) Grant<Bytes>);
 
 impl TaskResult {
-    pub(super) fn read(value: Bytes) -> Option<Self> {
-        let (head, _) = ResultHead::decode(&value)?;
-        Some(Self { head, value })
-    }
-
-    /// The encoded value, or failure.
-    pub fn payload(&self) -> &[u8] {
-        self.value.get(RESULT_HEAD_BYTES..).unwrap_or_default()
+    /// Which task, how it went, and the encoded value or failure. `None` where it is no result:
+    /// somebody else has stored it.
+    pub fn read(&self) -> Option<(ResultHead, &[u8])> {
+        ResultHead::decode(&self.0.item.value)
     }
 }
 
@@ -63,13 +56,9 @@ impl Inbox {
     }
 
     /// Adds what came; says whether more results should be fetched.
-    pub(super) fn put(&self, mut arrivals: Vec<Arrival>, bytes: usize) -> bool {
+    pub(super) fn put(&self, arrival: Arrival, bytes: usize) -> bool {
         let mut state = self.state();
-        if state.arrivals.is_empty() {
-            state.arrivals = arrivals;
-        } else {
-            state.arrivals.append(&mut arrivals);
-        }
+        state.arrivals.push(arrival);
         state.waiting_bytes += bytes;
         self.changed.notify_all();
         let more = state.waiting_bytes <= WAITING_BYTES;
@@ -103,30 +92,27 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::{Outcome, TaskHead};
 
-    fn result(index: u64) -> Arrival {
-        let task = TaskHead { run: 1, index };
-        let head = ResultHead { task, rank: 0, outcome: Outcome::Done, began_ns: 0, duration_ns: 0 };
-        Arrival::Result(TaskResult::read(Bytes::from(head.to_bytes().to_vec())).unwrap())
+    fn results() -> Arrival {
+        Arrival::Results(Vec::new())
     }
 
     #[test]
     fn fetching_stops_while_too_much_waits_and_goes_on_when_it_is_taken() {
         let inbox = Inbox::default();
-        assert!(inbox.put(vec![result(0)], WAITING_BYTES));
-        assert!(!inbox.put(vec![result(1)], 1));
+        assert!(inbox.put(results(), WAITING_BYTES));
+        assert!(!inbox.put(results(), 1));
         let (arrivals, fetch) = inbox.take(Duration::ZERO).unwrap();
         assert_eq!(arrivals.len(), 2);
         assert!(fetch);
-        assert!(inbox.put(vec![result(2)], 1));
+        assert!(inbox.put(results(), 1));
         assert!(!inbox.take(Duration::ZERO).unwrap().1);
     }
 
     #[test]
     fn what_came_before_the_end_is_taken_before_the_end_is_told() {
         let inbox = Inbox::default();
-        inbox.put(vec![result(0)], 1);
+        inbox.put(results(), 1);
         inbox.disconnect("cut");
         assert_eq!(inbox.take(Duration::from_secs(60)).unwrap().0.len(), 1);
         let error = inbox.take(Duration::from_secs(60)).unwrap_err();

@@ -150,7 +150,7 @@ impl Master {
 
     /// What the host says goes the same way as results.
     pub(crate) fn arrive(&self, arrival: Arrival) {
-        self.shared.inbox.put(vec![arrival], 0);
+        self.shared.inbox.put(arrival, 0);
     }
 
     /// The run is over: its definition goes.
@@ -221,8 +221,9 @@ impl Shared {
             match reply {
                 Ok(Reply::Values { values, .. }) => {
                     let bytes = values.iter().map(|grant| grant.item.value.len()).sum();
-                    let results = values.into_iter().filter_map(|grant| TaskResult::read(grant.item.value));
-                    if shared.inbox.put(results.map(Arrival::Result).collect(), bytes) {
+                    // Results of nothing would look like a fetch that was never made.
+                    let results = values.into_iter().map(TaskResult).collect();
+                    if shared.inbox.put(Arrival::Results(results), usize::max(bytes, 1)) {
                         shared.fetch();
                     }
                 }

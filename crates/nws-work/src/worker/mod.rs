@@ -20,7 +20,7 @@ use nws_proto::{
 
 use crate::clock::monotonic_ns;
 use crate::control::Bootstrap;
-use crate::envelope::{RESULT_HEAD_BYTES, ResultHead, TaskHead};
+use crate::envelope::{Outcome, RESULT_HEAD_BYTES, ResultHead, TaskHead};
 use crate::error::WorkError;
 use crate::page::{Page, Running};
 use crate::{link, names};
@@ -40,6 +40,15 @@ pub struct Worker {
     shared: Arc<Shared>,
     page: Page,
     rank: u32,
+}
+
+/// What there is to know after a task.
+#[derive(Clone, Copy, Debug)]
+pub struct Finished {
+    /// When it ended, in nanoseconds of CLOCK_MONOTONIC.
+    pub at_ns: u64,
+    /// Whether the connection is so far behind that the worker should [`pause`](Worker::pause).
+    pub is_behind: bool,
 }
 
 #[derive(Debug)]
@@ -140,19 +149,20 @@ impl Worker {
         self.shared.queue.begin_run(chunk_size);
     }
 
-    /// Says that a task begins now, and returns the time.
-    pub fn begin(&self, task: &Task) -> u64 {
-        self.show(task, false)
+    /// Says that a task begins, and returns the time: now, or `at_ns` where that is known to be now
+    /// because the task before has just ended.
+    pub fn begin(&self, task: &Task, at_ns: Option<u64>) -> u64 {
+        self.show(task, false, at_ns)
     }
 
     /// Says that what this task's run has in common is loaded now: what kills meanwhile kills
     /// every worker that comes to such a task.
     pub fn load(&self, task: &Task) {
-        self.show(task, true);
+        self.show(task, true, None);
     }
 
-    fn show(&self, task: &Task, loading: bool) -> u64 {
-        let began_ns = monotonic_ns();
+    fn show(&self, task: &Task, loading: bool, at_ns: Option<u64>) -> u64 {
+        let began_ns = at_ns.unwrap_or_else(monotonic_ns);
         let TaskHead { run, index } = task.head;
         self.page.begin(Running { lease: task.lease, run, index, began_ns, loading });
         began_ns
@@ -165,7 +175,7 @@ impl Worker {
 
     /// Sends a task's result. `result` begins with [`RESULT_HEAD_BYTES`] bytes of any content, which
     /// are filled in here, and comes back empty, for the next one.
-    pub fn finish(&self, task: &Task, began_ns: u64, outcome: crate::envelope::Outcome, result: &mut Vec<u8>) {
+    pub fn finish(&self, task: &Task, began_ns: u64, outcome: Outcome, result: &mut Vec<u8>) -> Finished {
         let now_ns = monotonic_ns();
         let duration_ns = now_ns.saturating_sub(began_ns);
         let head = ResultHead { task: task.head, rank: self.rank, outcome, began_ns, duration_ns };
@@ -178,15 +188,12 @@ impl Worker {
             // With others before it, it might not fit a frame.
             self.shared.flush();
         }
-        if self.shared.outbox.put(task, result, now_ns, duration_ns) == Urgency::Now {
+        let sent = self.shared.outbox.put(task, result, now_ns, duration_ns) == Urgency::Now;
+        if sent {
             self.shared.flush();
         }
         result.clear();
-    }
-
-    /// Whether the connection is so far behind that the worker should [`pause`](Worker::pause).
-    pub fn is_behind(&self) -> bool {
-        self.shared.connection.queued_bytes() > UNSENT_BYTES
+        Finished { at_ns: now_ns, is_behind: sent && self.shared.connection.queued_bytes() > UNSENT_BYTES }
     }
 
     /// Waits until what was sent has mostly left.

@@ -57,7 +57,7 @@ def in_one_process(paths: Sequence[str]) -> Phase:
     summaries: list[Summary] = []
     tasks: list[timeline.Task] = []
     began_ns = time.monotonic_ns()
-    for index, path in enumerate(tqdm(paths, desc="one process", unit=" tasks", disable=not _shows_bars())):
+    for index, path in enumerate(tqdm(paths, unit=" tasks", dynamic_ncols=True, disable=not _shows_bars())):
         task_ns = time.monotonic_ns()
         summaries.append(survey(path))
         tasks.append(timeline.Task(1, index, task_ns, time.monotonic_ns() - task_ns))
@@ -112,9 +112,12 @@ def run(chosen: argparse.Namespace) -> int:
     for path in distinct:
         # Read once beforehand: so both find the files in memory, and the first does not wait for the disk alone.
         Path(path).read_bytes()
+    _announce("one process")
     one = in_one_process(paths)
     gc.collect()
+    _announce(f"{chosen.workers} workers")
     many = in_a_sleigh(paths, chosen.workers)
+    _announce("")
     for ours, theirs in zip(one.summaries, many.summaries, strict=True):
         if ours != theirs:
             return _complain(f"the sleigh found something else in {ours['path']}: {theirs}, and not {ours}")
@@ -169,6 +172,12 @@ def _positive(text: str) -> int:
 
 def _shows_bars() -> bool:
     return sys.stderr.isatty()
+
+
+def _announce(what: str) -> None:
+    """Says what the bar below is about, where there is one."""
+    if _shows_bars():
+        print(what, file=sys.stderr, flush=True)
 
 
 def _complain(message: str) -> int:

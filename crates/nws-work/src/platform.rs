@@ -1,0 +1,23 @@
+//! What the C library alone can tell.
+
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn count_fork() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How many forks lie between this process and the first one that asked: changes in a child, so
+/// that a loop can tell for the price of a load whether it still is who it was.
+pub fn fork_generation() -> u32 {
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| {
+        // SAFETY: the handler only touches an atomic, which is allowed in a forked child.
+        // Without memory for the registration forks go unseen, and the child's requests are
+        // refused by the client.
+        unsafe { libc::pthread_atfork(None, None, Some(count_fork)) };
+    });
+    GENERATION.load(Ordering::Relaxed)
+}

@@ -6,11 +6,12 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from nws import client
+from nws import aio, client
 from nws.client import (
     NetWorkSpace,
     NwsConnectException,
@@ -287,3 +288,19 @@ def test_close_ends_the_waits(connect: Connect) -> None:
     with pytest.raises(NwsConnectionDroppedException):
         waiting.result(10)
     server.close()
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "told"),
+    [
+        ({"serverHost": 5}, TypeError, "serverHost: expected a str, got int"),
+        ({"serverPort": "8765"}, TypeError, "serverPort: expected an int, got str"),
+        ({"serverPort": -1}, ValueError, "serverPort: expected a port up to 65535, got -1"),
+        ({"serverPort": 65536}, ValueError, "serverPort: expected a port up to 65535, got 65536"),
+        ({"server": "localhost"}, TypeError, "server: expected an NwsServer, got str"),
+    ],
+)
+def test_a_place_that_cannot_be_one_is_refused(place: Any, error: type[Exception], told: str) -> None:
+    for kind in (NetWorkSpace, aio.NetWorkSpace):
+        with pytest.raises(error, match=told):
+            kind("x", **place)

@@ -41,6 +41,7 @@ class NwsServer:
 
     def __init__(self, host: str = "localhost", port: int = 8765) -> None:
         """Name the server."""
+        listings.check_place(host, port)
         self.serverHost = host
         self.serverPort = port
         self._native: _native.Connection | None = None
@@ -240,6 +241,8 @@ class NetWorkSpace:
         create: bool = True,
     ) -> None:
         """Name the workspace."""
+        if server is not None and not isinstance(server, NwsServer):
+            raise TypeError(f"server: expected an NwsServer, got {type(server).__name__}")
         self._name = wsName
         self._connected_here = server is None
         self.server = NwsServer(serverHost, serverPort) if server is None else server

@@ -61,3 +61,13 @@ def workspaces(rows: list[WorkspaceRow], format: str) -> str | Workspaces:
 def place(host: str, port: int) -> str:
     """Say where a server is."""
     return host if "/" in host else f"{host}:{port}"
+
+
+def check_place(host: object, port: object) -> None:
+    """Raise `TypeError` or `ValueError` where no server can be there."""
+    if not isinstance(host, str):
+        raise TypeError(f"serverHost: expected a str, got {type(host).__name__}")
+    if not isinstance(port, int):
+        raise TypeError(f"serverPort: expected an int, got {type(port).__name__}")
+    if not 0 <= port <= 65535:
+        raise ValueError(f"serverPort: expected a port up to 65535, got {port}")

@@ -25,6 +25,7 @@ class NwsServer:
 
     def __init__(self, host: str = "localhost", port: int = 8765) -> None:
         """Connect to the server."""
+        listings.check_place(host, port)
         self.serverHost = host
         self.serverPort = port
         self._connection = _native.Connection(host, port)

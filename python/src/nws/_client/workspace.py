@@ -46,6 +46,8 @@ class NetWorkSpace:
         create: bool = True,
     ) -> None:
         """Open or use the workspace."""
+        if server is not None and not isinstance(server, NwsServer):
+            raise TypeError(f"server: expected an NwsServer, got {type(server).__name__}")
         self._name = wsName
         self._connected_here = server is None
         self.server = NwsServer(serverHost, serverPort) if server is None else server

@@ -243,8 +243,9 @@ impl Run {
     fn flush(&mut self, py: Python<'_>) -> PyResult<()> {
         self.sleigh.submit(&mut self.tasks);
         while self.sleigh.master().is_behind() {
-            // A server that is gone closes the connection, which empties the queue.
-            py.detach(|| self.sleigh.master().pause());
+            // A server that is gone closes the connection, which empties the queue; one that does not
+            // read must not keep Ctrl-C from its work.
+            py.detach(|| self.sleigh.master().pause(SIGNAL_TURN));
             py.check_signals()?;
             self.sleigh.check().map_err(|error| raise(&error))?;
         }

@@ -367,6 +367,18 @@ def test_modules_beside_a_script_are_found(tmp_path):
     assert run_script("", str(main), stdin=True, cwd="/") == ["[100, 101]"]
 
 
+def test_names_that_are_not_utf8_reach_the_workers(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/\xff"
+    os.mkdir(folder)
+    with open(folder + b"/main.py", "w") as script:
+        script.write(
+            "import os, sys\nfrom nws.sleigh import Sleigh\nwith Sleigh(workerCount=1) as s:\n"
+            "    told = s.eachWorker(lambda: (sys.argv[1:], sys.path[0]))\n"
+            "print(told == [([os.fsdecode(b'\\xfe')], sys.path[0])])\n"
+        )
+    assert run_script("", folder + b"/main.py", b"\xfe", stdin=True) == ["True"]
+
+
 def test_a_forgotten_stop_leaves_nothing_and_prints_nothing():
     done = subprocess.run(
         [

@@ -9,7 +9,6 @@ use nws_work::control::{ServerAddress, Start, WorkerCommand};
 use nws_work::envelope::{Outcome, ResultHead};
 use nws_work::master::{Arrival, TaskResult, Tasks};
 use nws_work::sleigh::{Options, Sleigh};
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList};
 
@@ -42,8 +41,9 @@ impl SleighCore {
         cwd: Option<PathBuf>,
         settings: &str,
     ) -> PyResult<Self> {
-        let settings = serde_json::from_str(settings)
-            .map_err(|error| PyRuntimeError::new_err(format!("a worker's settings are not JSON: {error}")))?;
+        // As a text that only the workers read: Python's JSON can say file names that are not UTF-8,
+        // and ours cannot.
+        let settings = serde_json::Value::from(settings);
         let server = server.map(|(host, port)| {
             if let Some(path) = host.strip_prefix("unix:") {
                 ServerAddress { unix: Some(path.into()), tcp: None, token: None }

@@ -1,6 +1,7 @@
 """The options of a sleigh: one table from which they are checked."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -80,14 +81,17 @@ def _launch(name: str, value: Any) -> str:
     raise SleighIllegalValueException(f"{name}: expected 'local', the one launcher of this version, got {value!r}")
 
 
+# What the server takes: one `%d` or `%i`, with zeros and a width of at most 1024 if wanted.
+_TEMPLATE = re.compile(r"(?:[^%]|%%)*%0*(?P<width>\d{0,4})[di](?:[^%]|%%)*", re.DOTALL)
+
+
 def _template(name: str, value: Any) -> str:
     template = _text(name, value)
-    try:
-        template % 1
-    except (TypeError, ValueError):
+    found = _TEMPLATE.fullmatch(template)
+    if found is None or int(found["width"] or 0) > 1024:
         raise SleighIllegalValueException(
             f"{name}: expected a format string with one integer specifier, such as 'sleigh_%04d'; got {template!r}"
-        ) from None
+        )
     return template
 
 

@@ -463,6 +463,27 @@ def free_port():
         return probe.getsockname()[1]
 
 
+@pytest.mark.parametrize("by_environment", [False, True])
+def test_a_named_server_is_used_and_outlives_the_sleigh(nws_server, connect, monkeypatch, by_environment):
+    named = {"nwsHost": "localhost", "nwsPort": nws_server.port}
+    if by_environment:
+        monkeypatch.setenv("NWS_URL", f"nws://localhost:{nws_server.port}")
+        named = {}
+    server = connect()
+    with Sleigh(workerCount=2, **named) as s:
+        assert s.eachElem(abs, range(-20, 0)) == list(range(20, 0, -1))
+        spaces = [name for name in server.listWss("dict") if name.startswith("sleigh_ride_")]
+        assert len(spaces) == 1
+    assert spaces[0] not in server.listWss("dict")
+
+
+@pytest.mark.parametrize(("progress", "shown"), [(True, True), (False, False), (None, False)])
+def test_a_progress_bar_counts_the_tasks_where_it_is_asked_for(capfd, progress, shown):
+    with Sleigh(workerCount=1, progress=progress) as s:
+        assert s.eachElem(abs, range(-7, 0)) == list(range(7, 0, -1))
+    assert ("7/7" in capfd.readouterr().err) is shown
+
+
 def test_unknown_options_and_wrong_values_are_refused_before_anything_starts():
     with pytest.raises(TypeError, match="workerCount"):
         Sleigh(workercount=2)

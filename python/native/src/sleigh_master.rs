@@ -28,7 +28,7 @@ impl SleighCore {
     /// Starts host, server where none is named, and workers.
     #[new]
     #[pyo3(signature = (*, binary, template, server, worker_count, program, args, env, cwd, settings))]
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "Python names them all")]
     fn new(
         py: Python<'_>,
         binary: PathBuf,
@@ -185,7 +185,7 @@ impl Run {
     /// Returns what the host said meanwhile as JSON texts; where `timeline` is a list, tuples
     /// `(index, rank, began_ns, duration_ns, done)` are appended to it.
     #[pyo3(signature = (results, until, timeout_s, loads, failure, timeline=None))]
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "one call a turn, for speed")]
     fn collect(
         &mut self,
         results: &Bound<'_, PyList>,

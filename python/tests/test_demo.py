@@ -55,9 +55,16 @@ def function(name, line, lines, branches, nesting):
     return {"name": name, "line": line, "lines": lines, "branches": branches, "nesting": nesting}
 
 
+def shapes(summary):
+    """The shapes by name, taken out of the summary."""
+    return {function["name"]: function.pop("shape") for function in summary["functions"]}
+
+
 def test_a_file_is_surveyed(source):
     summary = survey(source)
     names = summary.pop("names")
+    shape = shapes(summary)
+    assert [bool(shape[name]) for name in ("area", "wait", "inner")] == [True, True, False]
     assert summary == {
         "path": source,
         "error": "",
@@ -71,6 +78,23 @@ def test_a_file_is_surveyed(source):
         "imports": [".", "collections", "os", "sys"],
     }
     assert (names["side"], names["total"], names["Sized"], names["task"]) == (6, 3, 1, 2)
+
+
+def test_the_same_code_has_the_same_shape_whatever_it_is_called(tmp_path):
+    body = "\n    a = 1\n    b = 2\n\n    c = 3\n    return a{}b\n"
+    path = tmp_path / "copies.py"
+    path.write_text(
+        "def one(x):" + body.format(" + ")
+        + "def two(x):  # says more\n    'A text.'" + body.format("  +  ")
+        + "def other(x):" + body.format(" - ")
+        + "def arguments(y):" + body.format(" + ")
+    )  # fmt: skip
+    summary = survey(str(path))
+    found = gather([summary], str(tmp_path))
+    shape = shapes(summary)
+    assert shape["one"] == shape["two"]
+    assert len({shape["one"], shape["other"], shape["arguments"]}) == 3
+    assert found.files == 1
 
 
 @pytest.mark.parametrize(
@@ -112,6 +136,22 @@ def test_the_findings_add_up_and_fit_a_terminal(source, tmp_path):
     longest = lines[next(n for n, line in enumerate(lines) if line.startswith("Longest functions")) + 1]
     assert longest.split() == ["area", "shape.py:10", "9"]
     assert "Not to be parsed (1)" in lines
+
+
+def test_copies_are_ranked_by_the_lines_they_could_spare(tmp_path):
+    long, short = ("\n" + "    x += 1\n" * lines for lines in (9, 6))
+    sources = [f"def a():{long}def b():{short}", f"def c():{short}def d():{short}", f"def e():{long}"]
+    summaries = []
+    for number, source in enumerate(sources):
+        path = tmp_path / f"{number}.py"
+        path.write_text(source)
+        summaries.append(survey(str(path)))
+    lines = list(lay_out(gather(summaries, str(tmp_path))))
+    at = next(n for n, line in enumerate(lines) if line.startswith("Written more than once (2 functions)"))
+    assert [line.split() for line in lines[at + 1 : at + 3]] == [
+        ["b", "0.py:11", "and", "2", "more", "14"],
+        ["a", "0.py:1", "and", "1", "more", "10"],
+    ]
 
 
 def test_nothing_found_is_laid_out_too():

@@ -505,7 +505,7 @@ def test_unknown_options_and_wrong_values_are_refused_before_anything_starts():
 def test_wrong_arguments_of_a_call_are_refused(sleigh, bad, kind):
     with pytest.raises(kind):
         sleigh.eachElem(cube, range(3), **bad)
-    with pytest.raises(TypeError, match="can be called"):
+    with pytest.raises(TypeError, match="a function or an expression"):
         sleigh.eachElem(7, range(3))
     assert sleigh.eachElem(cube, range(3)) == [0, 1, 8]
 

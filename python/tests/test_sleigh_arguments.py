@@ -1,6 +1,6 @@
 import pytest
 
-from nws._sleigh import arguments
+from nws._sleigh import arguments, functions
 from nws._sleigh.exceptions import SleighIllegalValueException
 from nws._sleigh.options import Options
 
@@ -59,9 +59,9 @@ def test_fixed_arguments_that_are_no_list_are_one():
 
 
 def test_a_permutation_chooses_and_orders_the_arguments():
-    assert arguments.Arrange(lambda *a: a, [30], (1, 0))(10) == (30, 10)
-    assert arguments.Arrange(lambda *a: a, [30], ())(10) == ()
-    assert arguments.Arrange(lambda *a: a, [30, 40], (2, 2))(10) == (40, 40)
+    assert functions.Arrange(lambda *a: a, [30], (1, 0))(10) == (30, 10)
+    assert functions.Arrange(lambda *a: a, [30], ())(10) == ()
+    assert functions.Arrange(lambda *a: a, [30, 40], (2, 2))(10) == (40, 40)
     assert arguments.checked_permutation(range(2), 2) == (0, 1)
 
 

@@ -102,6 +102,11 @@ impl Connection {
 }
 
 impl Connection {
+    /// Of a connection that is there already.
+    pub(crate) fn of(client: nws_client::Connection) -> Self {
+        Self { client }
+    }
+
     fn forget(&self, workspace: WorkspaceHandle) {
         self.client.request_and_forget(&Request::CloseWorkspace { workspace });
     }

@@ -7,6 +7,7 @@
 
 mod client;
 mod errors;
+mod missing;
 mod sleigh_master;
 mod sleigh_worker;
 mod value;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nws_work::WorkError;
 use nws_work::control::{ServerAddress, Start, WorkerCommand};
@@ -12,6 +12,8 @@ use nws_work::sleigh::{Options, Sleigh};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList};
 
+use crate::client::Connection;
+use crate::missing::Missing;
 use crate::value;
 
 /// How long a wait goes on before Python's signal handlers get a turn.
@@ -84,10 +86,15 @@ impl SleighCore {
             sleigh: self.sleigh.clone(),
             run,
             tasks: Tasks::new(run, self.sleigh.worker_count()),
-            seen: Vec::new(),
+            missing: Missing::default(),
             outstanding: 0,
             over: false,
         })
+    }
+
+    /// The master's connection, for other workspaces on the same server.
+    fn connection(&self) -> Connection {
+        Connection::of(self.sleigh.master().connection().clone())
     }
 
     /// What the host has said since the last look, outside of any run; JSON texts.
@@ -108,9 +115,7 @@ pub(crate) struct Run {
     sleigh: Arc<Sleigh>,
     run: u32,
     tasks: Tasks,
-    /// Which tasks have their result. A result that comes twice is a defect, but must not hang
-    /// the call that waits for all of them.
-    seen: Vec<bool>,
+    missing: Missing,
     outstanding: u64,
     over: bool,
 }
@@ -152,7 +157,7 @@ impl Run {
                     Refused::Work(error) => raise(&error),
                 },
             )?;
-            self.seen.push(false);
+            self.missing.push();
             self.outstanding += 1;
             if self.tasks.is_full() {
                 self.flush(py)?;
@@ -173,22 +178,24 @@ impl Run {
                     Ok::<(), WorkError>(())
                 })
                 .map_err(|error| raise(&error))?;
-            self.seen.push(false);
+            self.missing.push();
             self.outstanding += 1;
             self.sleigh.master().submit_to(rank, &mut self.tasks);
         }
         Ok(())
     }
 
-    /// Puts results into their places in `results`, until no more than `until` are outstanding or
-    /// `timeout_s` have passed. `failure` makes an object of a failure's JSON, index and rank.
-    /// Returns what the host said meanwhile as JSON texts; where `timeline` is a list, tuples
-    /// `(index, rank, began_ns, duration_ns, done)` are appended to it.
-    #[pyo3(signature = (results, until, timeout_s, loads, failure, timeline=None))]
+    /// Takes in results until no more than `until` are outstanding or `timeout_s` have passed.
+    /// Without `indexes` they are put into their places in `results`; with it, each is appended to
+    /// `results` as it comes and its index to `indexes`. `failure` makes an object of a failure's
+    /// JSON, index and rank. Returns what the host said meanwhile as JSON texts; where `timeline` is
+    /// a list, tuples `(index, rank, began_ns, duration_ns, done)` are appended to it.
+    #[pyo3(signature = (results, indexes, until, timeout_s, loads, failure, timeline=None))]
     #[allow(clippy::too_many_arguments, reason = "one call a turn, for speed")]
     fn collect(
         &mut self,
         results: &Bound<'_, PyList>,
+        indexes: Option<&Bound<'_, PyList>>,
         until: u64,
         timeout_s: f64,
         loads: &Bound<'_, PyAny>,
@@ -196,10 +203,12 @@ impl Run {
         timeline: Option<&Bound<'_, PyList>>,
     ) -> PyResult<Vec<String>> {
         let py = results.py();
-        let deadline = std::time::Instant::now() + Duration::from_secs_f64(timeout_s.clamp(0.0, 1e9));
+        let deadline = Instant::now() + Duration::from_secs_f64(timeout_s.clamp(0.0, 1e9));
         let mut messages = Vec::new();
-        while self.outstanding > until {
-            let rest = deadline.saturating_duration_since(std::time::Instant::now()).min(SIGNAL_TURN);
+        let mut looked = false;
+        while self.outstanding > until && !(looked && Instant::now() >= deadline) {
+            looked = true;
+            let rest = deadline.saturating_duration_since(Instant::now()).min(SIGNAL_TURN);
             let sleigh = &self.sleigh;
             let arrivals = py.detach(|| sleigh.arrivals(rest)).map_err(|error| raise(&error))?;
             py.check_signals()?;
@@ -207,18 +216,17 @@ impl Run {
                 messages.extend(message(&arrival));
                 let Arrival::Results(arrived) = arrival else { continue };
                 for (head, payload) in arrived.iter().filter_map(TaskResult::read) {
-                    if head.task.run != self.run || !self.is_new(&head) {
+                    if head.task.run != self.run || !self.missing.remove(head.task.index) {
                         continue;
                     }
-                    self.put(&head, payload, results, loads, failure)?;
+                    self.outstanding -= 1;
+                    let object = read_result(py, &head, payload, loads, failure)?;
+                    place(results, indexes, head.task.index as usize, object)?;
                     if let Some(timeline) = timeline {
                         let done = head.outcome == Outcome::Done;
                         timeline.append((head.task.index, head.rank, head.began_ns, head.duration_ns, done))?;
                     }
                 }
-            }
-            if std::time::Instant::now() >= deadline {
-                break;
             }
         }
         Ok(messages)
@@ -251,42 +259,39 @@ impl Run {
         }
         py.check_signals()
     }
+}
 
-    fn is_new(&mut self, head: &ResultHead) -> bool {
-        match self.seen.get_mut(head.task.index as usize) {
-            Some(seen) => !std::mem::replace(seen, true),
-            None => false,
+/// The object that a result stands for.
+fn read_result<'py>(
+    py: Python<'py>,
+    head: &ResultHead,
+    payload: &[u8],
+    loads: &Bound<'py, PyAny>,
+    failure: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let index = head.task.index;
+    match head.outcome {
+        Outcome::Done => {
+            value::decode(py, payload, loads).or_else(|error| failure.call1((error.into_value(py), index, head.rank)))
         }
+        Outcome::Failed => failure.call1((PyBytes::new(py, payload), index, head.rank)),
     }
+}
 
-    fn put(
-        &mut self,
-        head: &ResultHead,
-        payload: &[u8],
-        results: &Bound<'_, PyList>,
-        loads: &Bound<'_, PyAny>,
-        failure: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
-        let py = results.py();
-        let index = head.task.index as usize;
-        let object = match head.outcome {
-            Outcome::Done => match value::decode(py, payload, loads) {
-                Ok(object) => object,
-                Err(error) => failure.call1((error.into_value(py), index, head.rank))?,
-            },
-            Outcome::Failed => failure.call1((PyBytes::new(py, payload), index, head.rank))?,
-        };
-        while results.len() < index {
-            results.append(py.None())?;
-        }
-        if results.len() == index {
-            results.append(object)?
-        } else {
-            results.set_item(index, object)?
-        }
-        self.outstanding -= 1;
-        Ok(())
+fn place(
+    results: &Bound<'_, PyList>,
+    indexes: Option<&Bound<'_, PyList>>,
+    index: usize,
+    object: Bound<'_, PyAny>,
+) -> PyResult<()> {
+    if let Some(indexes) = indexes {
+        indexes.append(index)?;
+        return results.append(object);
     }
+    while results.len() < index {
+        results.append(results.py().None())?;
+    }
+    if results.len() == index { results.append(object) } else { results.set_item(index, object) }
 }
 
 enum Refused {

@@ -14,6 +14,7 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
+use crate::client::Connection;
 use crate::value;
 
 /// How long a wait goes on before Python's signal handlers get a turn.
@@ -101,6 +102,17 @@ impl WorkerLoop {
     #[getter]
     fn rank(&self) -> u32 {
         self.bootstrap.rank
+    }
+
+    /// The worker's connection, for other workspaces on the same server.
+    fn connection(&self) -> Connection {
+        Connection::of(self.worker.connection().clone())
+    }
+
+    /// The name of the sleigh's workspace.
+    #[getter]
+    fn workspace(&self) -> &str {
+        &self.bootstrap.workspace
     }
 
     /// Runs tasks until the sleigh is over, and says why it is. `define` makes `(function, spread,

@@ -8,6 +8,7 @@ from typing import Any
 
 from nws import _native, _pickle
 from nws._sleigh.failures import describe
+from nws._sleigh.spaces import introduce
 
 __all__ = ["main"]
 
@@ -17,7 +18,7 @@ def main() -> None:
     started = _native.worker_bootstrap()
     if started is None:
         return
-    rank, _count, told, start = started
+    rank, count, told, start = started
     settings = json.loads(told)
     _pickle.become_worker()
     sys.argv[:] = settings["argv"] or [""]
@@ -29,6 +30,7 @@ def main() -> None:
     # Whole lines reach the host also where a task ends in a crash.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     loop = start.join()
+    introduce(loop, rank, count)
     pid = os.getpid()
     if settings["verbose"]:
         print(f"nws: worker {rank} has joined as process {pid}", file=sys.stderr, flush=True)

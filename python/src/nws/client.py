@@ -106,6 +106,13 @@ class NwsServer:
         self.serverPort = port
         self._connection = _native.Connection(host, port)
 
+    @classmethod
+    def _over(cls, connection: _native.Connection) -> Self:
+        """Return the server at the other end of a connection that is there already."""
+        server = cls.__new__(cls)
+        server.serverHost, server.serverPort, server._connection = "localhost", 0, connection
+        return server
+
     def openWs(
         self, wsName: str, space: "NetWorkSpace | None" = None, *, persistent: bool = False, create: bool = True
     ) -> "NetWorkSpace":

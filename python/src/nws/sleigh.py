@@ -15,13 +15,15 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from nws import _native, _pickle
 from nws._binary import binary_path
 from nws._sleigh import arguments
+from nws._sleigh.accumulators import Accumulator, Receiver, receiver
 from nws._sleigh.events import EventLog
 from nws._sleigh.exceptions import (
     SleighException,
@@ -35,9 +37,15 @@ from nws._sleigh.exceptions import (
     SleighStoppedException,
     SleighTaskException,
 )
-from nws._sleigh.failures import restore
+from nws._sleigh.functions import Function, name_of, prepare
+from nws._sleigh.iterator import Ordered, SleighResultIterator
 from nws._sleigh.options import Options, checked_count
-from nws._sleigh.progress import Progress
+from nws._sleigh.pending import SleighPending
+from nws._sleigh.run import Run
+from nws._sleigh.spaces import describe_worker, make_user_space, master_spaces
+
+if TYPE_CHECKING:
+    from nws.client import NetWorkSpace
 
 __all__ = [
     "Sleigh",
@@ -47,16 +55,13 @@ __all__ = [
     "SleighJoinException",
     "SleighNwsException",
     "SleighOccupiedException",
+    "SleighPending",
     "SleighPicklingException",
+    "SleighResultIterator",
     "SleighScriptException",
     "SleighStoppedException",
     "SleighTaskException",
 ]
-
-# How often a waiting call looks at its progress bar and its events, in seconds.
-_TURN_S = 0.2
-# How many tasks are submitted between two looks at what came back.
-_SUBMIT_TASKS = 8192
 
 _living: "weakref.WeakSet[Sleigh]" = weakref.WeakSet()
 
@@ -77,6 +82,7 @@ class Sleigh:
     - `events`: a file to which one JSON object a line is appended for all that happens; `nws.timeline` draws it.
     - `python`: the Python that workers run; this process's by default.
     - `wsNameTemplate`: a format string for the name of the sleigh's workspace; `'sleigh_ride_%04d'` by default.
+    - `userWsNameTemplate`: the same for the workspace `userNws`; `'sleigh_user_%04d'` by default.
     - `launch`: `'local'`, the one launcher of this version.
 
     Raises `TypeError` for an unknown option, `SleighIllegalValueException` for a value that an option cannot have,
@@ -105,6 +111,8 @@ class Sleigh:
             cwd=self._options.workingDir or os.getcwd(),
             settings=json.dumps(self._settings()),
         )
+        self._user_space = make_user_space(self._core, self._options.userWsNameTemplate)
+        self._opened: tuple[NetWorkSpace, NetWorkSpace] | None = None
         _living.add(self)
 
     def _settings(self) -> dict[str, Any]:
@@ -123,17 +131,41 @@ class Sleigh:
         """How many workers there are."""
         return self._options.workerCount
 
+    @property
+    def nodeList(self) -> list[str]:
+        """The host of each worker."""
+        return ["localhost"] * self.workerCount
+
+    @property
+    def nws(self) -> "NetWorkSpace":
+        """The sleigh's own workspace, through which its tasks travel. Workers see it as `SleighNws`."""
+        return self._spaces()[0]
+
+    @property
+    def userNws(self) -> "NetWorkSpace":
+        """A workspace for the program and its tasks, which goes with the sleigh. Workers see it as `SleighUserNws`."""
+        return self._spaces()[1]
+
+    def _spaces(self) -> tuple["NetWorkSpace", "NetWorkSpace"]:
+        core = self._usable()
+        if self._opened is None:
+            self._opened = master_spaces(core, self._user_space)
+        return self._opened
+
     def eachElem(
         self,
-        fun: Callable[..., Any],
+        fun: Function,
         elementArgs: Any = (),
         fixedArgs: Any = None,
         *,
+        type: str | None = None,
+        blocking: bool = True,
         argPermute: Any = None,
         loadFactor: int | None = None,
+        accumulator: Accumulator | None = None,
         chunkSize: int | None = None,
         retries: int | None = None,
-    ) -> list[Any]:
+    ) -> Any:
         """Run `fun` once for each element, on whichever workers are free, and return the results in order.
 
         `elementArgs` holds the arguments that vary: a *list* whose first item is iterable (a string is) is a list of
@@ -142,6 +174,16 @@ class Sleigh:
         together: which to pass, in which order. `loadFactor` is the most tasks a worker that are under way at one time;
         by default all. `chunkSize` fixes how many tasks travel together, which by default follows from how long they
         take. `retries` overrides the sleigh's.
+
+        `fun` is a function, or an expression or statements in a string, which see their arguments as the list
+        `SleighArguments`; statements give what they assign to `SleighValue`. `type` is `'invoke'` for functions and
+        `'eval'` for strings; with `'define'` a function is not called but made known on the workers under its name (a
+        lambda as `SleighFunction`).
+
+        An `accumulator` gets the results as they come, as a list of values and a list of indexes: it is a function, or
+        an object with `result(values, indexes)`, and where it likes `error(values, indexes)` for failed tasks and
+        `value()` for what this call shall return. With `blocking` false the call returns a `SleighPending` as soon as
+        all tasks are submitted, and `loadFactor` is ignored.
 
         A task that fails leaves a `SleighTaskException` in the place of its result; the others go on.
 
@@ -155,26 +197,101 @@ class Sleigh:
         columns = arguments.columns_of(elementArgs)
         fixed = [] if fixedArgs is None else arguments.fixed_of(fixedArgs)
         permutation = arguments.checked_permutation(argPermute, len(columns) + len(fixed))
-        most = None if loadFactor is None else checked_count("loadFactor", loadFactor) * self.workerCount
+        factor = None if loadFactor is None else checked_count("loadFactor", loadFactor)
         chunk = None if chunkSize is None else checked_count("chunkSize", chunkSize)
         rows, total = arguments.rows_of(columns)
-        arranged = _arranged(fun, fixed, permutation)
-        shipment = _shipment(fun, (arranged, len(columns) > 1, chunk), arguments.samples_of(columns))
-        with self._run(shipment.data, retries, total) as run:
-            return run.elements(rows, most, shipment)
+        what = (prepare(fun, type, fixed, permutation), len(columns) > 1, chunk)
+        run = self._begin(fun, what, arguments.samples_of(columns), receiver(accumulator), retries, total)
+        with _ended_by_errors(run):
+            run.submit_all(rows, None if factor is None or not blocking else factor * self.workerCount)
+        return SleighPending(run).wait() if blocking else SleighPending(run)
 
-    def eachWorker(self, fun: Callable[..., Any], *workerArgs: Any, retries: int | None = None) -> list[Any]:
+    def eachWorker(
+        self,
+        fun: Function,
+        *workerArgs: Any,
+        type: str | None = None,
+        blocking: bool = True,
+        accumulator: Accumulator | None = None,
+        retries: int | None = None,
+    ) -> Any:
         """Run `fun(*workerArgs)` once on every worker and return the results in order of rank.
 
-        What it defines (globals of its module, imports) stays with the workers and is seen by later tasks.
+        What it defines (globals of its module, imports) stays with the workers and is seen by later tasks. `type`,
+        `blocking`, `accumulator` and `retries` are as for `eachElem`.
 
             >>> with Sleigh(workerCount=2) as s:
-            ...     len(set(s.eachWorker(__import__("os").getpid)))
-            2
+            ...     s.eachWorker("SleighRank")
+            [0, 1]
         """
-        shipment = _shipment(fun, (_arranged(fun, workerArgs, None), True, 1), [])
-        with self._run(shipment.data, retries, self.workerCount) as run:
-            return run.workers()
+        what = (prepare(fun, type, workerArgs, None), True, 1)
+        run = self._begin(fun, what, [], receiver(accumulator), retries, self.workerCount)
+        with _ended_by_errors(run):
+            run.submit_to_each()
+        return SleighPending(run).wait() if blocking else SleighPending(run)
+
+    def imap(
+        self,
+        fun: Function,
+        *iterables: Iterable[Any],
+        type: str | None = None,
+        loadFactor: int | None = None,
+        chunkSize: int | None = None,
+        retries: int | None = None,
+    ) -> SleighResultIterator:
+        """Run `fun` for the items of the iterables, as `map` does, and return an iterator over the results in order.
+
+        The iterables may be endless: they are read no further ahead than `loadFactor` tasks a worker beyond what was
+        consumed, or by default so far that the workers do not run out of tasks. A failed task is a
+        `SleighTaskException` among the results.
+
+            >>> import itertools
+            >>> with Sleigh(workerCount=2) as s:
+            ...     list(itertools.islice(s.imap(pow, itertools.count(), itertools.repeat(2)), 5))
+            [0, 1, 4, 9, 16]
+        """
+        if not iterables:
+            raise TypeError("imap: expected at least one iterable")
+        rows = zip(*iterables, strict=False)
+        return self._stream(fun, rows, type, loadFactor, chunkSize, retries)
+
+    def starmap(
+        self,
+        fun: Function,
+        iterable: Iterable[Iterable[Any]],
+        *,
+        type: str | None = None,
+        loadFactor: int | None = None,
+        chunkSize: int | None = None,
+        retries: int | None = None,
+    ) -> SleighResultIterator:
+        """As `imap`, for one iterable whose items are the arguments of a task each.
+
+        >>> with Sleigh(workerCount=2) as s:
+        ...     list(s.starmap(pow, [(2, 5), (3, 2)]))
+        [32, 9]
+        """
+        return self._stream(fun, map(tuple, iterable), type, loadFactor, chunkSize, retries)
+
+    def _stream(
+        self,
+        fun: Function,
+        rows: Iterator[tuple[Any, ...]],
+        type: str | None,
+        load_factor: int | None,
+        chunk_size: int | None,
+        retries: int | None,
+    ) -> SleighResultIterator:
+        factor = None if load_factor is None else checked_count("loadFactor", load_factor)
+        chunk = None if chunk_size is None else checked_count("chunkSize", chunk_size)
+        into = Ordered()
+        run = self._begin(fun, (prepare(fun, type, (), None), True, chunk), [], into, retries, None)
+        return SleighResultIterator(run, into, rows, self.workerCount, factor)
+
+    def workerInfo(self) -> list[dict[str, Any]]:
+        """Return a dictionary for each worker, in order of rank: host, os, pid, python, nws, rank, logfile."""
+        info: list[dict[str, Any]] = self.eachWorker(describe_worker)
+        return info
 
     def stop(self) -> None:
         """End the workers and all that they started, and the server that the sleigh brought. May be called again."""
@@ -206,25 +323,43 @@ class Sleigh:
             return "Sleigh (stopped)"
         return f"Sleigh {self._core.workspace!r} with {self.workerCount} workers"
 
-    def _run(self, definition: bytes, retries: int | None, total: int | None) -> "_Run":
+    def _begin(
+        self,
+        fun: Function,
+        what: tuple[Any, ...],
+        samples: list[Any],
+        into: Receiver,
+        retries: int | None,
+        total: int | None,
+    ) -> Run:
+        often = self._options.retries if retries is None else checked_count("retries", retries, 0)
+        core = self._usable()
+        if not self._busy.acquire(blocking=False):
+            raise SleighOccupiedException("this sleigh is busy with another call; wait for it, or make another sleigh")
+        try:
+            shipment = _shipment(fun, what, samples)
+            return Run(self, core.begin_run(shipment.data, often), shipment, total, into)
+        except BaseException as error:
+            self._release(error)
+            raise
+
+    def _usable(self) -> _native.SleighCore:
         if os.getpid() != self._owner_pid:
             raise SleighNwsException("this sleigh was made before a fork and is its parent's; make another one here")
         if self._failure is not None:
             raise SleighNwsException(str(self._failure))
         if self._core is None:
             raise SleighStoppedException("this sleigh was stopped; make another one")
-        if not self._busy.acquire(blocking=False):
-            raise SleighOccupiedException("this sleigh is busy with another call; wait for it, or make another sleigh")
-        try:
-            often = self._options.retries if retries is None else checked_count("retries", retries, 0)
-            return _Run(self, self._core.begin_run(definition, often), total)
-        except BaseException as error:
-            self._busy.release()
-            self._note(error)
-            raise
+        return self._core
 
-    def _note(self, error: BaseException | None) -> None:
-        """Remember what ended the sleigh: it cannot be used again, and every further call says why."""
+    def _heard(self, message: dict[str, Any]) -> None:
+        """Take in what the host said."""
+        if self._events is not None:
+            self._events.heard(message)
+
+    def _release(self, error: BaseException | None) -> None:
+        """A call is over. What ended the sleigh is remembered: every further call says why."""
+        self._busy.release()
         if isinstance(error, SleighNwsException) and self._failure is None:
             core, self._core = self._core, None
             self._failure = error
@@ -233,113 +368,24 @@ class Sleigh:
                 core.stop()
 
 
-class _Run:
-    """One call of `eachElem` or `eachWorker` while it goes on; as a context it ends or gives up the run."""
-
-    def __init__(self, sleigh: Sleigh, run: _native.Run, total: int | None) -> None:
-        self._sleigh = sleigh
-        self._run = run
-        self._events = sleigh._events
-        self._timeline: list[tuple[int, int, int, int, bool]] | None = [] if self._events else None
-        self._results: list[Any] = []
-        self._progress = Progress(sleigh._options.progress, total)
-        if self._events:
-            self._events.write("run_began", run=run.number, tasks=total)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self._progress.close()
-            if error is None:
-                self._run.end()
-            elif not isinstance(error, SleighNwsException):
-                self._run.give_up()
-            if self._events:
-                self._look([])
-                self._events.write("run_done", run=self._run.number, tasks=self._run.submitted)
-                self._events.flush()
-        finally:
-            self._sleigh._busy.release()
-            self._sleigh._note(error)
-
-    def elements(self, rows: Iterator[Any], most: int | None, shipment: _pickle.Shipment) -> list[Any]:
-        def dumps(argument: Any) -> bytes:
-            try:
-                return shipment.dumps(argument)
-            except Exception as error:
-                raise _Unpicklable(argument, error) from error
-
-        step = _SUBMIT_TASKS if most is None else most
-        more = True
-        while more:
-            free = step if most is None else most - self._run.outstanding
-            try:
-                more = self._run.submit(rows, free, dumps)
-            except _Unpicklable as problem:
-                what = _pickle.explain(problem.argument, problem.error)
-                raise SleighPicklingException(
-                    f"the arguments of task {self._run.submitted} cannot be sent to a worker: {what}"
-                ) from problem.error
-            if most is not None:
-                self._collect(most - 1)
-            else:
-                self._collect_what_came()
-        self._collect(0)
-        return self._results
-
-    def workers(self) -> list[Any]:
-        self._run.submit_to_each((), _pickle.dumps)
-        self._collect(0)
-        return self._results
-
-    def _collect(self, until: int) -> None:
-        while self._run.outstanding > until:
-            self._take(until, _TURN_S)
-
-    def _collect_what_came(self) -> None:
-        if self._run.outstanding:
-            self._take(self._run.outstanding - 1, 0.0)
-
-    def _take(self, until: int, timeout_s: float) -> None:
-        messages = self._run.collect(self._results, until, timeout_s, _pickle.loads, restore, self._timeline)
-        self._look(messages)
-        if self._progress.shown:
-            self._progress.move(self._run.submitted - self._run.outstanding)
-
-    def _look(self, messages: list[str]) -> None:
-        if self._events is None or self._timeline is None:
-            return
-        for message in messages:
-            self._events.heard(json.loads(message))
-        self._events.tasks(self._run.number, self._timeline)
-
-
-class _Unpicklable(Exception):
-    """An argument that cannot be pickled, on its way out of the native module."""
-
-    def __init__(self, argument: Any, error: Exception) -> None:
-        super().__init__(error)
-        self.argument = argument
-        self.error = error
-
-
-def _arranged(fun: Callable[..., Any], fixed: Any, permutation: tuple[int, ...] | None) -> Callable[..., Any]:
-    if not callable(fun):
-        raise TypeError(f"fun: expected something that can be called, got {type(fun).__name__}")
-    return arguments.Arrange(fun, fixed, permutation) if fixed or permutation is not None else fun
-
-
-def _shipment(fun: Callable[..., Any], parts: tuple[Any, ...], samples: list[Any]) -> _pickle.Shipment:
+@contextmanager
+def _ended_by_errors(run: Run) -> Iterator[None]:
+    """End the run where its tasks cannot be submitted; else that is for whoever gathers its results."""
     try:
-        return _pickle.Shipment(parts, samples)
+        yield
+    except BaseException as error:
+        run.end(error)
+        raise
+
+
+def _shipment(fun: Function, what: tuple[Any, ...], samples: list[Any]) -> _pickle.Shipment:
+    try:
+        return _pickle.Shipment(what, samples)
     except Exception as error:
-        what = _pickle.explain(parts[0], error)
-        name = getattr(fun, "__qualname__", repr(fun))
-        raise SleighPicklingException(f"{name} with its fixed arguments cannot be sent to a worker: {what}") from error
+        why = _pickle.explain(what[0], error)
+        raise SleighPicklingException(
+            f"{name_of(fun)} with its fixed arguments cannot be sent to a worker: {why}"
+        ) from error
 
 
 def _worker_arguments(python: str) -> list[str]:

@@ -1,11 +1,11 @@
 """From the arguments of `eachElem` to one item a task."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any
 
 from nws._sleigh.exceptions import SleighIllegalValueException
 
-__all__ = ["Arrange", "checked_permutation", "columns_of", "fixed_of", "rows_of", "samples_of"]
+__all__ = ["checked_permutation", "columns_of", "fixed_of", "rows_of", "samples_of"]
 
 _PLAIN = {type(None), bool, int, float, str, bytes}
 
@@ -95,19 +95,3 @@ def checked_permutation(permutation: Any, count: int) -> tuple[int, ...] | None:
                 f"argPermute: expected indexes from 0 to {count - 1}, as there are {count} arguments; got {index!r}"
             )
     return indexes
-
-
-class Arrange:
-    """Calls a function with the arguments of a task, fixed ones appended, in the order asked for."""
-
-    def __init__(self, fun: Callable[..., Any], fixed: Sequence[Any], permutation: tuple[int, ...] | None) -> None:
-        self._fun = fun
-        self._fixed = tuple(fixed)
-        self._permutation = permutation
-
-    def __call__(self, *varying: Any) -> Any:
-        """Run the function."""
-        arguments = varying + self._fixed
-        if self._permutation is not None:
-            arguments = tuple(arguments[index] for index in self._permutation)
-        return self._fun(*arguments)

@@ -110,6 +110,7 @@ class Options:
     workingDir: str | None = _option(None, _maybe(_folder))
     modulePath: str | None = _option(None, _maybe(_module_path))
     wsNameTemplate: str = _option("sleigh_ride_%04d", _template)
+    userWsNameTemplate: str = _option("sleigh_user_%04d", _template)
     verbose: bool = _option(False, _flag)
     retries: int = _option(1, _count(0))
     progress: bool | None = _option(None, _maybe(_flag))

@@ -69,6 +69,7 @@ def lay_out(found: Findings) -> Iterator[str]:
     yield from _ranking("Longest functions", "lines", found.functions, lambda function: function["lines"])
     yield from _ranking("Most branches", "branches", found.functions, lambda function: function["branches"])
     yield from _ranking("Deepest nesting", "levels", found.functions, lambda function: function["nesting"])
+    yield from _copies(found.functions)
     yield from _counts("Most used names", found.names)
     yield from _counts("Most imported modules (files that do)", found.imports)
     yield from _errors(found)
@@ -109,6 +110,27 @@ def _ranking(title: str, unit: str, places: Sequence[Place], of: Callable[[Funct
         where = f"{place.path}:{place.function['line']}"
         left = f"  {place.function['name']:<32.32}  {_clipped(where, _WIDTH - 46)}"
         yield f"{left:<{_WIDTH - 10}}{of(place.function):>10,}"
+
+
+def _copies(places: Sequence[Place]) -> Iterator[str]:
+    """Functions that stand in several places with the same code: those first with which most lines could go."""
+    alike: dict[str, list[Place]] = {}
+    for place in places:
+        if place.function["shape"]:
+            alike.setdefault(place.function["shape"], []).append(place)
+    copied = [sorted(group, key=lambda place: (place.path, place.function["line"])) for group in alike.values()]
+    copied = [group for group in copied if len(group) > 1]
+    copied.sort(key=lambda group: (-_spared(group), group[0].path, group[0].function["line"]))
+    yield from _heading(f"Written more than once ({len(copied):,} functions)", "lines")
+    for group in copied[:_SHOWN]:
+        first = group[0]
+        where = f"{first.path}:{first.function['line']} and {len(group) - 1} more"
+        left = f"  {first.function['name']:<32.32}  {_clipped(where, _WIDTH - 46)}"
+        yield f"{left:<{_WIDTH - 10}}{_spared(group):>10,}"
+
+
+def _spared(group: Sequence[Place]) -> int:
+    return sum(place.function["lines"] for place in group[1:])
 
 
 def _counts(title: str, counts: Counter[str]) -> Iterator[str]:

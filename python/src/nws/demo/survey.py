@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import io
 import token
 import tokenize
@@ -14,17 +15,24 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 # Statements that put what they hold one level deeper.
 _NESTING = (*_LOOPS, ast.If, ast.With, ast.AsyncWith, ast.Try, ast.TryStar, ast.Match)
+# Functions with less code than this many lines, without their documentation, look alike by chance.
+_SHORTEST_COPY = 5
 _LAYOUT = frozenset((token.NEWLINE, token.INDENT, token.DEDENT, token.ENDMARKER, tokenize.NL, tokenize.ENCODING))
 
 
 class Function(TypedDict):
-    """What is known of one function; functions inside it count as their own."""
+    """What is known of one function; functions inside it count as their own.
+
+    Two functions have the same `shape` where their arguments and code are the same, whatever their names, comments and
+    layout. The shape of a short function is empty.
+    """
 
     name: str
     line: int
     lines: int
     branches: int
     nesting: int
+    shape: str
 
 
 class Summary(TypedDict):
@@ -123,7 +131,25 @@ def _count_nodes(tree: ast.Module, summary: Summary) -> None:
 
 def _function(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Function:
     last = node.end_lineno or node.lineno
-    return Function(name=node.name, line=node.lineno, lines=last - node.lineno + 1, branches=0, nesting=0)
+    return Function(
+        name=node.name,
+        line=node.lineno,
+        lines=last - node.lineno + 1,
+        branches=0,
+        nesting=0,
+        shape=_shape(node),
+    )
+
+
+def _shape(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    body = node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
+    if not body or (body[-1].end_lineno or 0) - body[0].lineno + 1 < _SHORTEST_COPY:
+        return ""
+    try:
+        parts = [type(node).__name__, ast.dump(node.args), *map(ast.dump, body)]
+    except RecursionError:
+        return ""
+    return hashlib.blake2b("\n".join(parts).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
 def _is_elif(node: ast.AST, child: ast.AST) -> bool:

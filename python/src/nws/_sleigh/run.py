@@ -1,0 +1,144 @@
+"""One call while it goes on: tasks out, results in."""
+
+import json
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from nws import _native, _pickle
+from nws._sleigh.accumulators import Receiver
+from nws._sleigh.exceptions import SleighNwsException, SleighPicklingException
+from nws._sleigh.failures import restore
+from nws._sleigh.progress import Progress
+
+if TYPE_CHECKING:
+    from nws.sleigh import Sleigh
+
+__all__ = ["Run"]
+
+# How often a waiting call looks at its progress bar, its events and its accumulator, in seconds.
+_TURN_S = 0.2
+# How many tasks are submitted between two looks at what came back.
+_SUBMIT_TASKS = 8192
+
+
+class Run:
+    """A run of a sleigh. As a context it ends the run, or gives it up where an exception leaves the block."""
+
+    def __init__(
+        self, sleigh: "Sleigh", run: _native.Run, shipment: _pickle.Shipment, total: int | None, into: Receiver
+    ) -> None:
+        self._sleigh = sleigh
+        self._run = run
+        self._shipment = shipment
+        self.into = into
+        self._events = sleigh._events
+        self._timeline: list[tuple[int, int, int, int, bool]] | None = [] if self._events else None
+        self._progress = Progress(sleigh._options.progress, total)
+        self.over = False
+        if self._events:
+            self._events.write("run_began", run=run.number, tasks=total)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end(error)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the run: as done, or for this error. The sleigh is free afterwards."""
+        if self.over:
+            return
+        self.over = True
+        try:
+            self._progress.close()
+            if error is None and self._run.outstanding == 0:
+                self._run.end()
+            elif not isinstance(error, SleighNwsException):
+                self._run.give_up()
+            if self._events:
+                self._look([])
+                self._events.write("run_done", run=self._run.number, tasks=self._run.submitted)
+                self._events.flush()
+        finally:
+            self._sleigh._release(error)
+
+    @property
+    def submitted(self) -> int:
+        """How many tasks were submitted."""
+        return self._run.submitted
+
+    @property
+    def outstanding(self) -> int:
+        """How many of them have no result yet."""
+        return self._run.outstanding
+
+    def submit(self, rows: Iterator[Any], most: int) -> bool:
+        """Submit up to `most` tasks; says whether there may be more."""
+        try:
+            return self._run.submit(rows, most, self._dumps)
+        except _Unpicklable as problem:
+            what = _pickle.explain(problem.argument, problem.error)
+            raise SleighPicklingException(
+                f"the arguments of task {self._run.submitted} cannot be sent to a worker: {what}"
+            ) from problem.error
+
+    def submit_all(self, rows: Iterator[Any], most: int | None) -> None:
+        """Submit everything, with at most `most` tasks under way at a time."""
+        more = True
+        while more:
+            more = self.submit(rows, _SUBMIT_TASKS if most is None else most - self._run.outstanding)
+            if most is None:
+                self.look()
+            else:
+                self.wait_until(most - 1)
+
+    def submit_to_each(self) -> None:
+        """Submit one task without arguments to every worker."""
+        self._run.submit_to_each((), _pickle.dumps)
+
+    def look(self) -> None:
+        """Take in what has come, without waiting."""
+        self._take(0, 0.0)
+
+    def wait_until(self, outstanding: int) -> None:
+        """Take in results until no more than so many are outstanding."""
+        while self._run.outstanding > outstanding:
+            self._take(outstanding, _TURN_S)
+
+    def _take(self, until: int, timeout_s: float) -> None:
+        into = self.into
+        messages = self._run.collect(
+            into.results, into.indexes, until, timeout_s, _pickle.loads, restore, self._timeline
+        )
+        self._look(messages)
+        into.flush()
+        if self._progress.shown:
+            self._progress.move(self._run.submitted - self._run.outstanding)
+
+    def _look(self, messages: list[str]) -> None:
+        for message in messages:
+            self._sleigh._heard(json.loads(message))
+        if self._events is not None and self._timeline is not None:
+            self._events.tasks(self._run.number, self._timeline)
+
+    @property
+    def _dumps(self) -> Callable[[Any], bytes]:
+        def dumps(argument: Any) -> bytes:
+            try:
+                return self._shipment.dumps(argument)
+            except Exception as error:
+                raise _Unpicklable(argument, error) from error
+
+        return dumps
+
+
+class _Unpicklable(Exception):
+    """An argument that cannot be pickled, on its way out of the native module."""
+
+    def __init__(self, argument: Any, error: Exception) -> None:
+        super().__init__(error)
+        self.argument = argument
+        self.error = error

@@ -1,0 +1,89 @@
+"""The two workspaces of a sleigh, as master and workers see them."""
+
+import builtins
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from nws import _native
+
+if TYPE_CHECKING:
+    from nws.client import NetWorkSpace
+
+__all__ = ["describe_worker", "introduce", "make_user_space", "master_spaces"]
+
+# In the sleigh's workspace: the name of the user's.
+_USER_SPACE = "user workspace"
+
+
+def make_user_space(core: _native.SleighCore, template: str) -> str:
+    """Make the user's workspace, owned by the master, and leave its name for the workers."""
+    connection = core.connection()
+    name = connection.make_temporary(template)
+    connection.open(name, True, False, False)
+    connection.open(core.workspace, False, False, False).store(_USER_SPACE, name)
+    return name
+
+
+def master_spaces(core: _native.SleighCore, user_space: str) -> tuple["NetWorkSpace", "NetWorkSpace"]:
+    """Return the sleigh's workspace and the user's, over the master's connection."""
+    server = _server(core.connection())
+    return server.openWs(core.workspace), server.openWs(user_space)
+
+
+def _server(connection: _native.Connection) -> Any:
+    from nws.client import NwsServer
+
+    return NwsServer._over(connection)
+
+
+class _Later:
+    """A workspace that is opened when it is first used: most tasks never do."""
+
+    def __init__(self, open_it: Callable[[], "NetWorkSpace"]) -> None:
+        self.__dict__["_open_it"] = open_it
+
+    def __getattr__(self, name: str) -> Any:
+        space = self.__dict__.get("_space")
+        if space is None:
+            space = self.__dict__["_space"] = self.__dict__["_open_it"]()
+        return getattr(space, name)
+
+    def __str__(self) -> str:
+        return str(self.__getattr__("__str__")())
+
+
+def introduce(loop: _native.WorkerLoop, rank: int, count: int) -> None:
+    """Let every module in this worker see the names that tasks may use."""
+
+    def own() -> "NetWorkSpace":
+        space: NetWorkSpace = _server(loop.connection()).useWs(loop.workspace, create=False)
+        return space
+
+    def user() -> "NetWorkSpace":
+        server = _server(loop.connection())
+        space: NetWorkSpace = server.useWs(server.useWs(loop.workspace, create=False).find(_USER_SPACE), create=False)
+        return space
+
+    names = {"SleighRank": rank, "SleighWorkerCount": count, "SleighNws": _Later(own), "SleighUserNws": _Later(user)}
+    for name, value in names.items():
+        setattr(builtins, name, value)
+
+
+def describe_worker() -> dict[str, Any]:
+    """Return what this worker is, for `workerInfo`."""
+    import os
+    import platform
+    import socket
+    import sys
+
+    import nws
+
+    return {
+        "host": socket.gethostname(),
+        "os": platform.platform(),
+        "pid": os.getpid(),
+        "python": sys.version.split()[0],
+        "nws": nws.__version__,
+        "rank": builtins.SleighRank,  # type: ignore[attr-defined]
+        "logfile": None,
+    }

@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: Arguments) -> io::Result<()> {
         (arguments.port.unwrap_or(PORT), Some(arguments.web_port.unwrap_or(WEB_PORT)))
     };
     let Arguments { interface, embedded, .. } = arguments;
-    serve(ServeOptions { port, web_port, interface, embedded, limits: Limits::default() })
+    serve(ServeOptions { port, web_port, interface, embedded, allow_users: false, limits: Limits::default() })
 }
 
 fn interface(text: &str) -> Result<IpAddr, String> {

@@ -108,6 +108,16 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         Ok(Place { workspace, variable: binding.variable })
     }
 
+    /// Whether the workspace that a handle was opened on is still there.
+    pub fn is_open(&self, session: SessionId, handle: WorkspaceHandle) -> bool {
+        self.opened(session, handle).is_ok()
+    }
+
+    /// The variable that a handle leads to now, where there is one.
+    pub fn variable_of(&mut self, session: SessionId, handle: VariableHandle) -> Option<VariableId> {
+        self.place(session, handle).ok()?.variable.map(variable_id)
+    }
+
     /// The name that a handle is bound to.
     pub(crate) fn bound_name(&self, session: SessionId, handle: VariableHandle) -> &[u8] {
         let binding = self.sessions.get(&session).and_then(|open| open.variables.get(&handle));

@@ -68,6 +68,14 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         Ok(())
     }
 
+    /// What a session calls itself from now on, where its protocol says so late. What it owns already
+    /// keeps the text it has.
+    pub fn label_session(&mut self, session: SessionId, label: &[u8]) {
+        if let Some(open) = self.sessions.get_mut(&session) {
+            open.init.label = label.to_vec();
+        }
+    }
+
     /// Ends a session: its waits are forgotten, its leases go to its guardian or their values
     /// return, the workspaces that it owns and that are not persistent go.
     pub fn session_ended(&mut self, session: SessionId, effects: &mut Vec<Effect<V>>) {

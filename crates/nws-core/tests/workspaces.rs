@@ -37,6 +37,37 @@ fn the_first_who_opens_to_own_becomes_the_owner_and_decides_on_persistence() {
 }
 
 #[test]
+fn an_owner_is_told_by_the_label_it_had_when_it_became_one() {
+    let mut world = World::default();
+    let owner = world.session();
+    for (number, name) in [(1, "x"), (2, "y")] {
+        world.core.label_session(owner, name.to_uppercase().as_bytes());
+        assert!(world.open(owner, handle(number), name, OWN));
+    }
+    assert!(world.open(owner, handle(3), "x", OWN), "again, under the label of y");
+    assert_eq!(listed(&mut world, owner, "x").unwrap().owner, b"10.0.0.1:1 (X)");
+    assert_eq!(listed(&mut world, owner, "y").unwrap().owner, b"10.0.0.1:1 (Y)");
+}
+
+#[test]
+fn handles_can_be_asked_where_they_lead() {
+    let mut world = World::default();
+    let [client, other] = world.clients();
+    assert_eq!(world.core.variable_of(client, VARIABLE), None, "nobody has made it");
+    assert_eq!(world.core.variable_of(client, VariableHandle(9)), None);
+    world.store(client, [1]);
+    let first = world.core.variable_of(client, VARIABLE);
+    assert!(first.is_some() && first == world.core.variable_of(other, VARIABLE));
+    world.done(other, Request::DeleteVariable { variable: VARIABLE });
+    assert_eq!(world.core.variable_of(client, VARIABLE), None);
+    world.store(other, [1]);
+    assert_ne!(world.core.variable_of(client, VARIABLE), first, "another instance");
+    assert!(world.core.is_open(client, SPACE) && !world.core.is_open(client, handle(9)));
+    world.done(other, Request::DeleteWorkspace { name: b"w".to_vec() });
+    assert!(!world.core.is_open(client, SPACE));
+}
+
+#[test]
 fn a_workspace_goes_with_its_owner_and_who_waits_in_it_is_told() {
     let mut world = World::default();
     let owner = world.session();

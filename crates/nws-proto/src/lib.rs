@@ -1,8 +1,8 @@
 //! The vocabulary of NetWorkSpaces and its bytes on the wire.
 //!
 //! Here live identifiers, modes, descriptors, limits, error codes, and the codec of the project's
-//! own protocol (`docs/protocol.md` describes it byte by byte). Nothing here does I/O, looks at a
-//! clock or keeps state.
+//! own protocol (`docs/protocol.md` describes it byte by byte) and of the [`classic`] one. Nothing
+//! here does I/O or looks at a clock.
 //!
 //! Start with [`Request`] and [`Reply`]: they are what the server's core takes and gives, what the
 //! client sends and receives, and what a frame holds. Both are generic over the representation of
@@ -11,6 +11,7 @@
 #![no_std]
 extern crate alloc;
 
+pub mod classic;
 mod codec;
 mod descriptor;
 mod error;

@@ -4,6 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use bytes::Bytes;
+use nws_proto::classic::{Decoder, Weight};
 use nws_proto::{Challenge, Event, Hello, Opcode, Reply, Request, Welcome};
 
 /// Counts the bytes that the current thread asks for.
@@ -130,4 +131,25 @@ fn a_value_is_shared_with_its_payload_and_not_copied() {
         assert_eq!(items[0].value.len(), 1_000_000);
     });
     assert!(bytes < LITTLE_BYTES, "{bytes} bytes");
+}
+
+#[test]
+fn a_classic_length_that_is_announced_and_not_sent_makes_nobody_allocate() {
+    let start = "000500000000000000000005store00000000000000000001w00000000000000000001x0000000000000000000816777217";
+    let cases = [
+        ("000200000000000000000009delete ws", "99999999999999999999"),
+        ("000200000000000000000009delete ws", "10000000000000000000"),
+        (start, "18446744073709551615"),
+        (start, "00000000001073741824"),
+    ];
+    for (start, length) in cases {
+        let allocated = allocated_by(|| {
+            let mut decoder = Decoder::default();
+            for part in [start, length, "a few bytes"] {
+                let Ok(None) = decoder.next(&mut part.as_bytes(), |_| Weight::Take) else { return };
+            }
+        });
+        // A value gets a first buffer when its first bytes come.
+        assert!(allocated < LITTLE_BYTES + 64 * 1024, "{length}: {allocated} bytes");
+    }
 }

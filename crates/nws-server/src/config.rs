@@ -19,6 +19,10 @@ pub struct Config {
     pub unix: Option<PathBuf>,
     /// What a client has to prove that it knows.
     pub token: Token,
+    /// Whether clients of the classic protocol may be of any user of this machine. They show no token,
+    /// and values can be pickles: who may store one for another user can run code as that user. Else
+    /// only those of the user that runs the server come in.
+    pub allow_users: bool,
     /// What the server bears.
     pub limits: Limits,
 }
@@ -26,7 +30,7 @@ pub struct Config {
 impl Config {
     /// A server that listens nowhere yet and lets in who knows `token`.
     pub fn new(token: Token) -> Self {
-        Self { tcp: None, web: None, unix: None, token, limits: Limits::default() }
+        Self { tcp: None, web: None, unix: None, token, allow_users: false, limits: Limits::default() }
     }
 }
 

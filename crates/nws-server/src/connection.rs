@@ -2,6 +2,7 @@
 
 use nws_proto::{NONCE_BYTES, SessionId};
 
+use crate::classic::Classic;
 use crate::config::Limits;
 use crate::input::Input;
 use crate::outbox::Outbox;
@@ -28,6 +29,8 @@ pub(crate) struct Connection {
     pub(crate) address: Vec<u8>,
     pub(crate) phase: Phase,
     pub(crate) input: Input,
+    /// It speaks the classic protocol.
+    pub(crate) classic: Option<Box<Classic>>,
     pub(crate) outbox: Outbox,
     pub(crate) transit: Transit,
     /// What of its input the loop has counted, in bytes.
@@ -64,6 +67,7 @@ impl Connection {
             address,
             phase: Phase::Greeting,
             input: Input::default(),
+            classic: None,
             outbox: Outbox::default(),
             transit: Transit::default(),
             counted_bytes: 0,
@@ -102,6 +106,11 @@ impl Connection {
             }
             Phase::Closing { until_ms } => Some(until_ms),
         }
+    }
+
+    /// What is being received in memory of its own, in bytes, arrived or announced.
+    pub(crate) fn receiving_bytes(&self) -> u64 {
+        self.input.body_bytes() + self.classic.as_ref().map_or(0, |classic| classic.decoder.value_bytes())
     }
 
     pub(crate) fn session(&self) -> Option<SessionId> {

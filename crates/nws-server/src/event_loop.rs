@@ -4,6 +4,7 @@
 //! requests, look at what time has brought, send. `serve` reads and executes, `handshake` lets
 //! sessions in, `flush` sends, `ending` closes; here is what holds them together.
 
+mod classic;
 mod ending;
 mod flush;
 mod handshake;
@@ -64,6 +65,7 @@ pub(crate) struct EventLoop {
     random: Random,
     limits: Limits,
     token: nws_proto::Token,
+    allow_users: bool,
     server_id: [u8; 16],
     next_session: u64,
     next_serial: u64,
@@ -90,6 +92,7 @@ impl EventLoop {
         poll: Poll,
         mut listeners: Vec<Listener>,
         token: nws_proto::Token,
+        allow_users: bool,
         limits: Limits,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
@@ -117,6 +120,7 @@ impl EventLoop {
             random: Random::new(u64::from_le_bytes(random_bytes()?)),
             limits,
             token,
+            allow_users,
             server_id,
             next_session: 1,
             next_serial: 1,
@@ -284,11 +288,16 @@ impl EventLoop {
                     answered |= its_own.is_some();
                     let fetched =
                         its_own.map_or_else(|| connection.transit.was_fetch(request), |asking| asking.fetches);
-                    connection.outbox.reply(request, &reply);
+                    match &mut connection.classic {
+                        None => connection.outbox.reply(request, &reply),
+                        Some(classic) => classic.answer(&mut connection.outbox, &reply),
+                    }
                     if fetched && let Reply::Values { variable, values, .. } = reply {
                         connection.transit.sends(connection.outbox.end(), variable, values);
                     }
                 }
+                // Events are about leases, which the classic protocol has not.
+                Effect::Event { .. } if connection.classic.is_some() => {}
                 Effect::Event { event, .. } => connection.outbox.event(&event),
             }
             if !connection.dirty {

@@ -36,7 +36,8 @@ impl Scratch {
         Self { bytes: vec![0; size_bytes].into_boxed_slice(), start: 0, end: 0 }
     }
 
-    fn unread(&self) -> &[u8] {
+    /// What has arrived and was not read.
+    pub(crate) fn unread(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
 
@@ -50,6 +51,11 @@ impl Scratch {
     /// The next byte, which stays.
     pub(crate) fn peek(&self) -> Option<u8> {
         self.unread().first().copied()
+    }
+
+    /// This many of the unread bytes are read now.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.start = self.end.min(self.start + count);
     }
 
     /// Forgets what was not read.

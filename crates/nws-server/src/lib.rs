@@ -7,6 +7,7 @@
 //! `nws-core`; nothing of it is decided here.
 //!
 //! Start with [`Server`]; `event_loop` is its heart, [`program`] is what the command `nws serve` does.
+mod classic;
 mod clock;
 mod config;
 mod connection;
@@ -16,6 +17,7 @@ mod gauges;
 mod http;
 mod input;
 mod listener;
+mod log;
 mod outbox;
 mod platform;
 pub mod program;

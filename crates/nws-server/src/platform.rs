@@ -1,4 +1,7 @@
-//! What is specific to Linux: sockets' options, receiving into memory that was never written, signals.
+//! What is specific to Linux: sockets' options, receiving into memory that was never written, signals,
+//! whose a connection is.
+
+pub(crate) mod owner;
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};

@@ -24,6 +24,8 @@ pub struct ServeOptions {
     pub interface: IpAddr,
     /// Serve only the program that holds the other end of our standard input, and end with it.
     pub embedded: bool,
+    /// Let in classic clients of other users of this machine.
+    pub allow_users: bool,
     /// What the server bears.
     pub limits: Limits,
 }
@@ -67,6 +69,7 @@ fn bind(options: &ServeOptions, reservation: &Reservation, token: &Token) -> io:
         web: options.web_port.map(|port| SocketAddr::new(options.interface, port)),
         unix: Some(reservation.socket_path()),
         token: token.clone(),
+        allow_users: options.allow_users,
         limits: options.limits.clone(),
     })
 }

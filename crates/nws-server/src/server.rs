@@ -71,7 +71,8 @@ impl Server {
             Some(address) => Some(bind_web(address).map_err(|error| BindError::wrap(address.to_string(), error))?),
             None => None,
         };
-        let event_loop = EventLoop::new(poll, listeners, config.token, config.limits, Arc::clone(&shared))?;
+        let event_loop =
+            EventLoop::new(poll, listeners, config.token, config.allow_users, config.limits, Arc::clone(&shared))?;
         Ok(Self { event_loop, web, tcp, unix: config.unix, shared })
     }
 

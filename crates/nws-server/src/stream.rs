@@ -8,6 +8,8 @@ use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
+use crate::platform::owner;
+
 /// What carries a connection.
 #[derive(Debug)]
 pub(crate) enum Stream {
@@ -27,6 +29,24 @@ impl Stream {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
         };
+    }
+
+    /// The user at the other end; `None` where that is on another machine.
+    pub(crate) fn peer_user(&self) -> io::Result<Option<u32>> {
+        match self {
+            Stream::Unix(stream) => owner::user_of_unix_peer(stream.as_fd()).map(Some),
+            Stream::Tcp(stream) => {
+                let peer = stream.peer_addr()?;
+                if !peer.ip().to_canonical().is_loopback() {
+                    return Ok(None);
+                }
+                let user = owner::user_of_tcp_peer(peer, stream.local_addr()?)?;
+                // A connection that was reset meanwhile has no peer. Without this the socket that was
+                // found could be another one, which got the same port since.
+                stream.peer_addr()?;
+                Ok(Some(user))
+            }
+        }
     }
 
     fn source(&mut self) -> &mut dyn Source {

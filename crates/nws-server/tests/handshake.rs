@@ -65,12 +65,20 @@ fn a_guardian_must_live() {
 }
 
 #[test]
-fn other_protocols_are_closed_without_a_word() {
+fn encryption_is_not_spoken_yet() {
     let server = Running::start();
-    for first in [&b"\x16\x03\x01"[..], b"0006", b"GET / HTTP/1.1\r\n\r\n", b"NWS\x02"] {
+    let mut raw = Raw::tcp(server.tcp);
+    raw.send_bytes(b"\x16\x03\x01");
+    raw.ended();
+}
+
+#[test]
+fn other_protocols_are_taken_for_the_old_one() {
+    let server = Running::start();
+    for first in [&b"0006"[..], b"GET / HTTP/1.1\r\n\r\n", b"NWS\x02"] {
         let mut raw = Raw::tcp(server.tcp);
         raw.send_bytes(first);
-        raw.ended();
+        assert_eq!(raw.receive_some(4), b"2223");
     }
 }
 

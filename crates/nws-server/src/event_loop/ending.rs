@@ -38,6 +38,11 @@ impl EventLoop {
 
     /// Ends the session and tells the connection why, where it can still hear it.
     pub(super) fn say_goodbye(&mut self, slot: usize, fault: Fault) {
+        self.end_connection(slot, Some(fault));
+    }
+
+    /// Ends the session, and the connection as soon as it has what is on its way to it.
+    pub(super) fn end_connection(&mut self, slot: usize, fault: Option<Fault>) {
         if self.table.get(slot).is_some_and(|connection| !connection.transit.is_empty()) {
             self.flush_one(slot);
         }
@@ -50,7 +55,10 @@ impl EventLoop {
         let Some(connection) = self.table.get(slot) else { return };
         connection.phase = Phase::Closing { until_ms };
         connection.paused = false;
-        connection.outbox.event(&Event::Goodbye(fault));
+        // The classic protocol has no word for it.
+        if let Some(fault) = fault.filter(|_| connection.classic.is_none()) {
+            connection.outbox.event(&Event::Goodbye(fault));
+        }
         self.flush_soon(slot);
         self.appoint(slot);
     }

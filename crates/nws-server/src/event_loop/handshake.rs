@@ -44,9 +44,8 @@ impl EventLoop {
     }
 
     fn answer_greeting(&mut self, slot: usize, greeting: [u8; GREETING.len()]) {
-        // The classic protocol would begin here.
         if greeting != GREETING {
-            return self.close(slot);
+            return self.greet_classic(slot, greeting);
         }
         let Some(connection) = self.table.get(slot) else { return };
         if connection.surplus {

@@ -12,7 +12,7 @@ use crate::detach::detach;
 use crate::input::{Admission, Arrival, Scratch, TURN_BYTES};
 
 /// From this length on a frame is weighed against the memory that is left before it is received.
-const WEIGHED_PAYLOAD_BYTES: u32 = 1 << 20;
+pub(super) const WEIGHED_PAYLOAD_BYTES: u32 = 1 << 20;
 
 /// Whether to go on with a connection.
 pub(super) enum Onward {
@@ -42,7 +42,7 @@ impl EventLoop {
         self.receive_and_execute(slot, &mut scratch);
         if let Some(connection) = self.table.get(slot) {
             connection.input.finish(&mut scratch);
-            let announced_bytes = connection.input.body_bytes();
+            let announced_bytes = connection.receiving_bytes();
             self.receiving_bytes -= std::mem::replace(&mut connection.counted_bytes, announced_bytes);
             self.receiving_bytes += announced_bytes;
         }
@@ -90,6 +90,7 @@ impl EventLoop {
                 Phase::Open { session, .. } => session,
                 Phase::Closing { .. } => {
                     connection.input = Default::default();
+                    connection.classic = None;
                     scratch.discard();
                     return Onward::Receive;
                 }
@@ -104,7 +105,14 @@ impl EventLoop {
                 self.flush_soon(slot);
                 return Onward::Stop;
             }
-            let room = self.limits.values_bytes.saturating_sub(self.core.values_bytes() + self.receiving_bytes);
+            if connection.classic.is_some() {
+                match self.execute_classic(slot, session, scratch) {
+                    Some(onward) => return onward,
+                    None => continue,
+                }
+            }
+            let room = self.room_bytes();
+            let Some(connection) = self.table.get(slot) else { return Onward::Stop };
             let longest = self.limits.frame_payload_bytes;
             match connection.input.next(scratch, |header| admit(header, longest, room)) {
                 Ok(Some(Arrival::Frame(header, payload))) => self.execute(slot, session, header, payload),
@@ -116,6 +124,11 @@ impl EventLoop {
                 }
             }
         }
+    }
+
+    /// How many more bytes of values there is room for.
+    pub(super) fn room_bytes(&self) -> u64 {
+        self.limits.values_bytes.saturating_sub(self.core.values_bytes() + self.receiving_bytes)
     }
 
     fn execute(&mut self, slot: usize, session: SessionId, header: FrameHeader, payload: Bytes) {

@@ -1,6 +1,8 @@
 //! A server on free ports, and clients that speak in frames. Every wait has an end.
 #![allow(clippy::unwrap_used, clippy::expect_used, dead_code, unreachable_pub)]
 
+pub mod old;
+
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -33,11 +35,21 @@ impl Running {
     }
 
     pub fn with(limits: Limits) -> Self {
+        Self::start_with(limits, false)
+    }
+
+    /// A server that lets old clients of other users in.
+    pub fn open_to_users() -> Self {
+        Self::start_with(Limits::default(), true)
+    }
+
+    fn start_with(limits: Limits, allow_users: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let unix = folder.path().join("nws.sock");
         let any = Some("127.0.0.1:0".parse().unwrap());
         let server =
-            Server::bind(Config { tcp: any, web: any, unix: Some(unix.clone()), token: TOKEN, limits }).unwrap();
+            Server::bind(Config { tcp: any, web: any, unix: Some(unix.clone()), token: TOKEN, limits, allow_users })
+                .unwrap();
         let (tcp, web, handle) = (server.tcp_addr().unwrap(), server.web_addr().unwrap(), server.handle());
         let (tell, ended) = mpsc::channel();
         thread::spawn(move || tell.send(server.run()));
@@ -62,6 +74,18 @@ impl Running {
 
     pub fn unix_client(&self) -> Raw {
         Raw::unix(&self.unix).welcome(Ask::default())
+    }
+
+    /// A client of the classic protocol.
+    pub fn old(&self) -> old::Old {
+        old::Old::tcp(self.tcp, b"1112")
+    }
+
+    /// One that uses `workspace`.
+    pub fn old_at(&self, workspace: &str) -> old::Old {
+        let mut client = self.old();
+        assert!(client.status(&["use ws", workspace, "", "no"]));
+        client
     }
 
     /// A client with `workspace` open as 1 and the variable `x` in it bound as 1.
@@ -256,8 +280,10 @@ impl Raw {
     }
 
     /// Receives this many bytes, whatever they are.
-    pub fn receive_some(&mut self, count: usize) {
-        self.socket.read_exact(&mut vec![0; count]).unwrap();
+    pub fn receive_some(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.socket.read_exact(&mut bytes).unwrap();
+        bytes
     }
 
     pub fn set_write_patience(&mut self, patience: Duration) {

@@ -10,11 +10,13 @@ from typing import Any
 
 from nws._sleigh.exceptions import SleighIllegalValueException
 
-__all__ = ["Options", "checked_count"]
+__all__ = ["Options", "checked_count", "checked_timeout_ms"]
 
 # The names under which old programs were told where their server is.
 _HOST_VARIABLE = "PythonSleighNwsHost"
 _PORT_VARIABLE = "PythonSleighNwsPort"
+
+_MOST_SECONDS = 366 * 24 * 3600
 
 _Check = Callable[[str, Any], Any]
 
@@ -26,6 +28,13 @@ def checked_count(name: str, value: Any, least: int = 1) -> int:
     if value < least:
         raise SleighIllegalValueException(f"{name}: expected at least {least}, got {value}")
     return value
+
+
+def checked_timeout_ms(name: str, value: Any) -> int:
+    """Return a timeout of so many seconds in milliseconds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _MOST_SECONDS:
+        raise SleighIllegalValueException(f"{name}: expected seconds, more than 0 and at most a year, got {value!r}")
+    return max(1, round(value * 1000))
 
 
 def _count(least: int) -> _Check:

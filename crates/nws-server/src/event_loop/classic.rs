@@ -1,0 +1,288 @@
+//! Connections of the classic protocol: who is let in, and the way of their requests to the core.
+
+use std::io;
+
+use bytes::Bytes;
+use nws_core::{Effect, SessionInit};
+use nws_proto::classic::{Request as Asked, Start, VariableName, WELCOME, Weight, wants_cookies};
+use nws_proto::{
+    Cursor, ErrorCode, Fault, Item, Reply, Request, Retrieve, SessionId, Sink, VariableId, Wait, WorkspaceHandle,
+    limits,
+};
+
+use super::serve::{Onward, WEIGHED_PAYLOAD_BYTES};
+use super::{Asking, EventLoop};
+use crate::classic::{Classic, QUIET_REQUEST, REQUEST, VARIABLE};
+use crate::connection::Phase;
+use crate::input::Scratch;
+use crate::log;
+use crate::platform::owner::own_user;
+
+impl EventLoop {
+    /// Lets in who opened with these bytes, if it may come in.
+    pub(super) fn greet_classic(&mut self, slot: usize, greeting: [u8; 4]) {
+        let Some(connection) = self.table.get(slot) else { return };
+        let address = String::from_utf8_lossy(&connection.address).into_owned();
+        let refusal = if connection.surplus {
+            Some(format!("there are {} connections, the most this server takes", self.limits.connections))
+        } else if self.allow_users {
+            None
+        } else {
+            refusal(connection.stream.peer_user(), own_user())
+        };
+        if let Some(refusal) = refusal {
+            log::line(format_args!("refused the classic client at {address}: {refusal}"));
+            return self.close(slot);
+        }
+        let session = SessionId(self.next_session);
+        self.next_session += 1;
+        let init =
+            SessionInit { session, address: connection.address.clone(), label: Vec::new(), guardian: SessionId(0) };
+        if self.core.session_opened(init).is_err() {
+            return self.close(slot);
+        }
+        // The protocol has no pings: a quiet client is one that has nothing to say.
+        connection.phase = Phase::Open { session, silence_ms: 0 };
+        connection.classic = Some(Box::new(Classic::new(wants_cookies(greeting))));
+        Sink::<Bytes>::put(&mut connection.outbox, &WELCOME);
+        self.table.add_session(session, slot);
+        self.flush_soon(slot);
+    }
+
+    /// Executes the next request, where it has come whole.
+    pub(super) fn execute_classic(&mut self, slot: usize, session: SessionId, scratch: &mut Scratch) -> Option<Onward> {
+        let room = self.room_bytes();
+        let most = u64::from(limits::VALUE_BYTES.min(self.limits.frame_payload_bytes));
+        let weigh = |length: u64| match length {
+            _ if length > most => Weight::Refuse(most),
+            _ if length > WEIGHED_PAYLOAD_BYTES.into() && length > room => Weight::Skip,
+            _ => Weight::Take,
+        };
+        let Some(connection) = self.table.get(slot) else { return Some(Onward::Stop) };
+        let Some(classic) = connection.classic.as_mut() else { return Some(Onward::Stop) };
+        if scratch.peek().is_none() {
+            return Some(Onward::Receive);
+        }
+        let asked = if classic.waits {
+            Err("expected nothing while a retrieval waits, got the next request".to_owned())
+        } else {
+            let mut unread = scratch.unread();
+            let before = unread.len();
+            let asked = classic.decoder.next(&mut unread, weigh);
+            let read = before - unread.len();
+            scratch.consume(read);
+            asked.map_err(|bad| bad.to_string())
+        };
+        match asked {
+            Ok(Some(asked)) => {
+                classic.waits = true;
+                classic.wants_value = asked.replies_with_value();
+                if let Err(fault) = self.execute_asked(slot, session, asked) {
+                    self.reply_classic(slot, &Reply::Failed(fault));
+                }
+                None
+            }
+            Ok(None) => Some(Onward::Receive),
+            Err(why) => {
+                let address = String::from_utf8_lossy(&connection.address);
+                log::line(format_args!("closed the connection of the classic client at {address}: {why}"));
+                scratch.discard();
+                self.end_connection(slot, None);
+                None
+            }
+        }
+    }
+
+    /// Executes a request, or says why it fails before it gets anywhere.
+    fn execute_asked(&mut self, slot: usize, session: SessionId, asked: Asked) -> Result<(), Fault> {
+        match asked {
+            Asked::Open { name, label, mode, create } => {
+                let label = label.get(..limits::LABEL_BYTES.into()).unwrap_or(&label);
+                self.core.label_session(session, label);
+                // Closed first: the name means the instance that is found now.
+                self.forget_workspace(slot, session, &name);
+                let open = |workspace| Request::Open { workspace, name: name.clone(), mode, create };
+                self.open_classic(slot, session, open)
+            }
+            Asked::MakeTemporary { template } => {
+                let make = |workspace| Request::MakeTemporary { workspace, template: template.clone() };
+                self.open_classic(slot, session, make)
+            }
+            Asked::DeleteWorkspace { name } => {
+                self.ask_core(slot, session, Request::DeleteWorkspace { name: name.clone() });
+                let meant = self.classic(slot).and_then(|classic| classic.workspace(&name));
+                if meant.is_some_and(|workspace| !self.core.is_open(session, workspace)) {
+                    self.forget_workspace(slot, session, &name);
+                }
+                Ok(())
+            }
+            Asked::ListWorkspaces { name } => {
+                self.ask_core(slot, session, Request::ListWorkspaces { name });
+                Ok(())
+            }
+            Asked::ListVariables { workspace } => {
+                let workspace = self.workspace(slot, &workspace)?;
+                self.ask_core(slot, session, Request::ListVariables { workspace });
+                Ok(())
+            }
+            asked => self.execute_on_variable(slot, session, asked),
+        }
+    }
+
+    fn execute_on_variable(&mut self, slot: usize, session: SessionId, asked: Asked) -> Result<(), Fault> {
+        let (name, request) = match asked {
+            Asked::Declare { variable, mode } => {
+                let mode = mode.ok_or_else(|| misuse("expected the mode fifo, lifo, multi or single"))?;
+                (variable, Request::Declare { variable: VARIABLE, mode })
+            }
+            Asked::DeleteVariable { variable } => (variable, Request::DeleteVariable { variable: VARIABLE }),
+            Asked::Store { variable, item, only } => {
+                let item = item.ok_or_else(|| Fault::new(ErrorCode::MemoryFull, "there is no room for the value"))?;
+                return self.store_classic(slot, session, variable, item, only);
+            }
+            Asked::Retrieve { variable, take, wait, iterated } => {
+                let cursor = match iterated {
+                    None => Cursor::Mode,
+                    Some(Start::Oldest) => Cursor::Oldest,
+                    // No variable has the id 0.
+                    Some(Start::After(id, index)) => Cursor::After { variable: id.unwrap_or(VariableId(0)), index },
+                };
+                let wait = if wait { Wait::Forever } else { Wait::No };
+                let max_bytes = u32::MAX;
+                let retrieve =
+                    Retrieve { variable: VARIABLE, take, lease: false, wait, cursor, max_values: 1, max_bytes };
+                (variable, Request::Retrieve(retrieve))
+            }
+            _ => return Err(misuse("expected a request about a variable")),
+        };
+        self.with_variable(slot, session, name, |this| {
+            this.ask_core(slot, session, request);
+            Ok(())
+        })
+    }
+
+    fn store_classic(
+        &mut self,
+        slot: usize,
+        session: SessionId,
+        name: VariableName,
+        item: Item<Vec<u8>>,
+        only: Option<Option<VariableId>>,
+    ) -> Result<(), Fault> {
+        self.with_variable(slot, session, name, |this| {
+            if let Some(only) = only
+                && (only.is_none() || this.core.variable_of(session, VARIABLE) != only)
+            {
+                return Err(misuse("expected the variable's own id"));
+            }
+            let item = Item { descriptor: item.descriptor, value: Bytes::from(item.value) };
+            this.ask_core(slot, session, Request::Store { variable: VARIABLE, items: vec![item] });
+            Ok(())
+        })
+    }
+
+    /// Binds a variable's name for as long as `execute` takes. What waits then waits on the variable
+    /// itself.
+    fn with_variable(
+        &mut self,
+        slot: usize,
+        session: SessionId,
+        name: VariableName,
+        execute: impl FnOnce(&mut Self) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let workspace = self.workspace(slot, &name.workspace)?;
+        self.ask_quietly(session, Request::Bind { variable: VARIABLE, workspace, name: name.variable })?;
+        let executed = execute(self);
+        self.ask_quietly(session, Request::Unbind { variable: VARIABLE })?;
+        executed
+    }
+
+    /// Opens a workspace, remembers what its name means, and answers.
+    fn open_classic(
+        &mut self,
+        slot: usize,
+        session: SessionId,
+        request: impl Fn(WorkspaceHandle) -> Request<Bytes>,
+    ) -> Result<(), Fault> {
+        let Some(handle) = self.classic(slot).map(Classic::new_handle) else { return Ok(()) };
+        let mut reply = self.ask_quietly(session, request(handle));
+        if matches!(&reply, Err(fault) if fault.code == ErrorCode::TooManyWorkspaces) {
+            // Old clients cannot close any, and what others deleted need not count.
+            self.forget_gone_workspaces(slot, session);
+            reply = self.ask_quietly(session, request(handle));
+        }
+        let reply = reply?;
+        if let (Reply::Opened { name, .. }, Some(classic)) = (&reply, self.classic(slot)) {
+            classic.opened(name.clone(), handle);
+        }
+        self.reply_classic(slot, &reply);
+        Ok(())
+    }
+
+    fn classic(&mut self, slot: usize) -> Option<&mut Classic> {
+        self.table.get(slot)?.classic.as_deref_mut()
+    }
+
+    fn workspace(&mut self, slot: usize, name: &[u8]) -> Result<WorkspaceHandle, Fault> {
+        self.classic(slot)
+            .and_then(|classic| classic.workspace(name))
+            .ok_or_else(|| Fault::new(ErrorCode::UnknownHandle, "this connection has not opened the workspace"))
+    }
+
+    fn forget_workspace(&mut self, slot: usize, session: SessionId, name: &[u8]) {
+        if let Some(workspace) = self.classic(slot).and_then(|classic| classic.forget(name)) {
+            let _ = self.ask_quietly(session, Request::CloseWorkspace { workspace });
+        }
+    }
+
+    fn forget_gone_workspaces(&mut self, slot: usize, session: SessionId) {
+        let Self { core, table, .. } = self;
+        let Some(classic) = table.get(slot).and_then(|connection| connection.classic.as_deref_mut()) else { return };
+        for workspace in classic.forget_gone(|handle| core.is_open(session, handle)) {
+            let _ = self.ask_quietly(session, Request::CloseWorkspace { workspace });
+        }
+    }
+
+    /// Makes a request of which nobody but this session hears.
+    fn ask_quietly(&mut self, session: SessionId, request: Request<Bytes>) -> Result<Reply<Bytes>, Fault> {
+        let mut effects = Vec::with_capacity(1);
+        self.core.request(self.now_ms, 0, session, QUIET_REQUEST, request, &mut effects);
+        match effects.pop() {
+            Some(Effect::Reply { reply: Reply::Failed(fault), .. }) => Err(fault),
+            Some(Effect::Reply { reply, .. }) => Ok(reply),
+            _ => Err(Fault::new(ErrorCode::Internal, "a request that cannot wait was not answered")),
+        }
+    }
+
+    /// Makes a request and carries out what comes of it.
+    fn ask_core(&mut self, slot: usize, session: SessionId, request: Request<Bytes>) {
+        let fetches = matches!(request, Request::Retrieve(Retrieve { take: true, .. }));
+        let random = self.random.next();
+        self.core.request(self.now_ms, random, session, REQUEST, request, &mut self.effects);
+        self.carry_out(Some(Asking { session, slot, request: REQUEST, fetches }));
+    }
+
+    fn reply_classic(&mut self, slot: usize, reply: &Reply<Bytes>) {
+        let Some(connection) = self.table.get(slot) else { return };
+        connection.outbox.prepare(&mut self.spare);
+        if let Some(classic) = &mut connection.classic {
+            classic.answer(&mut connection.outbox, reply);
+        }
+        self.flush_soon(slot);
+    }
+}
+
+/// Why a client does not come in, where it does not: this protocol has no token, so a client shows who
+/// it is by its user.
+fn refusal(peer: io::Result<Option<u32>>, own: u32) -> Option<String> {
+    match peer {
+        Ok(Some(user)) if user == own => None,
+        Ok(Some(user)) => Some(format!("it is of user {user}, and this server serves user {own} only")),
+        Ok(None) => Some("it is on another machine, and only clients of this one are served".to_owned()),
+        Err(error) => Some(format!("the system does not tell whose it is: {error}")),
+    }
+}
+
+fn misuse(message: &str) -> Fault {
+    Fault::new(ErrorCode::BadArguments, message)
+}

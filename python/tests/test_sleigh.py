@@ -463,20 +463,6 @@ def free_port():
         return probe.getsockname()[1]
 
 
-@pytest.mark.parametrize("by_environment", [False, True])
-def test_a_named_server_is_used_and_outlives_the_sleigh(nws_server, connect, monkeypatch, by_environment):
-    named = {"nwsHost": "localhost", "nwsPort": nws_server.port}
-    if by_environment:
-        monkeypatch.setenv("NWS_URL", f"nws://localhost:{nws_server.port}")
-        named = {}
-    server = connect()
-    with Sleigh(workerCount=2, **named) as s:
-        assert s.eachElem(abs, range(-20, 0)) == list(range(20, 0, -1))
-        spaces = [name for name in server.listWss("dict") if name.startswith("sleigh_ride_")]
-        assert len(spaces) == 1
-    assert spaces[0] not in server.listWss("dict")
-
-
 @pytest.mark.parametrize(("progress", "shown"), [(True, True), (False, False), (None, False)])
 def test_a_progress_bar_counts_the_tasks_where_it_is_asked_for(capfd, progress, shown):
     with Sleigh(workerCount=1, progress=progress) as s:
@@ -583,3 +569,21 @@ def test_tasks_behind_a_long_one_are_given_to_who_is_free(sleigh, tmp_path):
             pass
         thread.join(30)
     assert [x for x in answer[0] if x != ""] == [x for x in range(200) if x != 40]
+
+
+def _interrupt():
+    raise KeyboardInterrupt
+
+
+class InterruptsWhoReadsIt:
+    def __reduce__(self):
+        return _interrupt, ()
+
+
+def test_ctrl_c_while_a_result_is_read_ends_the_call(sleigh):
+    def work(x):
+        return InterruptsWhoReadsIt() if x == 1 else x
+
+    with pytest.raises(KeyboardInterrupt):
+        sleigh.eachElem(work, [[0, 1, 2]])
+    assert sleigh.eachElem(abs, [[-1]]) == [1]

@@ -51,7 +51,7 @@ impl EventLoop {
 
     /// Executes the next request, where it has come whole.
     pub(super) fn execute_classic(&mut self, slot: usize, session: SessionId, scratch: &mut Scratch) -> Option<Onward> {
-        let room = self.room_bytes();
+        let room = self.room_bytes(slot);
         let most = u64::from(limits::VALUE_BYTES.min(self.limits.frame_payload_bytes));
         let weigh = |length: u64| match length {
             _ if length > most => Weight::Refuse(most),

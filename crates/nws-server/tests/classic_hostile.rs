@@ -179,6 +179,25 @@ fn a_value_that_has_come_is_weighed_once() {
 }
 
 #[test]
+fn what_is_being_received_counts_for_others() {
+    let server = Running::with(Limits { values_bytes: 10 << 20, ..Limits::default() });
+    let (mut slow, mut other) = (server.old_at("w"), server.old_at("w"));
+    let value = vec![7; 6 << 20];
+    let whole = request(&[&b"store"[..], b"w", b"slow", b"16777217", &value]);
+    let (part, rest) = whole.split_at(1 << 20);
+    slow.send_bytes(part);
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while other.status(&[&b"store"[..], b"w", b"x", b"16777217", &value]) {
+        assert!(std::time::Instant::now() < deadline, "the server has seen the length");
+        assert!(other.value(&["fetch", "w", "x"]).done);
+    }
+    slow.send_bytes(rest);
+    assert!(slow.receive_status());
+    assert!(other.value(&["fetch", "w", "slow"]).value == value);
+    assert!(other.status(&[&b"store"[..], b"w", b"x", b"16777217", &value]), "there is room again");
+}
+
+#[test]
 fn who_reads_again_gets_everything() {
     let server = Running::with(Limits { unsent_bytes: 100_000, ..Limits::default() });
     let mut client = server.old_at("w");

@@ -85,6 +85,10 @@ pub enum ToHost {
         run: u32,
         /// How often a task is run again after a worker died of it.
         retries: u32,
+        /// How long a task may run, in milliseconds; it fails and its worker is ended when it takes
+        /// longer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timeout_ms: Option<u64>,
     },
     /// The run is over, its number will not come again.
     RunDone {

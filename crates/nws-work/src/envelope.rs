@@ -108,6 +108,8 @@ pub enum FailureKind {
     Exception,
     /// The worker died while it ran the task, as often as is allowed.
     Died,
+    /// The task took longer than it may.
+    TimedOut,
 }
 
 /// Why a task did not come to its end.
@@ -142,6 +144,19 @@ impl Failure {
             traceback: String::new(),
             cause: Some(cause),
             deaths,
+        }
+    }
+
+    /// The failure of a task that took longer than this.
+    pub fn timed_out(timeout_ms: u64, cause: Cause) -> Self {
+        let seconds = timeout_ms as f64 / 1000.0;
+        Self {
+            kind: FailureKind::TimedOut,
+            type_name: "TimeoutError".to_owned(),
+            message: format!("the task took longer than its timeout of {seconds} s, and was ended with its worker"),
+            traceback: String::new(),
+            cause: Some(cause),
+            deaths: 1,
         }
     }
 

@@ -105,9 +105,9 @@ impl Sleigh {
     ///
     /// # Errors
     /// The sleigh has ended; the definition is too long.
-    pub fn begin_run(&self, definition: Vec<u8>, retries: u32) -> Result<u32, WorkError> {
+    pub fn begin_run(&self, definition: Vec<u8>, retries: u32, timeout_ms: Option<u64>) -> Result<u32, WorkError> {
         let run = self.master.next_run();
-        self.tell(&ToHost::Run { run, retries })?;
+        self.tell(&ToHost::Run { run, retries, timeout_ms })?;
         self.master.define(run, definition)?;
         Ok(run)
     }

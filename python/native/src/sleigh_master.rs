@@ -80,8 +80,9 @@ impl SleighCore {
     }
 
     /// Begins a run.
-    fn begin_run(&self, definition: &[u8], retries: u32) -> PyResult<Run> {
-        let run = self.sleigh.begin_run(definition.to_vec(), retries).map_err(|error| raise(&error))?;
+    #[pyo3(signature = (definition, retries, timeout_ms = None))]
+    fn begin_run(&self, definition: &[u8], retries: u32, timeout_ms: Option<u64>) -> PyResult<Run> {
+        let run = self.sleigh.begin_run(definition.to_vec(), retries, timeout_ms).map_err(|error| raise(&error))?;
         Ok(Run {
             sleigh: self.sleigh.clone(),
             run,

@@ -39,7 +39,8 @@ from nws._sleigh.exceptions import (
 )
 from nws._sleigh.functions import Function, name_of, prepare
 from nws._sleigh.iterator import Ordered, SleighResultIterator
-from nws._sleigh.options import Options, checked_count
+from nws._sleigh.nesting import refuse_while_imported
+from nws._sleigh.options import Options, checked_count, checked_timeout_ms
 from nws._sleigh.pending import SleighPending
 from nws._sleigh.run import Run
 from nws._sleigh.spaces import describe_worker, make_user_space, master_spaces
@@ -91,6 +92,7 @@ class Sleigh:
 
     def __init__(self, **options: Any) -> None:
         self._core: _native.SleighCore | None = None
+        refuse_while_imported()
         self._options = Options.checked(options)
         self._busy = threading.Lock()
         self._owner_pid = os.getpid()
@@ -165,6 +167,7 @@ class Sleigh:
         accumulator: Accumulator | None = None,
         chunkSize: int | None = None,
         retries: int | None = None,
+        timeout: float | None = None,
     ) -> Any:
         """Run `fun` once for each element, on whichever workers are free, and return the results in order.
 
@@ -173,7 +176,8 @@ class Sleigh:
         arguments: a list of them, or one that is no list. `argPermute` lists indexes into varying and fixed arguments
         together: which to pass, in which order. `loadFactor` is the most tasks a worker that are under way at one time;
         by default all. `chunkSize` fixes how many tasks travel together, which by default follows from how long they
-        take. `retries` overrides the sleigh's.
+        take. `retries` overrides the sleigh's. A task that takes longer than `timeout` seconds is ended with its worker
+        and fails alone.
 
         `fun` is a function, or an expression or statements in a string, which see their arguments as the list
         `SleighArguments`; statements give what they assign to `SleighValue`. `type` is `'invoke'` for functions and
@@ -201,7 +205,7 @@ class Sleigh:
         chunk = None if chunkSize is None else checked_count("chunkSize", chunkSize)
         rows, total = arguments.rows_of(columns)
         what = (prepare(fun, type, fixed, permutation), len(columns) > 1, chunk)
-        run = self._begin(fun, what, arguments.samples_of(columns), receiver(accumulator), retries, total)
+        run = self._begin(fun, what, arguments.samples_of(columns), receiver(accumulator), total, retries, timeout)
         with _ended_by_errors(run):
             run.submit_all(rows, None if factor is None or not blocking else factor * self.workerCount)
         return SleighPending(run).wait() if blocking else SleighPending(run)
@@ -214,18 +218,19 @@ class Sleigh:
         blocking: bool = True,
         accumulator: Accumulator | None = None,
         retries: int | None = None,
+        timeout: float | None = None,
     ) -> Any:
         """Run `fun(*workerArgs)` once on every worker and return the results in order of rank.
 
         What it defines (globals of its module, imports) stays with the workers and is seen by later tasks. `type`,
-        `blocking`, `accumulator` and `retries` are as for `eachElem`.
+        `blocking`, `accumulator`, `retries` and `timeout` are as for `eachElem`.
 
             >>> with Sleigh(workerCount=2) as s:
             ...     s.eachWorker("SleighRank")
             [0, 1]
         """
         what = (prepare(fun, type, workerArgs, None), True, 1)
-        run = self._begin(fun, what, [], receiver(accumulator), retries, self.workerCount)
+        run = self._begin(fun, what, [], receiver(accumulator), self.workerCount, retries, timeout)
         with _ended_by_errors(run):
             run.submit_to_each()
         return SleighPending(run).wait() if blocking else SleighPending(run)
@@ -238,6 +243,7 @@ class Sleigh:
         loadFactor: int | None = None,
         chunkSize: int | None = None,
         retries: int | None = None,
+        timeout: float | None = None,
     ) -> SleighResultIterator:
         """Run `fun` for the items of the iterables, as `map` does, and return an iterator over the results in order.
 
@@ -253,7 +259,7 @@ class Sleigh:
         if not iterables:
             raise TypeError("imap: expected at least one iterable")
         rows = zip(*iterables, strict=False)
-        return self._stream(fun, rows, type, loadFactor, chunkSize, retries)
+        return self._stream(fun, rows, type, loadFactor, chunkSize, retries, timeout)
 
     def starmap(
         self,
@@ -264,6 +270,7 @@ class Sleigh:
         loadFactor: int | None = None,
         chunkSize: int | None = None,
         retries: int | None = None,
+        timeout: float | None = None,
     ) -> SleighResultIterator:
         """As `imap`, for one iterable whose items are the arguments of a task each.
 
@@ -271,7 +278,7 @@ class Sleigh:
         ...     list(s.starmap(pow, [(2, 5), (3, 2)]))
         [32, 9]
         """
-        return self._stream(fun, map(tuple, iterable), type, loadFactor, chunkSize, retries)
+        return self._stream(fun, map(tuple, iterable), type, loadFactor, chunkSize, retries, timeout)
 
     def _stream(
         self,
@@ -281,11 +288,12 @@ class Sleigh:
         load_factor: int | None,
         chunk_size: int | None,
         retries: int | None,
+        timeout: float | None,
     ) -> SleighResultIterator:
         factor = None if load_factor is None else checked_count("loadFactor", load_factor)
         chunk = None if chunk_size is None else checked_count("chunkSize", chunk_size)
         into = Ordered()
-        run = self._begin(fun, (prepare(fun, type, (), None), True, chunk), [], into, retries, None)
+        run = self._begin(fun, (prepare(fun, type, (), None), True, chunk), [], into, None, retries, timeout)
         return SleighResultIterator(run, into, rows, self.workerCount, factor)
 
     def workerInfo(self) -> list[dict[str, Any]]:
@@ -318,6 +326,11 @@ class Sleigh:
         if getattr(self, "_core", None) is not None:
             self.stop()
 
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "cannot pickle a Sleigh: its workers belong to this process; keep it out of what tasks are given and use"
+        )
+
     def __str__(self) -> str:
         if self._core is None:
             return "Sleigh (stopped)"
@@ -329,19 +342,25 @@ class Sleigh:
         what: tuple[Any, ...],
         samples: list[Any],
         into: Receiver,
-        retries: int | None,
         total: int | None,
+        retries: int | None,
+        timeout: float | None,
     ) -> Run:
         often = self._options.retries if retries is None else checked_count("retries", retries, 0)
+        timeout_ms = None if timeout is None else checked_timeout_ms("timeout", timeout)
         core = self._usable()
         if not self._busy.acquire(blocking=False):
             raise SleighOccupiedException("this sleigh is busy with another call; wait for it, or make another sleigh")
         try:
             shipment = _shipment(fun, what, samples)
-            return Run(self, core.begin_run(shipment.data, often), shipment, total, into)
+            return Run(self, core.begin_run(shipment.data, often, timeout_ms), shipment, total, into)
         except BaseException as error:
             self._release(error)
             raise
+
+    @property
+    def _was_stopped(self) -> bool:
+        return self._core is None and self._failure is None
 
     def _usable(self) -> _native.SleighCore:
         if os.getpid() != self._owner_pid:

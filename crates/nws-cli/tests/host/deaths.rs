@@ -150,7 +150,7 @@ fn tasks_for_a_rank_that_is_given_up_fail_with_the_cause() {
     // Before the rank is given up, and after.
     for _ in 0..2 {
         let mut outcomes = Outcomes::default();
-        let run = sleigh.begin_run(Vec::new(), 1).unwrap();
+        let run = sleigh.begin_run(Vec::new(), 1, None).unwrap();
         let mut tasks = Tasks::new(run, 2);
         for rank in 0..2 {
             push(&mut tasks, "echo a");

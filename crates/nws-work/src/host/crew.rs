@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use nws_proto::SessionId;
+use nws_proto::{LeaseId, SessionId};
 use nws_supervise::{End, OutOfMemory, ProcessId, Spawn, Supervisor};
 
 use super::channel::Channel;
@@ -28,6 +28,13 @@ pub(super) enum Ended {
     Silent,
     /// The run of its task was given up.
     Aborted,
+    /// The task that it ran by this lease took longer than it may.
+    TimedOut {
+        /// The task's.
+        lease: LeaseId,
+        /// How long it may.
+        timeout_ms: u64,
+    },
 }
 
 /// A worker that lives.
@@ -47,6 +54,21 @@ impl Worker {
         self.page.running()
     }
 
+    /// What it is running, unless the host has ended it.
+    pub(super) fn running_on(&self) -> Option<Running> {
+        self.page.running().filter(|_| self.ended.is_none())
+    }
+
+    /// Whether a task that it was running when the host ended it is to pay for that.
+    fn charges(&self, running: Option<Running>) -> bool {
+        match self.ended {
+            Some(Ended::Aborted) => false,
+            // It may have gone on to the next before it was ended.
+            Some(Ended::TimedOut { lease, .. }) => running.is_some_and(|running| running.lease == lease),
+            Some(Ended::Silent) | None => true,
+        }
+    }
+
     pub(super) fn has_joined(&self) -> bool {
         self.page.session().is_some()
     }
@@ -64,6 +86,8 @@ pub(super) struct Death {
     pub(super) running: Option<Running>,
     /// Whether the task that it was running pays for it.
     pub(super) charges: bool,
+    /// That task took longer than this, in milliseconds.
+    pub(super) timed_out: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -210,7 +234,11 @@ impl Crew {
             cause,
             session: worker.page.session(),
             running,
-            charges: worker.ended != Some(Ended::Aborted) && !innocent,
+            charges: worker.charges(running) && !innocent,
+            timed_out: match worker.ended {
+                Some(Ended::TimedOut { timeout_ms, .. }) => Some(timeout_ms),
+                _ => None,
+            },
         })
     }
 }
@@ -221,6 +249,7 @@ fn explain(end: &End, ended: Option<Ended>, complaint: Option<&str>) -> Cause {
         (Some(Ended::Silent), _) => {
             cause.preceded_by("it was silent (stopped, or cut off from the server), so the host ended it")
         }
+        (Some(Ended::TimedOut { .. }), _) => cause.preceded_by("its task took too long, so the host ended it"),
         (Some(Ended::Aborted), _) => cause.preceded_by("the run of its task was given up, so the host ended it"),
         (None, Some(complaint)) => cause.preceded_by(complaint),
         (None, None) => cause,

@@ -1,6 +1,5 @@
 //! The host proper: its loop, and what it does about each thing that happens.
 
-use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::Receiver;
@@ -15,6 +14,7 @@ use super::crew::{Crew, Ended};
 use super::deaths::Deaths;
 use super::guardian::{Guardian, Post, Poster};
 use super::server::EmbeddedServer;
+use super::terms::Terms;
 use crate::clock::monotonic_ns;
 use crate::control::{Bootstrap, Cause, FromHost, ServerAddress, Start, ToHost};
 use crate::error::WorkError;
@@ -57,8 +57,7 @@ pub(super) struct Host {
     workspace: Option<String>,
     /// What every worker is told, once all of it is known.
     bootstrap: Option<Bootstrap>,
-    /// How often a task of each run is run again.
-    pub(super) retries: HashMap<u32, u32>,
+    pub(super) terms: Terms,
     pub(super) deaths: Deaths,
     /// The connection to the server has ended, why, and by when its process is to follow.
     cut_off: Option<(String, Instant)>,
@@ -93,7 +92,7 @@ pub fn serve(warden_pid: i32) -> io::Result<()> {
         address: None,
         workspace: None,
         bootstrap: None,
-        retries: HashMap::new(),
+        terms: Terms::default(),
         deaths: Deaths::default(),
         cut_off: None,
         over: warden.is_none().then_some(Over::Broken),
@@ -137,6 +136,8 @@ impl Host {
         let server = self.server.as_ref().and_then(|server| server.deadline);
         let deadline = [self.deaths.next_deadline(), cut_off, server].into_iter().flatten().min();
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let tasks = self.terms.patience(self.crew.workers().map(|(_, worker)| worker.running_on()), monotonic_ns());
+        let left = [left, tasks].into_iter().flatten().min();
         if behind { Some(left.map_or(UNREAD, |left| left.min(UNREAD))) } else { left }
     }
 
@@ -155,6 +156,7 @@ impl Host {
 
     fn look_at_the_clock(&mut self, now: Instant) {
         self.look_at_deaths(now);
+        self.look_at_tasks(monotonic_ns());
         if self.cut_off.as_ref().is_some_and(|(_, until)| *until <= now)
             && let Some((reason, _)) = self.cut_off.take()
         {
@@ -199,8 +201,8 @@ impl Host {
                 self.workspace = Some(workspace);
                 self.launch();
             }
-            ToHost::Run { run, retries } => _ = self.retries.insert(run, retries),
-            ToHost::RunDone { run } => _ = self.retries.remove(&run),
+            ToHost::Run { run, retries, timeout_ms } => self.terms.begin(run, retries, timeout_ms),
+            ToHost::RunDone { run } => self.terms.end(run),
             ToHost::Abort { run } => self.abort(run),
             ToHost::Stop => self.over = Some(Over::Stopped),
         }

@@ -24,6 +24,7 @@ mod guardian;
 mod inner;
 mod server;
 mod settling;
+mod terms;
 mod warden;
 
 pub use inner::serve;

@@ -11,9 +11,6 @@ use super::inner::Host;
 use crate::control::FromHost;
 use crate::envelope::{Failure, Outcome, ResultHead, TaskHead};
 
-/// How often a task is run again where the master did not say.
-const RETRIES: u32 = 1;
-
 impl Host {
     /// The process of a worker has ended.
     pub(super) fn worker_ended(&mut self, death: Death) {
@@ -52,7 +49,11 @@ impl Host {
 
     fn judge(&self, death: &Death, adopted: &Adopted) -> Verdict {
         let running = death.running.filter(|_| death.charges);
-        let retries = running.and_then(|running| self.retries.get(&running.run)).copied().unwrap_or(RETRIES);
+        // What took too long would do so again.
+        let retries = match (running, death.timed_out) {
+            (Some(running), None) => self.terms.retries(running.run),
+            _ => 0,
+        };
         charge::judge(running, &adopted.leases, retries)
     }
 
@@ -69,13 +70,30 @@ impl Host {
             began_ns: running.began_ns,
             duration_ns: death.at_ns.saturating_sub(running.began_ns),
         };
-        guardian.finish(lease, Failure::died(death.cause.clone(), deaths).to_result(head));
+        let failure = match death.timed_out {
+            Some(timeout_ms) => Failure::timed_out(timeout_ms, death.cause.clone()),
+            None => Failure::died(death.cause.clone(), deaths),
+        };
+        guardian.finish(lease, failure.to_result(head));
     }
 
     fn tell_death(&mut self, death: Death, failed: bool) {
         let Death { rank, pid, at_ns, cause, running, .. } = death;
         let task = running.map(|running| (running.run, running.index));
         self.control.send(&FromHost::WorkerDied { rank, pid, at_ns, cause, task, failed });
+    }
+
+    /// Ends workers whose task takes longer than it may.
+    pub(super) fn look_at_tasks(&mut self, now_ns: u64) {
+        let terms = &self.terms;
+        let overdue = self.crew.workers().filter_map(|(rank, worker)| {
+            let running = worker.running_on()?;
+            Some((rank, Ended::TimedOut { lease: running.lease, timeout_ms: terms.overdue_ms(&running, now_ns)? }))
+        });
+        let overdue: Vec<(u32, Ended)> = overdue.collect();
+        for (rank, why) in overdue {
+            self.crew.end(rank, why, &mut self.supervisor);
+        }
     }
 
     /// Sees to halves of deaths whose other half does not come.

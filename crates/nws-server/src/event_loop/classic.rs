@@ -24,7 +24,7 @@ impl EventLoop {
         let Some(connection) = self.table.get(slot) else { return };
         let address = String::from_utf8_lossy(&connection.address).into_owned();
         let refusal = if connection.surplus {
-            Some(format!("there are {} connections, the most this server takes", self.limits.connections))
+            Some(format!("there is no room for one more connection; the limit is {}", self.limits.connections))
         } else if self.allow_users {
             None
         } else {
@@ -254,6 +254,7 @@ impl EventLoop {
     fn ask_core(&mut self, slot: usize, session: SessionId, request: Request<Bytes>) {
         let fetches = matches!(request, Request::Retrieve(Retrieve { take: true, .. }));
         let random = self.random.next();
+        self.core.set_undelivered_bytes(self.transit_bytes);
         self.core.request(self.now_ms, random, session, REQUEST, request, &mut self.effects);
         self.carry_out(Some(Asking { session, slot, request: REQUEST, fetches }));
     }

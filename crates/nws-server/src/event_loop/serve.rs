@@ -133,7 +133,8 @@ impl EventLoop {
         if let Some(connection) = self.table.get(slot) {
             receiving_bytes = receiving_bytes - connection.counted_bytes + connection.receiving_bytes();
         }
-        self.limits.values_bytes.saturating_sub(self.core.values_bytes() + receiving_bytes)
+        let taken = self.core.values_bytes() + receiving_bytes + self.transit_bytes;
+        self.limits.values_bytes.saturating_sub(taken)
     }
 
     fn execute(&mut self, slot: usize, session: SessionId, header: FrameHeader, payload: Bytes) {
@@ -148,6 +149,7 @@ impl EventLoop {
                 let random = self.random.next();
                 // The millisecond that has begun is not counted: no wait ends before its time.
                 let now_ms = self.now_ms + 1;
+                self.core.set_undelivered_bytes(self.transit_bytes);
                 self.core.request(now_ms, random, session, header.request, request, &mut self.effects);
                 self.carry_out(Some(Asking { session, slot, request: header.request, fetches }));
             }

@@ -3,6 +3,7 @@
 use std::io::{BufReader, Read};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nws_work::control::{Bootstrap, FromWorker, WORKER_LINK_FD, WORKER_PAGE_FD, read_message, write_message};
@@ -32,8 +33,13 @@ pub(crate) struct WorkerLoop {
 /// What a worker was told at its start: rank, number of workers, and the text of the settings.
 #[pyfunction]
 pub(crate) fn worker_bootstrap(py: Python<'_>) -> PyResult<Option<(u32, u32, String, WorkerStart)>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Ordering::Relaxed) {
+        return Err(PyRuntimeError::new_err("this process has been made a worker already"));
+    }
     // SAFETY: the host hands these two descriptors to every worker that it starts, and nothing
-    // else in the process has taken them: this is the first thing that a worker does.
+    // else in the process has taken them: this is the first thing that a worker does, and it does
+    // it once.
     let (link, page) = unsafe { (OwnedFd::from_raw_fd(WORKER_LINK_FD), OwnedFd::from_raw_fd(WORKER_PAGE_FD)) };
     close_on_exec(&link)?;
     close_on_exec(&page)?;

@@ -14,8 +14,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList};
 
 use crate::client::Connection;
+use crate::compact;
 use crate::missing::Missing;
-use crate::value;
 
 /// How long a wait goes on before Python's signal handlers get a turn.
 const SIGNAL_TURN: Duration = Duration::from_millis(50);
@@ -152,7 +152,7 @@ impl Run {
                 self.flush(py)?;
                 return Ok(false);
             };
-            self.tasks.push(|buffer| value::encode_into(buffer, &item, dumps).map_err(Refused::Python)).map_err(
+            self.tasks.push(|buffer| compact::encode_into(buffer, &item, dumps).map_err(Refused::Python)).map_err(
                 |refused| match refused {
                     Refused::Python(error) => error,
                     Refused::Work(error) => raise(&error),
@@ -171,7 +171,7 @@ impl Run {
     /// Submits one task to every worker, all with these arguments.
     fn submit_to_each(&mut self, argument: &Bound<'_, PyAny>, dumps: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut payload = Vec::new();
-        value::encode_into(&mut payload, argument, dumps)?;
+        compact::encode_into(&mut payload, argument, dumps)?;
         for rank in 0..self.sleigh.worker_count() {
             self.tasks
                 .push(|buffer| {
@@ -272,7 +272,7 @@ fn read_result<'py>(
     let index = head.task.index;
     match head.outcome {
         Outcome::Done => {
-            value::decode(py, payload, loads).or_else(|error| failure.call1((error.into_value(py), index, head.rank)))
+            compact::decode(py, payload, loads).or_else(|error| failure.call1((error.into_value(py), index, head.rank)))
         }
         Outcome::Failed => failure.call1((PyBytes::new(py, payload), index, head.rank)),
     }

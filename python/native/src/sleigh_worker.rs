@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 use crate::client::Connection;
-use crate::value;
+use crate::compact;
 
 /// How long a wait goes on before Python's signal handlers get a turn.
 const SIGNAL_TURN: Duration = Duration::from_millis(200);
@@ -218,11 +218,11 @@ impl Calls<'_, '_> {
                 return Ok(Outcome::Failed);
             }
         };
-        let value = value::decode(py, task.payload(), self.loads).and_then(|argument| match known.spread {
+        let value = compact::decode(py, task.payload(), self.loads).and_then(|argument| match known.spread {
             true => function.call1(argument.cast_into::<PyTuple>().map_err(PyErr::from)?),
             false => function.call1((argument,)),
         });
-        let encoded = value.and_then(|value| value::encode_into(result, &value, self.dumps));
+        let encoded = value.and_then(|value| compact::encode_into(result, &value, self.dumps));
         let failure = match encoded {
             Ok(()) if result.len() <= RESULT_BYTES => return Ok(Outcome::Done),
             Ok(()) => too_long(result.len()),

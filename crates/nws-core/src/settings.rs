@@ -21,7 +21,7 @@ pub struct Settings {
     /// Most values that one session may hold by lease at a time. What a guardian adopts comes on
     /// top.
     pub session_leases: u32,
-    /// Most bytes of values kept and leased at a time.
+    /// Most bytes that values kept and leased may take at a time.
     pub values_bytes: u64,
     /// Ends the names of temporary workspaces; the same for one run of the server, and another in
     /// every run.

@@ -5,15 +5,19 @@ use std::net::{IpAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use axum::extract::{Request, State};
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+use crate::log::Level;
+use crate::platform::owner;
 use crate::server::Shared;
 
 /// The pages' thread. Dropping this ends it.
@@ -27,13 +31,14 @@ impl WebPages {
     pub(crate) fn start(listener: TcpListener, shared: Arc<Shared>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let (stop, stopped) = oneshot::channel::<()>();
+        let log = Arc::clone(&shared);
         let thread = thread::Builder::new().name("nws-web".to_owned()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
                     _ = stopped => {}
                     result = serve(listener, shared) => {
                         if let Err(error) = result {
-                            eprintln!("nws: the web port has ended: {error}");
+                            log.log.write(Level::Error, "the web port has ended", &[("error", &error)]);
                         }
                     }
                 }
@@ -54,7 +59,7 @@ impl Drop for WebPages {
 
 async fn serve(listener: TcpListener, shared: Arc<Shared>) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    axum::serve(listener, routes(shared)).await
+    axum::serve(listener, routes(shared).into_make_service_with_connect_info::<Peer>()).await
 }
 
 fn routes(shared: Arc<Shared>) -> Router {
@@ -62,6 +67,7 @@ fn routes(shared: Arc<Shared>) -> Router {
         .route("/healthz", get(health))
         .fallback(nothing_there)
         .layer(middleware::from_fn(refuse_foreign_names))
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), refuse_other_users))
         .with_state(shared)
 }
 
@@ -78,6 +84,43 @@ async fn health(State(shared): State<Arc<Shared>>) -> Json<Health> {
 
 async fn nothing_there() -> (StatusCode, &'static str) {
     (StatusCode::NOT_FOUND, "There is nothing here. What there is:\n/healthz\n")
+}
+
+/// Whose process is at the other end, as far as the kernel tells.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    user: Option<u32>,
+    is_of_this_machine: bool,
+}
+
+impl Connected<IncomingStream<'_, tokio::net::TcpListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, tokio::net::TcpListener>) -> Self {
+        let peer = *stream.remote_addr();
+        let user = stream.io().local_addr().and_then(|local| owner::user_of_tcp_peer(peer, local));
+        // A connection that was reset meanwhile has no peer, and its port may be another's by now.
+        let user = user.ok().filter(|_| stream.io().peer_addr().is_ok());
+        Self { user, is_of_this_machine: peer.ip().to_canonical().is_loopback() }
+    }
+}
+
+/// Who sees the pages sees values, and these are the business of the user who started the server.
+async fn refuse_other_users(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let ours = owner::own_user();
+    if peer.user == Some(ours) || (shared.allow_users && peer.is_of_this_machine) {
+        return next.run(request).await;
+    }
+    let theirs = peer.user.map_or_else(|| "an unknown user".to_owned(), |user| format!("user {user}"));
+    let message = format!(
+        "expected a connection of user {ours}, who started this server, got one of {theirs}; run as that user, or \
+         start the server with --allow-users\n"
+    );
+    shared.log.of_a_connection(Level::Warn, "refused another user at the web port", &[("user", &theirs)]);
+    (StatusCode::FORBIDDEN, message).into_response()
 }
 
 /// A page of another site can have its own name lead to this machine, and would then be let in by the

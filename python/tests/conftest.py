@@ -1,4 +1,5 @@
 import faulthandler
+import itertools
 import os
 import subprocess
 import sys
@@ -7,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from nws.client import NwsServer
+from nws.client import NetWorkSpace, NwsServer
 from server_process import ServerProcess
 
 faulthandler.enable()
+
+numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +43,12 @@ def connect(nws_server: ServerProcess) -> Iterator[Callable[[], NwsServer]]:
     yield connect
     for connection in made:
         connection.close()
+
+
+@pytest.fixture
+def ws(connect: Callable[[], NwsServer]) -> NetWorkSpace:
+    """A workspace of the test's own."""
+    return connect().openWs(f"test {next(numbers)}")
 
 
 @pytest.fixture

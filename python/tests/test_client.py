@@ -1,19 +1,17 @@
 """Workspaces from Python, at a real server."""
 
-import itertools
 import os
 import pickle
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from nws import client
+from nws import aio, client
 from nws.client import (
     NetWorkSpace,
     NwsConnectException,
@@ -25,32 +23,9 @@ from nws.client import (
     NwsTimeoutException,
 )
 from server_process import ServerProcess
+from waits import in_thread, until_waiting
 
 Connect = Callable[[], NwsServer]
-
-numbers = itertools.count()
-
-
-@pytest.fixture
-def ws(connect: Connect) -> NetWorkSpace:
-    return connect().openWs(f"test {next(numbers)}")
-
-
-def in_thread(fun: Callable[..., Any], *args: Any, **named: Any) -> "Future[Any]":
-    pool = ThreadPoolExecutor(1)
-    try:
-        return pool.submit(fun, *args, **named)
-    finally:
-        pool.shutdown(wait=False)
-
-
-def until_waiting(ws: NetWorkSpace, name: str, fetchers: int, finders: int = 0) -> None:
-    """Returns when so many wait; the server answers one request after the other, so this makes progress."""
-    for _ in range(100_000):
-        row = ws.listVars(format="dict").get(name)
-        if row is not None and row[client.V_FETCHERS : client.V_FINDERS + 1] == (fetchers, finders):
-            return
-    raise AssertionError(f"expected {fetchers} fetchers and {finders} finders of {name!r}, got {row}")
 
 
 @pytest.mark.parametrize(
@@ -315,25 +290,17 @@ def test_close_ends_the_waits(connect: Connect) -> None:
     server.close()
 
 
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_child_gets_an_error_and_does_no_harm(ws: NetWorkSpace) -> None:
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        answer = b"no error"
-        try:
-            ws.store("x", "of the child")
-        except BaseException as error:
-            answer = f"{type(error).__name__}: {error}".encode()
-        finally:
-            os.write(write, answer)
-            os._exit(0)
-    os.close(write)
-    with os.fdopen(read, "rb") as answers:
-        said = answers.read().decode()
-    os.waitpid(child, 0)
-    assert said.startswith("NwsConnectionDroppedException")
-    assert "fork" in said
-    ws.store("x", "of the parent")
-    assert ws.fetch("x") == "of the parent"
-    assert ws.fetchTry("x") is None
+@pytest.mark.parametrize(
+    ("place", "error", "told"),
+    [
+        ({"serverHost": 5}, TypeError, "serverHost: expected a str, got int"),
+        ({"serverPort": "8765"}, TypeError, "serverPort: expected an int, got str"),
+        ({"serverPort": -1}, ValueError, "serverPort: expected a port up to 65535, got -1"),
+        ({"serverPort": 65536}, ValueError, "serverPort: expected a port up to 65535, got 65536"),
+        ({"server": "localhost"}, TypeError, "server: expected an NwsServer, got str"),
+    ],
+)
+def test_a_place_that_cannot_be_one_is_refused(place: Any, error: type[Exception], told: str) -> None:
+    for kind in (NetWorkSpace, aio.NetWorkSpace):
+        with pytest.raises(error, match=told):
+            kind("x", **place)

@@ -14,12 +14,16 @@ from nws.client import NetWorkSpace, NwsServer
 from server_process import ServerProcess
 
 WAITING = """
-import sys, time
+import asyncio, io, sys
+from nws import aio
 from nws.client import NetWorkSpace
 ws = NetWorkSpace("signals", "localhost", int(sys.argv[1]), useUse=True)
+async def fetch():
+    async with aio.NetWorkSpace("signals", "localhost", int(sys.argv[1]), useUse=True) as other:
+        await other.fetch("x")
 print("ready", flush=True)
 try:
-    ws.{wait}("x")
+    {wait}
 except KeyboardInterrupt:
     print("interrupted", flush=True)
     sys.stdin.readline()
@@ -31,7 +35,20 @@ def waiting(ws: NetWorkSpace, name: str, fetchers: int, finders: int) -> bool:
     return ws.listVars(format="dict").get(name, ())[2:4] == (fetchers, finders)
 
 
-@pytest.mark.parametrize("wait", ["fetch", "find"])
+FETCHES = [
+    'ws.fetch("x")',
+    'ws.fetch("x", timeout=60)',
+    'ws.fetchMany("x", 5)',
+    'ws.fetchFile("x", io.BytesIO())',
+    'ws.lease("x")',
+    'next(ws.ifetch("x"))',
+    'ws.ifetch("x").writeTo(io.BytesIO())',
+    "asyncio.run(fetch())",
+]
+FINDS = ['ws.find("x")', 'ws.findFile("x", io.BytesIO())', 'next(ws.ifind("x"))', 'list(ws.ifind("x"))']
+
+
+@pytest.mark.parametrize("wait", FETCHES + FINDS)
 def test_a_signal_ends_the_wait_and_the_connection_goes_on(
     nws_server: ServerProcess, connect: Callable[[], NwsServer], wait: str
 ) -> None:
@@ -46,7 +63,7 @@ def test_a_signal_ends_the_wait_and_the_connection_goes_on(
     assert process.stdout
     with process:
         assert process.stdout.readline() == "ready\n"
-        while not waiting(ws, "x", wait == "fetch", wait == "find"):
+        while not waiting(ws, "x", wait in FETCHES, wait in FINDS):
             pass
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "interrupted\n"

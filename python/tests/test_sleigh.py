@@ -550,3 +550,21 @@ def test_tasks_behind_a_long_one_are_given_to_who_is_free(sleigh, tmp_path):
             pass
         thread.join(30)
     assert [x for x in answer[0] if x != ""] == [x for x in range(200) if x != 40]
+
+
+def _interrupt():
+    raise KeyboardInterrupt
+
+
+class InterruptsWhoReadsIt:
+    def __reduce__(self):
+        return _interrupt, ()
+
+
+def test_ctrl_c_while_a_result_is_read_ends_the_call(sleigh):
+    def work(x):
+        return InterruptsWhoReadsIt() if x == 1 else x
+
+    with pytest.raises(KeyboardInterrupt):
+        sleigh.eachElem(work, [[0, 1, 2]])
+    assert sleigh.eachElem(abs, [[-1]]) == [1]

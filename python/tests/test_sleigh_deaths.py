@@ -50,6 +50,21 @@ def test_a_task_whose_worker_dies_is_run_once_more(mark, tmp_path, how):
         assert s.eachElem(die_once, tuple(paths), how) == ["alive"] * 3
 
 
+def test_a_task_that_closes_what_is_not_its_own_fails_alone(mark):
+    def work(x):
+        if x == 7:
+            os.closerange(3, 1000)
+        return x
+
+    with Sleigh(workerCount=2) as s:
+        results = s.eachElem(work, [list(range(12))])
+        failed = results[7]
+        assert isinstance(failed, SleighTaskException)
+        assert failed.type == "WorkerDied"
+        assert results[:7] + results[8:] == [*range(7), *range(8, 12)]
+        assert s.eachElem(abs, [[-1]]) == [1]
+
+
 def test_a_task_that_costs_two_workers_fails_alone_with_the_cause(mark, capfd):
     def work(x):
         if x == 7:

@@ -1,10 +1,11 @@
 //! What is refused here, before it is sent, because the server would end the connection over it.
 
-use bytes::Bytes;
-use nws_proto::{ErrorCode, Fault, Request, limits};
+use nws_proto::{ErrorCode, Fault, Request, Sink, limits};
+
+use crate::pieces::InPieces;
 
 /// The length of the request's payload, where the request is one that the server reads.
-pub(crate) fn payload_bytes(request: &Request<Bytes>, limit_bytes: u32) -> Result<u32, Fault> {
+pub(crate) fn payload_bytes<V: InPieces>(request: &Request<V>, limit_bytes: u32) -> Result<u32, Fault> {
     let too_long = |bytes: u64| {
         let message = format!(
             "expected at most {limit_bytes} bytes in one request, got {bytes}; store fewer values at a time, or cut \
@@ -15,11 +16,11 @@ pub(crate) fn payload_bytes(request: &Request<Bytes>, limit_bytes: u32) -> Resul
     match request {
         Request::Store { items, .. } => {
             batch(items.len(), "values to store")?;
-            longest(items.iter().map(|item| item.value.len())).map_err(too_long)?;
+            longest(items.iter().map(|item| item.value.value_bytes())).map_err(too_long)?;
         }
         Request::Finish { items, .. } => {
             batch(items.len(), "leases to finish")?;
-            longest(items.iter().map(|item| item.result.value.len())).map_err(too_long)?;
+            longest(items.iter().map(|item| item.result.value.value_bytes())).map_err(too_long)?;
         }
         Request::Retrieve(retrieve) => {
             batch(retrieve.max_values as usize, "as the most values")?;
@@ -31,9 +32,26 @@ pub(crate) fn payload_bytes(request: &Request<Bytes>, limit_bytes: u32) -> Resul
         }
         _ => {}
     }
-    match request.payload_bytes() {
+    let mut length = Length(0);
+    request.encode(&mut length);
+    match length.0 {
         bytes if bytes <= u64::from(limit_bytes) => Ok(bytes as u32),
         bytes => Err(too_long(bytes)),
+    }
+}
+
+/// Counts what would be written.
+struct Length(u64);
+
+impl<V: InPieces> Sink<V> for Length {
+    fn put(&mut self, bytes: &[u8]) {
+        self.0 += bytes.len() as u64;
+    }
+    fn put_value(&mut self, value: &V) {
+        self.0 += value.value_bytes() as u64;
+    }
+    fn value_len(value: &V) -> u32 {
+        value.value_bytes() as u32
     }
 }
 
@@ -53,6 +71,7 @@ fn batch(count: usize, what: &str) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use nws_proto::{Cursor, Descriptor, Item, Retrieve, VariableHandle, Wait};
 
     fn store(count: usize, bytes: usize) -> Request<Bytes> {
@@ -75,7 +94,7 @@ mod tests {
                 max_values,
                 max_bytes: 1,
             };
-            assert_eq!(payload_bytes(&Request::Retrieve(retrieve), 1 << 30).is_ok(), good, "{max_values}");
+            assert_eq!(payload_bytes(&Request::<Bytes>::Retrieve(retrieve), 1 << 30).is_ok(), good, "{max_values}");
         }
     }
 

@@ -11,6 +11,7 @@ use crate::error::ConnectProblem;
 use crate::handshake::{self, Deadline};
 use crate::in_flight::Receiver;
 use crate::pending::{Pending, Slot};
+use crate::pieces::{InPieces, Pieces};
 use crate::shared::{SOCKET, Shared};
 use crate::{ConnectOptions, Endpoint, Error, dial, io_thread};
 
@@ -123,7 +124,24 @@ impl Connection {
         request: Request<Bytes>,
         then: impl FnOnce(Result<Reply<Bytes>, Error>) + Send + 'static,
     ) -> RequestId {
-        match self.shared().submit(&request, Receiver::Then(Box::new(then))) {
+        self.submit_then(&request, then)
+    }
+
+    /// As [`Connection::request_then`], for values that lie in several pieces of memory.
+    pub fn request_pieces_then(
+        &self,
+        request: Request<Pieces>,
+        then: impl FnOnce(Result<Reply<Bytes>, Error>) + Send + 'static,
+    ) -> RequestId {
+        self.submit_then(&request, then)
+    }
+
+    fn submit_then<V: InPieces>(
+        &self,
+        request: &Request<V>,
+        then: impl FnOnce(Result<Reply<Bytes>, Error>) + Send + 'static,
+    ) -> RequestId {
+        match self.shared().submit(request, Receiver::Then(Box::new(then))) {
             Ok(id) => id,
             Err((receiver, error)) => {
                 if let Receiver::Then(then) = receiver {

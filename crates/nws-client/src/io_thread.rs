@@ -11,7 +11,6 @@ use bytes::Bytes;
 use mio::{Events, Poll};
 use nws_proto::{Event, Fault, FrameHeader, Opcode, Reply, Request};
 
-use crate::in_flight::Receiver;
 use crate::incoming::{Filled, Incoming};
 use crate::shared::Shared;
 
@@ -142,7 +141,7 @@ impl<'a> IoThread<'a> {
         self.heard = Instant::now();
         self.pinged = true;
         // It fails only where the connection is ending anyway.
-        let _ = self.shared.submit(&Request::Ping, Receiver::Nobody);
+        self.shared.submit_and_forget(&Request::Ping);
         self.shared.flush(false);
         Ok(())
     }

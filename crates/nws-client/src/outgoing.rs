@@ -6,6 +6,7 @@ use std::io::{self, IoSlice};
 use bytes::Bytes;
 use nws_proto::{FRAME_HEADER_BYTES, FrameHeader, Request, RequestId, Sink};
 
+use crate::pieces::InPieces;
 use crate::platform::Socket;
 
 /// Values from this length on are sent from where they are; shorter ones are cheaper to copy.
@@ -37,9 +38,9 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// A frame that holds this request. `payload_bytes` is [`Request::payload_bytes`], and was held
+    /// A frame that holds this request. `payload_bytes` is the length of its payload, and was held
     /// against the limits.
-    pub(crate) fn of_request(id: RequestId, request: &Request<Bytes>, payload_bytes: u32) -> Self {
+    pub(crate) fn of_request<V: InPieces>(id: RequestId, request: &Request<V>, payload_bytes: u32) -> Self {
         let room = FRAME_HEADER_BYTES + (payload_bytes as usize).min(longest_copied(request));
         let mut frame = Self { earlier: Vec::new(), last: Vec::with_capacity(room) };
         let header = FrameHeader { payload_bytes, request: id, opcode: request.opcode().to_wire() };
@@ -60,33 +61,35 @@ impl Frame {
 }
 
 /// What there is room to be made for: values that are not copied need none.
-fn longest_copied(request: &Request<Bytes>) -> usize {
-    let shared = |length: usize| if length >= SHARED_VALUE_BYTES { length } else { 0 };
-    let uncopied: usize = match request {
-        Request::Store { items, .. } => items.iter().map(|item| shared(item.value.len())).sum(),
-        Request::Finish { items, .. } => items.iter().map(|item| shared(item.result.value.len())).sum(),
-        _ => 0,
+fn longest_copied<V: InPieces>(request: &Request<V>) -> usize {
+    let shared = |value: &V| value.pieces().any(|piece| piece.len() >= SHARED_VALUE_BYTES);
+    let any_uncopied = match request {
+        Request::Store { items, .. } => items.iter().any(|item| shared(&item.value)),
+        Request::Finish { items, .. } => items.iter().any(|item| shared(&item.result.value)),
+        _ => false,
     };
     // With uncopied values the buffer is cut into pieces; each grows by itself.
-    if uncopied > 0 { SHARED_VALUE_BYTES } else { usize::MAX }
+    if any_uncopied { SHARED_VALUE_BYTES } else { usize::MAX }
 }
 
-impl Sink<Bytes> for Frame {
+impl<V: InPieces> Sink<V> for Frame {
     fn put(&mut self, bytes: &[u8]) {
         self.last.extend_from_slice(bytes);
     }
 
-    fn put_value(&mut self, value: &Bytes) {
-        if value.len() < SHARED_VALUE_BYTES {
-            self.last.extend_from_slice(value);
-        } else {
-            self.earlier.push(Part::Own(std::mem::take(&mut self.last)));
-            self.earlier.push(Part::Shared(value.clone()));
+    fn put_value(&mut self, value: &V) {
+        for piece in value.pieces() {
+            if piece.len() < SHARED_VALUE_BYTES {
+                self.last.extend_from_slice(piece);
+            } else {
+                self.earlier.push(Part::Own(std::mem::take(&mut self.last)));
+                self.earlier.push(Part::Shared(piece.clone()));
+            }
         }
     }
 
-    fn value_len(value: &Bytes) -> u32 {
-        value.len() as u32
+    fn value_len(value: &V) -> u32 {
+        value.value_bytes() as u32
     }
 }
 
@@ -221,6 +224,27 @@ mod tests {
             let bytes: Vec<u8> = frame.into_parts().flat_map(|part| part.bytes().to_vec()).collect();
             assert!(bytes == whole(&request), "{lengths:?}");
         }
+    }
+
+    #[test]
+    fn a_value_in_pieces_has_the_bytes_of_the_value_in_one() {
+        let pieces: Vec<Bytes> =
+            [3, 70_000, 0, 5, 16 << 10, 1].iter().zip(1..).map(|(length, n)| vec![n; *length].into()).collect();
+        let joined = Bytes::from(pieces.concat());
+        let mut pieces = pieces.into_iter();
+        let value = crate::Pieces::new(pieces.next().unwrap(), pieces.collect());
+        assert_eq!(value.len_bytes(), joined.len());
+        let variable = VariableHandle(1);
+        let in_pieces = Request::Store { variable, items: vec![Item { descriptor: Descriptor(1), value }] };
+        let in_one = Request::Store { variable, items: vec![Item { descriptor: Descriptor(1), value: joined }] };
+        let payload_bytes = crate::check::payload_bytes(&in_pieces, u32::MAX).unwrap();
+        assert_eq!(u64::from(payload_bytes), in_one.payload_bytes());
+        let frame = Frame::of_request(RequestId(9), &in_pieces, payload_bytes);
+        let parts: Vec<Part> = frame.into_parts().collect();
+        let shared = parts.iter().filter(|part| matches!(part, Part::Shared(_))).count();
+        assert_eq!(shared, 2, "the two long pieces are not copied");
+        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.bytes().to_vec()).collect();
+        assert!(bytes == whole(&in_one));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::Error;
 use crate::in_flight::{InFlight, Outcome, Receiver};
 use crate::outgoing::{Frame, Outgoing};
 use crate::pending::Slot;
+use crate::pieces::InPieces;
 use crate::platform::Socket;
 
 /// Locks, also where a function of a user's panicked once: what is under our locks is whole between
@@ -124,7 +125,11 @@ impl Shared {
     }
 
     /// Sends a request and says who is told; or gives both back.
-    pub(crate) fn submit(&self, request: &Request<Bytes>, receiver: Receiver) -> Result<RequestId, (Receiver, Error)> {
+    pub(crate) fn submit<V: InPieces>(
+        &self,
+        request: &Request<V>,
+        receiver: Receiver,
+    ) -> Result<RequestId, (Receiver, Error)> {
         if self.is_foreign() {
             return Err((receiver, Error::Forked));
         }

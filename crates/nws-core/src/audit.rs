@@ -41,7 +41,7 @@ impl<V: Payload, J> Core<V, J> {
         let mut bytes = 0;
         for (key, variable) in self.variables.iter() {
             let seen = seen.remove(&key).unwrap_or_default();
-            let kept: u64 = variable.kept.iter().map(|value| value.item.value.len_bytes()).sum();
+            let kept: u64 = variable.kept.iter().map(|value| value.item.value.held_bytes()).sum();
             same("kept values", variable.kept.len(), variable.kept.iter().count())?;
             same("finders of a variable", variable.finders.len(), seen.finders)?;
             same("fetchers of a variable", variable.fetchers.len(), seen.fetchers)?;
@@ -96,7 +96,7 @@ impl<V: Payload, J> Core<V, J> {
             let seen = seen.entry(block.variable).or_default();
             seen.blocks += 1;
             seen.leased += u64::from(live);
-            seen.bytes += block.live_leases().map(|(_, value)| value.item.value.len_bytes()).sum::<u64>();
+            seen.bytes += block.live_leases().map(|(_, value)| value.item.value.held_bytes()).sum::<u64>();
             seen.consumers.entry(block.session).or_default().1 += live;
         }
         let listed: usize = self.sessions.values().map(|open| open.blocks.len()).sum();

@@ -60,8 +60,10 @@ pub struct Core<V, J = ()> {
     pub(crate) next_lease: u64,
     /// Goes into the names of temporary workspaces.
     pub(crate) temporaries: u64,
-    /// Bytes of all values kept and leased.
+    /// What all values kept and leased take, in bytes.
     pub(crate) bytes: u64,
+    /// The same of values that were fetched and have not reached who fetched them.
+    pub(crate) undelivered_bytes: u64,
     /// Values of variables that were deleted, dropped a slice at a time.
     pub(crate) trash: Vec<Kept<V>>,
 }
@@ -82,6 +84,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             next_lease: 1,
             temporaries: 0,
             bytes: 0,
+            undelivered_bytes: 0,
             trash: Vec::new(),
         };
         core.make_default_workspace();
@@ -177,9 +180,16 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         self.waiters.len()
     }
 
-    /// Bytes of all values kept and leased.
+    /// What all values kept and leased take, in bytes: see [`Payload::held_bytes`].
     pub fn values_bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Tells what the driver holds of values that were fetched without a lease and have not reached
+    /// who fetched them, in bytes as [`Payload::held_bytes`] counts them. They may come back, and
+    /// take memory meanwhile, so they count towards the limit on values.
+    pub fn set_undelivered_bytes(&mut self, bytes: u64) {
+        self.undelivered_bytes = bytes;
     }
 
     /// How many values a session holds by lease, those that it adopted included.

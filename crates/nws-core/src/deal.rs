@@ -46,7 +46,8 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         let place = self.place(session, handle)?;
         self.check_lengths(items.iter())?;
         let most = self.settings.values_bytes;
-        let after = items.iter().fold(self.bytes, |sum, item| sum.saturating_add(item.value.len_bytes()));
+        let held = self.bytes.saturating_add(self.undelivered_bytes);
+        let after = items.iter().fold(held, |sum, item| sum.saturating_add(item.value.held_bytes()));
         if after > most {
             return Err(fault::memory_full(most));
         }
@@ -71,7 +72,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         for item in items {
             let index = Index(variable.next_index);
             variable.next_index += 1;
-            bytes += item.value.len_bytes();
+            bytes += item.value.held_bytes();
             self.journal.record(Fact::Put { variable: id, index, item: &item });
             let value = Grant { index, deaths: 0, item };
             if straight {
@@ -94,7 +95,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
     pub fn undelivered(&mut self, variable: VariableId, values: Vec<Grant<V>>, effects: &mut Vec<Effect<V>>) {
         let key = Key::from_u64(variable.0);
         let Some(place) = self.variables.get_mut(key) else { return };
-        let bytes: u64 = values.iter().map(|value| value.item.value.len_bytes()).sum();
+        let bytes: u64 = values.iter().map(|value| value.item.value.held_bytes()).sum();
         place.bytes += bytes;
         self.bytes += bytes;
         self.restore(values.into_iter().map(|value| (key, value)).collect(), None, effects);
@@ -149,7 +150,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
 
     fn replaced(&mut self, key: Key, value: &Grant<V>) {
         self.journal.record(Fact::Replaced { variable: variable_id(key), index: value.index });
-        self.discount(key, value.item.value.len_bytes());
+        self.discount(key, value.item.value.held_bytes());
     }
 
     /// Answers those who wait with values that came in, in the order of their indices, and keeps

@@ -7,11 +7,24 @@ use nws_proto::{Event, Reply, RequestId, SessionId};
 pub trait Payload: Clone {
     /// How many bytes of values it stands for.
     fn len_bytes(&self) -> u64;
+
+    /// How much memory keeping it takes, in bytes, for the limit on values.
+    fn held_bytes(&self) -> u64 {
+        self.len_bytes()
+    }
 }
+
+/// What a value takes beside its bytes: its place in a variable, the handle to its memory. Without
+/// it, empty values would be kept without any limit.
+const KEEPING_BYTES: u64 = 64;
 
 impl Payload for bytes::Bytes {
     fn len_bytes(&self) -> u64 {
         self.len() as u64
+    }
+
+    fn held_bytes(&self) -> u64 {
+        self.len() as u64 + KEEPING_BYTES
     }
 }
 

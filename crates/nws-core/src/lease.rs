@@ -168,7 +168,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             match self.end_lease(session, item.lease, &mut run) {
                 Some((key, value)) => {
                     note(&mut lessened, key);
-                    self.discount(key, value.item.value.len_bytes());
+                    self.discount(key, value.item.value.held_bytes());
                     let (variable, index) = (variable_id(key), value.index);
                     self.journal.record(Fact::Finish { variable, index });
                     results.push(item.result);
@@ -190,8 +190,9 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
     fn check_results_fit(&self, session: SessionId, items: &[FinishItem<V>]) -> Result<(), nws_proto::Fault> {
         self.check_lengths(items.iter().map(|item| &item.result))?;
         let most = self.settings.values_bytes;
-        let bytes = |item: &Item<V>| item.value.len_bytes();
-        let added = items.iter().fold(self.bytes, |sum, item| sum.saturating_add(bytes(&item.result)));
+        let bytes = |item: &Item<V>| item.value.held_bytes();
+        let held = self.bytes.saturating_add(self.undelivered_bytes);
+        let added = items.iter().fold(held, |sum, item| sum.saturating_add(bytes(&item.result)));
         if added <= most {
             return Ok(());
         }

@@ -129,7 +129,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         } else if ask.take {
             let mut bytes = 0;
             for value in &values {
-                bytes += value.item.value.len_bytes();
+                bytes += value.item.value.held_bytes();
                 self.journal.record(Fact::Take { variable, index: value.index });
             }
             self.discount(ask.variable, bytes);

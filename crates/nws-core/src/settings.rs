@@ -23,7 +23,7 @@ pub struct Settings {
     pub session_leases: u32,
     /// Longest value, in bytes.
     pub value_bytes: u64,
-    /// Most bytes of values kept and leased at a time.
+    /// Most bytes that values kept and leased may take at a time.
     pub values_bytes: u64,
     /// Ends the names of temporary workspaces; the same for one run of the server, and another in
     /// every run.

@@ -29,7 +29,7 @@ pub(crate) struct Variable<V> {
     /// Blocks of leased values.
     pub(crate) blocks: Chain,
     pub(crate) leased: u64,
-    /// Bytes of the values kept and leased.
+    /// What the values kept and leased take, in bytes.
     pub(crate) bytes: u64,
 }
 

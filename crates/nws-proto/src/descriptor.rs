@@ -28,6 +28,7 @@ impl Descriptor {
     const BYTES: u32 = 1 << 1;
     const JSON: u32 = 1 << 2;
     const NATIVE: u32 = 2 << 2;
+    const WITH_BUFFERS: u32 = 3 << 2;
 
     /// Text in UTF-8, written by `language`.
     pub const fn text(language: Language) -> Self {
@@ -54,6 +55,12 @@ impl Descriptor {
         Self((language as u32) << 24 | Self::NATIVE)
     }
 
+    /// The language's own serialization with buffers beside it; see "Values with buffers" in
+    /// `docs/protocol.md`.
+    pub const fn serialized_with_buffers(language: Language) -> Self {
+        Self((language as u32) << 24 | Self::WITH_BUFFERS)
+    }
+
     /// The language code, 0 where none was given.
     pub const fn language(self) -> u8 {
         (self.0 >> 24) as u8
@@ -77,6 +84,11 @@ impl Descriptor {
     /// Whether they are a tagged native value.
     pub const fn is_native(self) -> bool {
         self.encoding() == Self::NATIVE
+    }
+
+    /// Whether they are a serialization with buffers beside it.
+    pub const fn has_buffers(self) -> bool {
+        self.encoding() == Self::WITH_BUFFERS && !self.is_string()
     }
 
     const fn encoding(self) -> u32 {

@@ -13,6 +13,7 @@ fn descriptors_are_those_that_older_clients_know() {
     assert_eq!(Descriptor::json(Language::Python), Descriptor(0x0100_0005));
     assert_eq!(Descriptor::native(Language::Python), Descriptor(0x0100_0008));
     assert_eq!(Descriptor::serialized(Language::Python), Descriptor(0x0100_0000));
+    assert_eq!(Descriptor::serialized_with_buffers(Language::Python), Descriptor(0x0100_000c));
 }
 
 #[test]
@@ -55,7 +56,9 @@ fn a_descriptor_says_how_its_value_is_to_be_read() {
     for (descriptor, string, bytes, json, native) in table {
         let read = (descriptor.is_string(), descriptor.is_bytes(), descriptor.is_json(), descriptor.is_native());
         assert_eq!(read, (string, bytes, json, native), "{descriptor:08x?}");
+        assert!(!descriptor.has_buffers(), "{descriptor:08x?}");
     }
+    assert!(Descriptor::serialized_with_buffers(r).has_buffers());
 }
 
 #[test]

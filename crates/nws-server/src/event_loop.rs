@@ -41,6 +41,8 @@ const ACCEPTED_A_TURN: usize = 256;
 const ACCEPT_PAUSE_MS: u64 = 250;
 /// Connections above the limit that are kept for as long as it takes to tell them so.
 const SURPLUS_CONNECTIONS: usize = 64;
+/// The part of all connections that only those over a Unix socket may have.
+const UNIX_PART: usize = 10;
 
 /// Who asked for what is being carried out.
 struct Asking {
@@ -73,6 +75,8 @@ pub(crate) struct EventLoop {
     spare: Spare,
     /// Announced by large frames that have not arrived whole, in bytes.
     receiving_bytes: u64,
+    /// Taken by values that were fetched and not sent yet, in bytes.
+    transit_bytes: u64,
     /// Slots to be read.
     line: VecDeque<usize>,
     /// Slots to be flushed first: they got what others stored.
@@ -131,6 +135,7 @@ impl EventLoop {
             scratch: Scratch::new(),
             spare: Spare::default(),
             receiving_bytes: 0,
+            transit_bytes: 0,
             line: VecDeque::new(),
             urgent: VecDeque::new(),
             dirty: VecDeque::new(),
@@ -213,8 +218,12 @@ impl EventLoop {
     }
 
     fn admit_connection(&mut self, mut stream: Stream, address: Vec<u8>) {
-        let surplus = self.table.len() >= self.limits.connections;
-        if self.table.len() >= self.limits.connections + SURPLUS_CONNECTIONS {
+        // Any user of this machine gets as far as here by TCP: the owner, who alone gets at the Unix
+        // socket, shall find room there.
+        let kept = if stream.is_unix() { 0 } else { self.limits.connections / UNIX_PART };
+        let most = self.limits.connections - kept;
+        let surplus = self.table.len() >= most;
+        if self.table.len() >= most + SURPLUS_CONNECTIONS {
             return;
         }
         let slot = self.table.next_slot();
@@ -295,7 +304,9 @@ impl EventLoop {
                         Some(classic) => classic.answer(&mut connection.outbox, &reply),
                     }
                     if fetched && let Reply::Values { variable, values, .. } = reply {
+                        self.transit_bytes -= connection.transit.bytes();
                         connection.transit.sends(connection.outbox.end(), variable, values);
+                        self.transit_bytes += connection.transit.bytes();
                     }
                 }
                 // Events are about leases, which the classic protocol has not.

@@ -46,12 +46,15 @@ pub(crate) enum Accepted {
 
 impl Listener {
     pub(crate) fn tcp(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self::Tcp(TcpListener::bind(address)?))
+        let listener = TcpListener::bind(address)?;
+        platform::lengthen_queue(listener.as_fd())?;
+        Ok(Self::Tcp(listener))
     }
 
     pub(crate) fn unix(path: &Path) -> io::Result<Self> {
         let listener = UnixListener::bind(path)?;
         let file = SocketFile(path.to_owned());
+        platform::lengthen_queue(listener.as_fd())?;
         // The folder keeps others out until this is done.
         fs::set_permissions(path, Permissions::from_mode(0o600))?;
         Ok(Self::Unix(listener, file))
@@ -103,5 +106,25 @@ impl Source for Listener {
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         self.source().deregister(registry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn hundreds_who_come_at_once_wait_in_the_queue() {
+        let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.tcp_addr().unwrap();
+        let longest: usize = fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
+        // Whom the queue has no room for is sent away, and tries again a second later.
+        let patience = Duration::from_millis(900);
+        let waiting: Vec<_> =
+            (0..longest.min(600)).map(|_| TcpStream::connect_timeout(&address, patience).unwrap()).collect();
+        assert!(!waiting.is_empty());
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use bytes::Bytes;
+use nws_core::Payload;
 use nws_proto::{Grant, RequestId, VariableId};
 
 /// What stands before each value in a reply: its index, deaths, descriptor and length, in bytes.
@@ -17,6 +18,8 @@ struct Parcel {
     end: u64,
     variable: VariableId,
     values: Vec<Grant<Bytes>>,
+    /// What the values take.
+    bytes: u64,
 }
 
 /// One connection's fetches and what they got.
@@ -25,6 +28,7 @@ pub(crate) struct Transit {
     /// Fetches without a lease that wait.
     fetching: HashSet<RequestId>,
     parcels: VecDeque<Parcel>,
+    bytes: u64,
 }
 
 impl Transit {
@@ -41,18 +45,26 @@ impl Transit {
     /// These values were put into the outbox; their frame ends at `end`.
     pub(crate) fn sends(&mut self, end: u64, variable: VariableId, values: Vec<Grant<Bytes>>) {
         if !values.is_empty() {
-            self.parcels.push_back(Parcel { end, variable, values });
+            let bytes = values.iter().map(|value| value.item.value.held_bytes()).sum();
+            self.bytes += bytes;
+            self.parcels.push_back(Parcel { end, variable, values, bytes });
         }
     }
 
     /// The kernel has taken this many bytes.
     pub(crate) fn sent(&mut self, sent: u64) {
-        while self.parcels.front().is_some_and(|parcel| parcel.end <= sent) {
+        while let Some(parcel) = self.parcels.front().filter(|parcel| parcel.end <= sent) {
+            self.bytes -= parcel.bytes;
             self.parcels.pop_front();
         }
         if self.parcels.is_empty() && self.parcels.capacity() > 0 {
             self.parcels = VecDeque::new();
         }
+    }
+
+    /// What the values on their way take, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -141,3 +141,16 @@ fn a_connection_above_the_limit_is_told_so_and_those_below_it_go_on() {
         assert!(std::time::Instant::now() < deadline);
     }
 }
+
+#[test]
+fn strangers_who_fill_the_tcp_port_leave_room_at_the_unix_socket() {
+    let server = Running::with(Limits { connections: 20, ..Limits::default() });
+    let mut strangers: Vec<Raw> = (0..18).map(|_| Raw::tcp(server.tcp)).collect();
+    for stranger in &mut strangers {
+        stranger.challenge();
+    }
+    let mut last = Raw::tcp(server.tcp);
+    last.send_bytes(&GREETING);
+    assert_eq!(last.goodbye().code, ErrorCode::TooManyConnections);
+    assert_eq!(server.unix_client().ask(&Request::Ping), Reply::Pong);
+}

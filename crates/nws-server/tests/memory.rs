@@ -70,6 +70,28 @@ fn a_client_that_does_not_read_is_not_read_from_and_costs_bounded_memory() {
     works(&mut other);
 }
 
+#[test]
+fn values_on_their_way_to_who_does_not_read_fill_the_memory_too() {
+    let _alone = ALONE.lock();
+    let server = Running::with(Limits { values_bytes: 40 << 20, ..Limits::default() });
+    let mut other = server.client_at("w");
+    let mut deaf = server.client_at("w");
+    let fetches: Vec<u8> = (0..100).flat_map(|i| request_frame(RequestId(i + 1000), &fetch())).collect();
+    deaf.send_bytes(&fetches);
+    // Its fetches wait by the time that it hears of this.
+    deaf.send_bytes(&request_frame(RequestId(2000), &Request::Ping));
+    assert_eq!(deaf.reply(), (RequestId(2000), Reply::Pong));
+    let refused = (0..100).find_map(|_| match other.ask(&store(vec![7; 1 << 20])) {
+        Reply::Failed(fault) => Some(fault.code),
+        _ => None,
+    });
+    assert_eq!(refused, Some(ErrorCode::MemoryFull), "100 MiB were taken for it");
+    drop(deaf);
+    // Its values come back to their places, and one that is fetched makes room.
+    assert_eq!(value(other.ask(&fetch())).len(), 1 << 20);
+    other.done(&store(vec![7; 1 << 20]));
+}
+
 /// Memory that the process has asked for: what was never touched counts too.
 fn reserved_bytes() -> u64 {
     memory_bytes(0)

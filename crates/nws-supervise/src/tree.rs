@@ -51,13 +51,19 @@ pub(crate) fn end(scope: &Scope<'_>, patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
     // A process that forks faster than we look could keep ahead of the kills; a stopped one cannot.
     let mut stopped = BTreeMap::new();
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         let mut grown = false;
-        for process in Scan::of(scope).members {
+        let members = Scan::of(scope).members;
+        let parents: BTreeSet<i32> = members.iter().map(|process| process.parent).collect();
+        for process in members {
             if let Entry::Vacant(entry) = stopped.entry((process.pid, process.started))
                 && let Some(descriptor) = open(process)
             {
-                grown |= pidfd_send_signal(&descriptor, Signal::STOP).is_ok();
+                // Who has no children has most likely none to protect: were we killed now, it would
+                // stay stopped for ever.
+                let alone = round == 0 && !parents.contains(&process.pid);
+                let signal = if alone { Signal::KILL } else { Signal::STOP };
+                grown |= pidfd_send_signal(&descriptor, signal).is_ok();
                 entry.insert(descriptor);
             }
         }

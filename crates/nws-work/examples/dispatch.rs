@@ -80,6 +80,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         guardian: 0,
         rank,
         worker_count: WORKERS,
+        careful: false,
         settings: serde_json::Value::Null,
     };
     std::thread::scope(|scope| -> Result<(), WorkError> {

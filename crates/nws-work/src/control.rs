@@ -193,6 +193,10 @@ pub struct Bootstrap {
     pub rank: u32,
     /// How many there are.
     pub worker_count: u32,
+    /// Its predecessor ended by itself between tasks, so one that it had done must have brought that
+    /// about, and its result was lost: this one holds each task until its result has arrived.
+    #[serde(default)]
+    pub careful: bool,
     /// From [`Start::settings`].
     pub settings: serde_json::Value,
 }

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use nws_proto::{LeaseId, SessionId};
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 const PAGE_BYTES: usize = 4096;
@@ -62,9 +62,11 @@ impl Page {
     /// # Errors
     /// Those of the system: no memory, no descriptors.
     pub fn create() -> io::Result<(Page, OwnedFd)> {
-        let descriptor = memfd_create("nws-page", MemfdFlags::CLOEXEC)?;
+        let descriptor = memfd_create("nws-page", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         let file = File::from(descriptor);
         file.set_len(PAGE_BYTES as u64)?;
+        // A child that cut it would have its host die of SIGBUS at the next look.
+        fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let descriptor = OwnedFd::from(file);
         Ok((Page::map(&descriptor)?, descriptor))
     }
@@ -169,6 +171,16 @@ mod tests {
         worker.end();
         assert_eq!(host.running(), None);
         assert_eq!(host.tasks_done(), 1);
+    }
+
+    #[test]
+    fn nobody_can_cut_a_page_off_under_its_host() {
+        let (host, descriptor) = Page::create().unwrap();
+        let file = File::from(descriptor);
+        for length in [0, 2 * PAGE_BYTES as u64] {
+            assert_eq!(file.set_len(length).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        }
+        assert_eq!(host.running(), None);
     }
 
     #[test]

@@ -46,6 +46,7 @@ impl Bench {
             guardian: 0,
             rank,
             worker_count: 2,
+            careful: false,
             settings: serde_json::Value::Null,
         };
         Worker::join(&bootstrap, Page::create().unwrap().0).unwrap()

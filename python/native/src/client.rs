@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use nws_client::{ConnectOptions, Endpoint};
-use nws_proto::{OpenMode, Reply, Request, Token, WorkspaceHandle};
+use nws_proto::{OpenMode, Reply, Request, Token, WorkspaceHandle, WorkspaceInfo};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use crate::waiting;
+use crate::call::{Call, Late, check_process};
 use crate::workspace::Workspace;
+use crate::{connecting, errors};
 
-/// A connection to a server. It ends with `close`, or when nothing refers to it any more.
+/// A connection to a server. What its methods begin is a [`Call`], to be waited for. It ends with `close`, or when nothing refers to it any more.
 #[pyclass(frozen, module = "nws._native")]
 pub(crate) struct Connection {
     client: nws_client::Connection,
@@ -31,11 +33,11 @@ impl Connection {
             .map_err(|_| PyValueError::new_err(format!("expected a timeout in seconds, got {timeout_s}")))?;
         let token = token.map(|bytes| <[u8; 32]>::try_from(bytes).map(Token)).transpose();
         let token = token.map_err(|_| PyValueError::new_err("expected a token of 32 bytes"))?;
-        let client = waiting::connect(py, endpoint, ConnectOptions { token, timeout, ..ConnectOptions::default() })?;
+        let client = connecting::connect(py, endpoint, ConnectOptions { token, timeout, ..ConnectOptions::default() })?;
         Ok(Self { client })
     }
 
-    /// Opens or uses a workspace.
+    /// Opens or uses a workspace; a [`Workspace`] comes of it.
     fn open(
         &self,
         py: Python<'_>,
@@ -43,50 +45,47 @@ impl Connection {
         own: bool,
         persistent: bool,
         create: bool,
-    ) -> PyResult<Workspace> {
+    ) -> PyResult<Call> {
         let name = name_bytes(name, "a workspace")?;
         let mode = if own { OpenMode::Own { persistent } } else { OpenMode::Use };
-        let (handle, opened) = self.client.open(&name, mode, create);
-        waiting::answer(py, opened)?;
-        Ok(Workspace::new(self.client.clone(), handle, name))
+        let workspace = self.client.new_workspace_handle();
+        let request = Request::Open { workspace, name: name.clone(), mode, create };
+        let client = self.client.clone();
+        self.call(py, request, Some(self.closing(workspace)), move |py, _| {
+            Ok(Py::new(py, Workspace::new(client, workspace, name))?.into_any())
+        })
     }
 
-    /// Makes a workspace with a name of its own, and gives the name.
-    fn make_temporary(&self, py: Python<'_>, template: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    /// Makes a workspace with a name of its own; the name comes of it.
+    fn make_temporary(&self, py: Python<'_>, template: &Bound<'_, PyAny>) -> PyResult<Call> {
         let template = name_bytes(template, "a workspace")?;
         let workspace = self.client.new_workspace_handle();
-        let reply = waiting::answer(py, self.client.request(Request::MakeTemporary { workspace, template }))?;
-        self.forget(workspace);
-        match reply {
-            Reply::Opened { name, .. } => name_object(py, &name),
-            other => Err(unexpected(py, &other)),
-        }
+        let request = Request::MakeTemporary { workspace, template };
+        let client = self.client.clone();
+        self.call(py, request, Some(self.closing(workspace)), move |py, reply| {
+            client.request_and_forget(&Request::CloseWorkspace { workspace });
+            match reply {
+                Reply::Opened { name, .. } => name_object(py, &name),
+                other => Err(unexpected(py, &other)),
+            }
+        })
     }
 
     /// Deletes the workspace that bears the name now.
-    fn delete_workspace(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn delete_workspace(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Call> {
         let name = name_bytes(name, "a workspace")?;
-        waiting::answer(py, self.client.request(Request::DeleteWorkspace { name })).map(drop)
+        self.call(py, Request::DeleteWorkspace { name }, None, |py, _| Ok(py.None()))
     }
 
-    /// Lists the workspaces, sorted by name.
-    fn list_workspaces(&self, py: Python<'_>) -> PyResult<Vec<WorkspaceRow>> {
-        match waiting::answer(py, self.client.request(Request::ListWorkspaces { name: None }))? {
-            Reply::Workspaces(workspaces) => workspaces
-                .into_iter()
-                .map(|info| {
-                    let variables = info.variables.iter().map(|name| name_object(py, name));
-                    Ok((
-                        name_object(py, &info.name)?,
-                        name_object(py, &info.owner)?,
-                        info.mine,
-                        info.persistent,
-                        variables.collect::<PyResult<_>>()?,
-                    ))
-                })
-                .collect(),
+    /// Lists the workspaces, sorted by name: name, owner, mine, persistent, names of the variables.
+    fn list_workspaces(&self, py: Python<'_>) -> PyResult<Call> {
+        self.call(py, Request::ListWorkspaces { name: None }, None, |py, reply| match reply {
+            Reply::Workspaces(workspaces) => {
+                let rows = workspaces.iter().map(|info| workspace_row(py, info)).collect::<PyResult<Vec<_>>>()?;
+                Ok(rows.into_pyobject(py)?.unbind())
+            }
             other => Err(unexpected(py, &other)),
-        }
+        })
     }
 
     /// Ends the connection, and with it all that waits and all that this client owns.
@@ -107,9 +106,30 @@ impl Connection {
         Self { client }
     }
 
-    fn forget(&self, workspace: WorkspaceHandle) {
-        self.client.request_and_forget(&Request::CloseWorkspace { workspace });
+    fn call(
+        &self,
+        py: Python<'_>,
+        request: Request<Bytes>,
+        late: Option<Late>,
+        read: impl FnOnce(Python<'_>, Reply<Bytes>) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> PyResult<Call> {
+        check_process(py, &self.client)?;
+        Ok(Call::send(&self.client, request, late, |py, outcome| match outcome {
+            Ok(reply) => read(py, reply),
+            Err(error) => Err(errors::from_client(py, &error)),
+        }))
     }
+
+    /// Nobody will use the handle.
+    fn closing(&self, workspace: WorkspaceHandle) -> Late {
+        let client = self.client.clone();
+        Box::new(move |_| client.request_and_forget(&Request::CloseWorkspace { workspace }))
+    }
+}
+
+fn workspace_row(py: Python<'_>, info: &WorkspaceInfo) -> PyResult<WorkspaceRow> {
+    let variables = info.variables.iter().map(|name| name_object(py, name)).collect::<PyResult<_>>()?;
+    Ok((name_object(py, &info.name)?, name_object(py, &info.owner)?, info.mine, info.persistent, variables))
 }
 
 /// The bytes of a name. Those of other clients that are not UTF-8 are `str` with escapes here.
@@ -126,7 +146,7 @@ pub(crate) fn name_bytes(name: &Bound<'_, PyAny>, of: &str) -> PyResult<Vec<u8>>
     if bytes.len() > limit {
         let message = format!("expected a name of {of} of at most {limit} bytes, got {}", bytes.len());
         let fault = nws_proto::Fault::new(nws_proto::ErrorCode::NameTooLong, message);
-        return Err(crate::errors::from_fault(name.py(), &fault));
+        return Err(errors::from_fault(name.py(), &fault));
     }
     Ok(bytes)
 }
@@ -140,7 +160,7 @@ pub(crate) fn name_object(py: Python<'_>, name: &[u8]) -> PyResult<Py<PyAny>> {
 }
 
 /// The server answered with what does not belong to the request.
-pub(crate) fn unexpected(py: Python<'_>, reply: &Reply<bytes::Bytes>) -> PyErr {
+pub(crate) fn unexpected(py: Python<'_>, reply: &Reply<Bytes>) -> PyErr {
     let message = format!("expected the answer to this request, got {:?}; please report this", reply.opcode());
-    crate::errors::Exception::Server.error(py, &message, "internal")
+    errors::Exception::Server.error(py, &message, "internal")
 }

@@ -2,16 +2,21 @@
 //!
 //! It holds mechanism only: encoding of values, connections and waits. Names, defaults and policy
 //! are the facade's, in `python/src/nws`. This file registers what the others define: start with
-//! `client` and `workspace` for what `nws.client` uses, `value` for how an object becomes bytes,
-//! `errors` for the exceptions.
+//! `client` and `workspace` for what `nws.client` uses, `call` for how it waits, `value` for how an
+//! object becomes bytes, `errors` for the exceptions.
 
+mod bell;
+mod buffers;
+mod call;
 mod client;
+mod connecting;
 mod errors;
+mod lease;
 mod missing;
 mod sleigh_master;
 mod sleigh_worker;
 mod value;
-mod waiting;
+mod variables;
 mod workspace;
 
 use pyo3::prelude::*;
@@ -20,7 +25,12 @@ use pyo3::prelude::*;
 fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::register(module)?;
     value::register(module)?;
+    module.add_class::<bell::PyBell>()?;
+    module.add_class::<call::Call>()?;
     module.add_class::<client::Connection>()?;
+    module.add_class::<lease::Lease>()?;
+    module.add_class::<workspace::Cursor>()?;
+    module.add_class::<workspace::Stored>()?;
     module.add_class::<workspace::Workspace>()?;
     module.add_class::<sleigh_master::SleighCore>()?;
     module.add_class::<sleigh_master::Run>()?;

@@ -9,7 +9,7 @@ use nws_work::control::{ServerAddress, Start, WorkerCommand};
 use nws_work::envelope::{Outcome, ResultHead};
 use nws_work::master::{Arrival, TaskResult, Tasks};
 use nws_work::sleigh::{Options, Sleigh};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList};
 
@@ -271,9 +271,13 @@ fn read_result<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let index = head.task.index;
     match head.outcome {
-        Outcome::Done => {
-            value::decode(py, payload, loads).or_else(|error| failure.call1((error.into_value(py), index, head.rank)))
-        }
+        Outcome::Done => value::decode(py, payload, loads).or_else(|error| {
+            if error.is_instance_of::<PyKeyboardInterrupt>(py) {
+                // Ctrl-C while a result is read is meant for the whole call.
+                return Err(error);
+            }
+            failure.call1((error.into_value(py), index, head.rank))
+        }),
         Outcome::Failed => failure.call1((PyBytes::new(py, payload), index, head.rank)),
     }
 }

@@ -1,126 +1,255 @@
 //! One workspace as this client has it open.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use nws_client::{Connection, Error, Pending};
+use nws_client::{Connection, Pieces};
 use nws_proto::{
-    Cursor, ErrorCode, Item, Mode, Reply, Request, Retrieve, VariableHandle, Wait, WorkspaceHandle, limits,
+    Cursor as At, Grant, Item, LeaseId, Mode, Reply, Request, Retrieve, VariableHandle, VariableInfo, Wait,
+    WorkspaceHandle, limits,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::{PyList, PyMemoryView};
 
+use crate::buffers::Buffer;
+use crate::call::{Call, check_process, lock};
 use crate::client::{name_bytes, name_object, unexpected};
 use crate::errors::{self, Exception};
-use crate::value::{self, pickling};
-use crate::waiting::{self, Waited};
+use crate::lease::Lease;
+use crate::value::{self, Encoding};
+use crate::variables::{Granted, Variables};
 
-/// Most names of variables that are kept bound for one workspace.
-const BOUND_NAMES: usize = 4096;
+/// A frame of many values ends before it has more bytes than this; a longer value has its own.
+const FRAME_BYTES: usize = 64 << 20;
 
-/// A workspace, bound to the instance that was opened.
+/// A workspace, bound to the instance that was opened. What its methods begin is a [`Call`].
 #[pyclass(frozen, module = "nws._native")]
 pub(crate) struct Workspace {
-    client: Connection,
-    handle: WorkspaceHandle,
+    variables: Arc<Variables>,
     name: Vec<u8>,
-    variables: Mutex<Variables>,
-    /// Bindings that the server refused, and why; their handles mean nothing to it.
-    refused: Arc<Mutex<HashMap<VariableHandle, Error>>>,
 }
 
-#[derive(Default)]
-struct Variables {
-    handles: HashMap<Vec<u8>, VariableHandle>,
-    /// The names in `handles`, in the order in which they were bound.
-    order: VecDeque<Vec<u8>>,
-    /// Values that this client had fetched when a signal ended the wait: the next fetch gets them.
-    kept: HashMap<Vec<u8>, VecDeque<Item<Bytes>>>,
+/// How far an iterator is.
+#[pyclass(frozen, module = "nws._native")]
+pub(crate) struct Cursor {
+    at: Arc<Mutex<At>>,
 }
 
-/// Name, values, fetchers, finders, mode.
-type VariableRow = (Py<PyAny>, u64, u32, u32, &'static str);
+/// A value as it is stored, not decoded.
+#[pyclass(frozen, module = "nws._native")]
+pub(crate) struct Stored {
+    granted: Granted,
+}
+
+/// What a retrieval gives.
+#[derive(Clone, Copy)]
+struct Form {
+    raw: bool,
+    timeout_s: Option<f64>,
+    trying: bool,
+}
 
 #[pymethods]
 impl Workspace {
     /// Stores a value.
-    fn store(&self, py: Python<'_>, name: &Bound<'_, PyAny>, object: &Bound<'_, PyAny>) -> PyResult<()> {
+    #[pyo3(signature = (name, object, encoding = None))]
+    fn store(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        object: &Bound<'_, PyAny>,
+        encoding: Option<&str>,
+    ) -> PyResult<Call> {
         let name = name_bytes(name, "a variable")?;
-        let item = value::encode_item(object, &pickling(py)?.dumps)?;
-        let stored = self.send(&name, |variable| Request::Store { variable, items: vec![item] });
-        self.answer(py, &name, stored).map(drop)
+        check_process(py, self.variables.client())?;
+        let item = value::encode_item(object, Encoding::of_name(encoding)?)?;
+        self.store_items(py, name, vec![item])
     }
 
-    /// Fetches (`take`) or finds a value; waits for one, `timeout_s` seconds at most.
-    #[pyo3(signature = (name, take, timeout_s = None))]
-    fn retrieve<'py>(
+    /// Stores values in their order, in as many frames as they need. All are encoded before any is
+    /// sent.
+    #[pyo3(signature = (name, objects, encoding = None))]
+    fn store_many(
         &self,
-        py: Python<'py>,
-        name: &Bound<'py, PyAny>,
-        take: bool,
-        timeout_s: Option<f64>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        objects: &Bound<'_, PyAny>,
+        encoding: Option<&str>,
+    ) -> PyResult<Vec<Call>> {
         let name = name_bytes(name, "a variable")?;
-        match self.item(py, &name, take, wait_of(timeout_s)?)? {
-            Some(item) => value::decode_item(py, &item, &pickling(py)?.loads),
-            None => {
-                let message = format!(
-                    "expected a value of the variable '{}' within {} s, and none came",
-                    String::from_utf8_lossy(&name),
-                    timeout_s.unwrap_or_default()
-                );
-                Err(Exception::Timeout.error(py, &message, "timed-out"))
+        let encoding = Encoding::of_name(encoding)?;
+        let mut frames = vec![Vec::new()];
+        let mut frame_bytes = 0;
+        for object in objects.try_iter()? {
+            let item = value::encode_item(&object?, encoding)?;
+            let bytes = item.value.len_bytes();
+            let full = |frame: &Vec<Item<Pieces>>| {
+                frame.len() >= limits::BATCH_VALUES as usize || frame_bytes + bytes > FRAME_BYTES
+            };
+            match frames.last_mut() {
+                Some(frame) if frame.is_empty() || !full(frame) => {
+                    frame_bytes += bytes;
+                    frame.push(item);
+                }
+                _ => {
+                    frame_bytes = bytes;
+                    frames.push(vec![item]);
+                }
             }
         }
+        let frames = frames.into_iter().filter(|frame| !frame.is_empty());
+        frames.map(|items| self.store_items(py, name.clone(), items)).collect()
     }
 
-    /// Fetches or finds a value; gives `missing` where there is none.
-    fn retrieve_try<'py>(
+    /// Fetches (`take`) or finds a value; waits for one, `timeout_s` seconds at most. With `trying` it
+    /// does not wait, and gives `missing` where there is none. With `raw` it gives a [`Stored`].
+    #[pyo3(signature = (name, take, timeout_s = None, trying = false, missing = None, cursor = None, raw = false))]
+    #[allow(clippy::too_many_arguments, reason = "named, in the facade")]
+    fn retrieve(
         &self,
-        py: Python<'py>,
-        name: &Bound<'py, PyAny>,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
         take: bool,
-        missing: Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+        timeout_s: Option<f64>,
+        trying: bool,
+        missing: Option<Py<PyAny>>,
+        cursor: Option<&Bound<'_, Cursor>>,
+        raw: bool,
+    ) -> PyResult<Call> {
         let name = name_bytes(name, "a variable")?;
-        match self.item(py, &name, take, Wait::No)? {
-            Some(item) => value::decode_item(py, &item, &pickling(py)?.loads),
-            None => Ok(missing),
+        let wait = if trying { Wait::No } else { wait_of(timeout_s)? };
+        let form = Form { raw, timeout_s, trying };
+        let at = cursor.map(|cursor| Arc::clone(&cursor.get().at));
+        let from = at.as_ref().map_or(At::Mode, |at| *lock(at));
+        let shown = name.clone();
+        let read = move |py: Python<'_>, reply: Option<Reply<Bytes>>| {
+            let Some((variable, grant)) = granted(py, reply)?.into_iter().next() else {
+                return absent(py, &shown, form, missing);
+            };
+            // What is not decoded here is passed over by who makes something of it.
+            if form.raw {
+                return Ok(Py::new(py, Stored { granted: (variable, grant) })?.into_any());
+            }
+            if let Some(at) = at {
+                *lock(&at) = At::After { variable, index: grant.index };
+            }
+            value::decode_item(py, grant.item, value::loads(py)?).map(Bound::unbind)
+        };
+        if take {
+            let kept = self.variables.take_kept(py, &name, 1)?;
+            if !kept.is_empty() {
+                return Ok(self.answered(&name, kept, move |py, reply| read(py, Some(reply))));
+            }
         }
+        let late = take.then(|| self.variables.keeper(&name));
+        let request = |variable| retrieve(variable, take, false, wait, from, (1, limits::VALUE_BYTES));
+        self.variables.call(py, name, request, late, read)
+    }
+
+    /// Fetches up to `most` values, at least one; none of them only with `trying`.
+    #[pyo3(signature = (name, most, timeout_s = None, trying = false))]
+    fn fetch_many(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        most: u32,
+        timeout_s: Option<f64>,
+        trying: bool,
+    ) -> PyResult<Call> {
+        let name = name_bytes(name, "a variable")?;
+        if !(1..=limits::BATCH_VALUES).contains(&most) {
+            let expected = limits::BATCH_VALUES;
+            return Err(PyValueError::new_err(format!("expected 1 to {expected} values in one call, got {most}")));
+        }
+        let wait = if trying { Wait::No } else { wait_of(timeout_s)? };
+        let (shown, variables) = (name.clone(), Arc::clone(&self.variables));
+        let read = move |py: Python<'_>, reply: Option<Reply<Bytes>>| {
+            let mut values = granted(py, reply)?.into_iter();
+            if values.len() == 0 && !trying {
+                return Err(timed_out(py, &shown, timeout_s));
+            }
+            let objects = PyList::empty(py);
+            while let Some((_, grant)) = values.next() {
+                match value::decode_item(py, grant.item, value::loads(py)?) {
+                    Ok(object) => objects.append(object)?,
+                    Err(error) => {
+                        variables.keep_first(&shown, values.collect());
+                        return Err(undecoded(py, error, &objects));
+                    }
+                }
+            }
+            Ok(objects.into_any().unbind())
+        };
+        let kept = self.variables.take_kept(py, &name, most as usize)?;
+        if !kept.is_empty() {
+            return Ok(self.answered(&name, kept, move |py, reply| read(py, Some(reply))));
+        }
+        let late = Some(self.variables.keeper(&name));
+        let request = |variable| retrieve(variable, true, false, wait, At::Mode, (most, limits::BATCH_BYTES));
+        self.variables.call(py, name, request, late, read)
+    }
+
+    /// Fetches a value by lease; waits for one, `timeout_s` seconds at most. A [`Lease`] comes of it.
+    #[pyo3(signature = (name, timeout_s = None))]
+    fn lease(&self, py: Python<'_>, name: &Bound<'_, PyAny>, timeout_s: Option<f64>) -> PyResult<Call> {
+        let name = name_bytes(name, "a variable")?;
+        let wait = wait_of(timeout_s)?;
+        let (shown, variables) = (name.clone(), Arc::clone(&self.variables));
+        let read = move |py: Python<'_>, reply: Option<Reply<Bytes>>| {
+            let lease = match &reply {
+                Some(Reply::Values { first_lease, .. }) => *first_lease,
+                _ => LeaseId(0),
+            };
+            match granted(py, reply)?.into_iter().next() {
+                Some((_, grant)) => Ok(Py::new(py, Lease::new(py, variables, lease, grant)?)?.into_any()),
+                None => Err(timed_out(py, &shown, timeout_s)),
+            }
+        };
+        let late = Some(self.variables.releaser());
+        let request = |variable| retrieve(variable, true, true, wait, At::Mode, (1, limits::VALUE_BYTES));
+        self.variables.call(py, name, request, late, read)
+    }
+
+    /// Keeps a value that was fetched for the next fetch.
+    fn keep(&self, py: Python<'_>, name: &Bound<'_, PyAny>, stored: &Bound<'_, Stored>) -> PyResult<()> {
+        let name = name_bytes(name, "a variable")?;
+        check_process(py, self.variables.client())?;
+        self.variables.keep_first(&name, vec![stored.get().granted.clone()]);
+        Ok(())
     }
 
     /// Gives a variable its mode.
-    fn declare(&self, py: Python<'_>, name: &Bound<'_, PyAny>, mode: &str) -> PyResult<()> {
+    fn declare(&self, py: Python<'_>, name: &Bound<'_, PyAny>, mode: &str) -> PyResult<Call> {
         let name = name_bytes(name, "a variable")?;
         let Some(mode) = Mode::from_name(mode.as_bytes()) else {
             let message = format!("expected a mode 'fifo', 'lifo', 'multi' or 'single', got '{mode}'");
             return Err(Exception::Declaration.error(py, &message, "bad-mode"));
         };
-        let declared = self.send(&name, |variable| Request::Declare { variable, mode });
-        self.answer(py, &name, declared).map(drop)
+        let request = |variable| Request::Declare { variable, mode };
+        self.variables.call(py, name, request, None, |py, _| Ok(py.None()))
     }
 
     /// Deletes a variable with its values.
-    fn delete_variable(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn delete_variable(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Call> {
         let name = name_bytes(name, "a variable")?;
-        self.variables().kept.remove(&name);
-        let deleted = self.send(&name, |variable| Request::DeleteVariable { variable });
-        self.answer(py, &name, deleted).map(drop)
+        self.variables.forget_kept(py, &name)?;
+        let request = |variable| Request::DeleteVariable { variable };
+        self.variables.call(py, name, request, None, |py, _| Ok(py.None()))
     }
 
-    /// Lists the variables, sorted by name.
-    fn list_variables(&self, py: Python<'_>) -> PyResult<Vec<VariableRow>> {
-        match waiting::answer(py, self.client.request(Request::ListVariables { workspace: self.handle }))? {
-            Reply::Variables(variables) => variables
-                .into_iter()
-                .map(|info| {
-                    let mode = info.mode.map_or("unknown", Mode::name);
-                    Ok((name_object(py, &info.name)?, info.values, info.fetchers, info.finders, mode))
-                })
-                .collect(),
-            other => Err(unexpected(py, &other)),
-        }
+    /// Lists the variables, sorted by name: name, values, fetchers, finders, mode.
+    fn list_variables(&self, py: Python<'_>) -> PyResult<Call> {
+        check_process(py, self.variables.client())?;
+        let request = Request::ListVariables { workspace: self.variables.workspace() };
+        Ok(Call::send(self.variables.client(), request, None, |py, outcome| match outcome {
+            Ok(Reply::Variables(variables)) => {
+                let rows = variables.iter().map(|info| variable_row(py, info)).collect::<PyResult<Vec<_>>>()?;
+                Ok(rows.into_pyobject(py)?.unbind())
+            }
+            Ok(other) => Err(unexpected(py, &other)),
+            Err(error) => Err(errors::from_client(py, &error)),
+        }))
     }
 
     /// The workspace's name.
@@ -132,96 +261,117 @@ impl Workspace {
 
 impl Workspace {
     pub(crate) fn new(client: Connection, handle: WorkspaceHandle, name: Vec<u8>) -> Self {
-        Self { client, handle, name, variables: Mutex::default(), refused: Arc::default() }
+        Self { variables: Variables::new(client, handle), name }
     }
 
-    fn variables(&self) -> MutexGuard<'_, Variables> {
-        lock(&self.variables)
+    fn store_items(&self, py: Python<'_>, name: Vec<u8>, items: Vec<Item<Pieces>>) -> PyResult<Call> {
+        let request = |variable| Request::Store { variable, items };
+        self.variables.call_pieces(py, name, request, |py, _| Ok(py.None()))
     }
 
-    /// Sends a request about a variable. Under the lock, so that the name stays bound until then.
-    fn send(&self, name: &[u8], request: impl FnOnce(VariableHandle) -> Request<Bytes>) -> Pending {
-        let mut variables = self.variables();
-        let handle = match variables.handles.get(name) {
-            Some(handle) => *handle,
-            None => self.bind(&mut variables, name),
-        };
-        self.client.request(request(handle))
-    }
-
-    fn bind(&self, variables: &mut Variables, name: &[u8]) -> VariableHandle {
-        if variables.order.len() >= BOUND_NAMES
-            && let Some(oldest) = variables.order.pop_front()
-            && let Some(variable) = variables.handles.remove(&oldest)
-        {
-            self.client.request_and_forget(&Request::Unbind { variable });
-        }
-        let variable = self.client.new_variable_handle();
-        let refused = Arc::clone(&self.refused);
-        let bind = Request::Bind { variable, workspace: self.handle, name: name.to_vec() };
-        self.client.request_then(bind, move |outcome| {
-            if let Err(error) = outcome {
-                lock(&refused).insert(variable, error);
+    /// A call that is answered by values that were kept.
+    fn answered(
+        &self,
+        name: &[u8],
+        kept: Vec<Granted>,
+        read: impl FnOnce(Python<'_>, Reply<Bytes>) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> Call {
+        let variable = kept.first().map_or(nws_proto::VariableId(0), |(variable, _)| *variable);
+        let values = kept.into_iter().map(|(_, grant)| grant).collect();
+        let reply = Reply::Values { variable, first_lease: LeaseId(0), values };
+        let (variables, shown) = (Arc::clone(&self.variables), name.to_vec());
+        let late = Box::new(move |reply| {
+            if let Reply::Values { variable, values, .. } = reply {
+                variables.keep_first(&shown, values.into_iter().map(|grant| (variable, grant)).collect());
             }
         });
-        variables.handles.insert(name.to_vec(), variable);
-        variables.order.push_back(name.to_vec());
-        variable
-    }
-
-    fn answer(&self, py: Python<'_>, name: &[u8], pending: Pending) -> PyResult<Reply<Bytes>> {
-        match waiting::wait(py, pending) {
-            Waited::Answered(outcome) => outcome.map_err(|error| self.raised(py, name, &error)),
-            Waited::Interrupted(interrupt, _) => Err(interrupt),
-        }
-    }
-
-    fn raised(&self, py: Python<'_>, name: &[u8], error: &Error) -> PyErr {
-        let mut cause = None;
-        if error.code() == Some(ErrorCode::UnknownHandle) {
-            // The answer to the binding came before this one. The next use of the name binds it anew.
-            let mut variables = self.variables();
-            variables.order.retain(|bound| bound != name);
-            cause = variables.handles.remove(name).and_then(|handle| lock(&self.refused).remove(&handle));
-        }
-        errors::from_client(py, cause.as_ref().unwrap_or(error))
-    }
-
-    /// One value, or none where there was none in time.
-    fn item(&self, py: Python<'_>, name: &[u8], take: bool, wait: Wait) -> PyResult<Option<Item<Bytes>>> {
-        if take && let Some(item) = self.variables().kept.get_mut(name).and_then(VecDeque::pop_front) {
-            return Ok(Some(item));
-        }
-        let pending = self.send(name, |variable| {
-            let (lease, cursor, max_values, max_bytes) = (false, Cursor::Mode, 1, limits::VALUE_BYTES);
-            Request::Retrieve(Retrieve { variable, take, lease, wait, cursor, max_values, max_bytes })
-        });
-        match waiting::wait(py, pending) {
-            Waited::Answered(Ok(Reply::Values { values, .. })) => Ok(values.into_iter().next().map(|grant| grant.item)),
-            Waited::Answered(Ok(other)) => Err(unexpected(py, &other)),
-            Waited::Answered(Err(Error::TimedOut)) => Ok(None),
-            Waited::Answered(Err(error)) => Err(self.raised(py, name, &error)),
-            Waited::Interrupted(interrupt, late) => {
-                if let Some(Reply::Values { values, .. }) = late
-                    && take
-                {
-                    let kept = values.into_iter().map(|grant| grant.item);
-                    self.variables().kept.entry(name.to_vec()).or_default().extend(kept);
-                }
-                Err(interrupt)
-            }
-        }
+        Call::answered(reply, Some(late), |py, outcome| match outcome {
+            Ok(reply) => read(py, reply),
+            Err(error) => Err(errors::from_client(py, &error)),
+        })
     }
 }
 
-impl Drop for Workspace {
-    fn drop(&mut self) {
-        self.client.request_and_forget(&Request::CloseWorkspace { workspace: self.handle });
+#[pymethods]
+impl Cursor {
+    #[new]
+    fn new() -> Self {
+        Self { at: Arc::new(Mutex::new(At::Oldest)) }
+    }
+
+    /// Back to where it began.
+    fn reset(&self) {
+        *lock(&self.at) = At::Oldest;
+    }
+
+    /// Behind this value.
+    fn pass_over(&self, stored: &Bound<'_, Stored>) {
+        let (variable, grant) = &stored.get().granted;
+        *lock(&self.at) = At::After { variable: *variable, index: grant.index };
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+#[pymethods]
+impl Stored {
+    /// How it was stored: `text`, `bytes`, `json`, `native`, `pickle`, or `other`.
+    #[getter]
+    fn kind(&self) -> &'static str {
+        value::kind(self.granted.1.item.descriptor)
+    }
+
+    /// Whether every language reads it as a string.
+    #[getter]
+    fn is_string(&self) -> bool {
+        self.granted.1.item.descriptor.is_string()
+    }
+
+    /// Its bytes, where they lie.
+    fn view<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
+        PyMemoryView::from(Bound::new(py, Buffer::readonly(self.granted.1.item.value.clone()))?.as_any())
+    }
+}
+
+fn retrieve(
+    variable: VariableHandle,
+    take: bool,
+    lease: bool,
+    wait: Wait,
+    cursor: At,
+    (max_values, max_bytes): (u32, u32),
+) -> Request<Bytes> {
+    Request::Retrieve(Retrieve { variable, take, lease, wait, cursor, max_values, max_bytes })
+}
+
+/// The values of an answer; none where a wait was over.
+fn granted(py: Python<'_>, reply: Option<Reply<Bytes>>) -> PyResult<Vec<(nws_proto::VariableId, Grant<Bytes>)>> {
+    match reply {
+        Some(Reply::Values { variable, values, .. }) => Ok(values.into_iter().map(|grant| (variable, grant)).collect()),
+        Some(other) => Err(unexpected(py, &other)),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn absent(py: Python<'_>, name: &[u8], form: Form, missing: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+    if form.trying { Ok(missing.unwrap_or_else(|| py.None())) } else { Err(timed_out(py, name, form.timeout_s)) }
+}
+
+fn timed_out(py: Python<'_>, name: &[u8], timeout_s: Option<f64>) -> PyErr {
+    let name = String::from_utf8_lossy(name);
+    let seconds = timeout_s.unwrap_or_default();
+    let message = format!("expected a value of the variable '{name}' within {seconds} s, and none came");
+    Exception::Timeout.error(py, &message, "timed-out")
+}
+
+/// What was decoded before is not to be lost with the value that could not be.
+fn undecoded(py: Python<'_>, error: PyErr, before: &Bound<'_, PyList>) -> PyErr {
+    // An exception that takes no attributes is raised as it is.
+    let _ = error.value(py).setattr("fetched", before);
+    error
+}
+
+fn variable_row(py: Python<'_>, info: &VariableInfo) -> PyResult<(Py<PyAny>, u64, u32, u32, &'static str)> {
+    let mode = info.mode.map_or("unknown", Mode::name);
+    Ok((name_object(py, &info.name)?, info.values, info.fetchers, info.finders, mode))
 }
 
 fn wait_of(timeout_s: Option<f64>) -> PyResult<Wait> {

@@ -25,13 +25,16 @@ __all__ = ["Shipment", "dumps_by_value"]
 _rebuilt: weakref.WeakKeyDictionary[type, Merge] = weakref.WeakKeyDictionary()
 
 
-def dumps_by_value(obj: object, reply: bool = False) -> bytes:
+def dumps_by_value(
+    obj: object, reply: bool = False, keep: Callable[[pickle.PickleBuffer], bool] | None = None
+) -> bytes:
     """Pickle `obj`; what cannot be imported goes by value.
 
-    With `reply`, classes that came from another process go back to it by reference.
+    With `reply`, classes that came from another process go back to it by reference. Buffers for which `keep` is false
+    are left out.
     """
     with io.BytesIO() as file:
-        _Pickler(file, reply).dump(obj)
+        _Pickler(file, reply, keep).dump(obj)
         return file.getvalue()
 
 
@@ -114,8 +117,10 @@ def _wanted_by_value(module: str) -> bool:
 
 
 class _Pickler(cp.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    def __init__(self, file: io.BytesIO, reply: bool) -> None:
-        super().__init__(file, protocol=5)
+    def __init__(
+        self, file: io.BytesIO, reply: bool, keep: Callable[[pickle.PickleBuffer], bool] | None = None
+    ) -> None:
+        super().__init__(file, protocol=5, buffer_callback=keep)
         self._reply = reply
         self.by_value: set[type] = set()
 

@@ -75,8 +75,18 @@ def _parts(obj: Any) -> Iterator[tuple[str, Any]]:
                 yield f"attribute {name!r} of the class {obj.__qualname__}", value
     elif isinstance(obj, staticmethod | classmethod):
         yield "the function of the method", obj.__func__
-    if not isinstance(obj, type | types.FunctionType):
+    if not isinstance(obj, type | types.FunctionType) and not _refuses(obj):
         yield from _attributes(obj)
+
+
+def _refuses(obj: Any) -> bool:
+    """Whether the object's own class says that it cannot be pickled: then none of its parts is to blame."""
+    if isinstance(type(obj).__reduce__, types.FunctionType):
+        try:
+            obj.__reduce__()
+        except Exception:
+            return True
+    return False
 
 
 def _function_parts(function: types.FunctionType) -> Iterator[tuple[str, Any]]:

@@ -25,6 +25,7 @@ __all__ = [
     "become_worker",
     "digests",
     "importable",
+    "is_worker",
     "key_of",
     "main_is_clean",
     "namespace",
@@ -120,6 +121,11 @@ def namespace(key: Key) -> Merge | dict[str, Any]:
     if place not in _merges:
         _merges[place] = Merge({"__name__": key.module})
     return _merges[place]
+
+
+def is_worker() -> bool:
+    """Whether this process is a worker, or a child that one forked."""
+    return _worker_main is not None
 
 
 def main_is_clean() -> bool:

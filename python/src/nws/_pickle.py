@@ -4,16 +4,29 @@ The C pickler does it where it can. What it cannot do, or would do by referring 
 import (`__main__` above all), goes by value: see `_byvalue`.
 """
 
+import json
 import pickle
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from nws._namespace import become_worker, importable, main_is_clean
 
-__all__ = ["Shipment", "become_worker", "dumps", "dumps_function", "dumps_result", "explain", "loads"]
+__all__ = [
+    "Shipment",
+    "become_worker",
+    "dumps",
+    "dumps_function",
+    "dumps_result",
+    "dumps_with_buffers",
+    "explain",
+    "json_text",
+    "loads",
+]
 
 PROTOCOL = 5
+# A buffer from this size on goes beside the pickle, from where it lies; a smaller one is cheaper to copy.
+BUFFER_BYTES = 32 * 1024
 
 loads = pickle.loads
 
@@ -25,11 +38,14 @@ def explain(obj: object, exc: BaseException) -> str:
     return explain(obj, exc)
 
 
-def _dumps_by_value(obj: object, reply: bool = False) -> bytes:
+_Keep = Callable[[pickle.PickleBuffer], bool]
+
+
+def _dumps_by_value(obj: object, reply: bool = False, keep: _Keep | None = None) -> bytes:
     # Imported when needed: it takes longer than all else that a worker imports.
     from nws._byvalue import dumps_by_value
 
-    return dumps_by_value(obj, reply)
+    return dumps_by_value(obj, reply, keep)
 
 
 _marks: tuple[bytes, ...] = (b"__main__",)
@@ -61,6 +77,34 @@ def dumps(obj: object) -> bytes:
     except Exception:  # the by-value pickler can more, and where it cannot, its error is the one to raise
         return _dumps_by_value(obj)
     return _dumps_by_value(obj) if any(mark in data for mark in _local_modules()) else data
+
+
+def dumps_with_buffers(obj: object) -> tuple[bytes, list[memoryview]]:
+    """Pickle `obj` as `dumps` does, without its large buffers (numpy's arrays have some): they follow in a list."""
+    buffers: list[memoryview] = []
+
+    def keep(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < BUFFER_BYTES:
+            return True
+        buffers.append(raw)
+        return False
+
+    try:
+        data = pickle.dumps(obj, PROTOCOL, buffer_callback=keep)
+    except Exception:  # as in `dumps`
+        marked = True
+    else:
+        marked = any(mark in data for mark in _local_modules())
+    if marked:
+        buffers.clear()
+        data = _dumps_by_value(obj, keep=keep)
+    return data, buffers
+
+
+def json_text(obj: object) -> str:
+    """Write `obj` as JSON; what JSON cannot say, such as NaN, is a `ValueError` or `TypeError`."""
+    return json.dumps(obj, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
 
 
 def dumps_function(fun: object) -> bytes:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _WIDTH = 1200
 _LEFT = 112
-_RIGHT = 164
+_RIGHT = 188
 _TOP = 84
 _PLOT = _WIDTH - _LEFT - _RIGHT
 # A picture has at most about this many bars, however many tasks there were: what is narrower than `_NARROW`

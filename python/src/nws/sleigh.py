@@ -39,6 +39,7 @@ from nws._sleigh.exceptions import (
 )
 from nws._sleigh.functions import Function, name_of, prepare
 from nws._sleigh.iterator import Ordered, SleighResultIterator
+from nws._sleigh.nesting import refuse_while_imported
 from nws._sleigh.options import Options, checked_count, checked_timeout_ms
 from nws._sleigh.pending import SleighPending
 from nws._sleigh.run import Run
@@ -91,6 +92,7 @@ class Sleigh:
 
     def __init__(self, **options: Any) -> None:
         self._core: _native.SleighCore | None = None
+        refuse_while_imported()
         self._options = Options.checked(options)
         self._busy = threading.Lock()
         self._owner_pid = os.getpid()
@@ -324,6 +326,11 @@ class Sleigh:
         if getattr(self, "_core", None) is not None:
             self.stop()
 
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "cannot pickle a Sleigh: its workers belong to this process; keep it out of what tasks are given and use"
+        )
+
     def __str__(self) -> str:
         if self._core is None:
             return "Sleigh (stopped)"
@@ -350,6 +357,10 @@ class Sleigh:
         except BaseException as error:
             self._release(error)
             raise
+
+    @property
+    def _was_stopped(self) -> bool:
+        return self._core is None and self._failure is None
 
     def _usable(self) -> _native.SleighCore:
         if os.getpid() != self._owner_pid:

@@ -92,11 +92,13 @@ settings! {
     "Limits" {
         connections: Count<1, 1_000_000> = "10000", "connections", "NWS_CONNECTIONS",
             "Most connections at a time",
-            "Who comes beyond that is told so and sent away. The limit on descriptors (ulimit -n) is raised as far as \
+            "Who comes beyond that is told so and sent away. A tenth is kept for who comes by the Unix socket, which \
+             no other user can. The limit on descriptors (ulimit -n) is raised as far as \
              the system allows.";
         values_memory: Memory = "50%", "values-memory", "NWS_VALUES_MEMORY",
             "Most bytes of all values together, or a share of the machine's memory",
-            "A store beyond that is refused, and nothing else happens.";
+            "What is on its way counts, and 64 bytes for keeping each value. A store beyond that is refused, and nothing else \
+             happens.";
         value_size: Size<1, { nws_proto::limits::VALUE_BYTES as u64 }> = "1073741760", "value-size", "NWS_VALUE_SIZE",
             "Longest value",
             "A longer one is refused.";

@@ -96,6 +96,7 @@ impl EventLoop {
         let Some(session) = connection.session() else { return };
         let until_ms = self.now_ms;
         connection.phase = Phase::Closing { until_ms };
+        self.transit_bytes -= connection.transit.bytes();
         let undelivered = connection.transit.undelivered(connection.outbox.sent());
         self.table.remove_session(session);
         self.core.session_ended(session, &mut self.effects);
@@ -117,6 +118,7 @@ impl EventLoop {
             match (session, &connection.phase) {
                 (Some(session), _) => {
                     connection.phase = Phase::Closing { until_ms: self.now_ms };
+                    self.transit_bytes -= connection.transit.bytes();
                     connection.transit = Default::default();
                     self.table.remove_session(session);
                     let message = "the server is going down; connect again when it is back";

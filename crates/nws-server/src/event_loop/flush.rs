@@ -33,7 +33,9 @@ impl EventLoop {
         let Ok(flushed) = connection.outbox.flush(&connection.stream, &mut self.spare) else {
             return self.close(slot);
         };
+        self.transit_bytes -= connection.transit.bytes();
         connection.transit.sent(connection.outbox.sent());
+        self.transit_bytes += connection.transit.bytes();
         if was_blocked && connection.outbox.sent() > sent {
             // Who reads what was waiting for it is there, even if its answers to pings are stuck
             // behind a large value.

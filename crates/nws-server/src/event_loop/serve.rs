@@ -128,7 +128,8 @@ impl EventLoop {
 
     /// How many more bytes of values there is room for.
     pub(super) fn room_bytes(&self) -> u64 {
-        self.limits.values_bytes.saturating_sub(self.core.values_bytes() + self.receiving_bytes)
+        let taken = self.core.values_bytes() + self.receiving_bytes + self.transit_bytes;
+        self.limits.values_bytes.saturating_sub(taken)
     }
 
     fn execute(&mut self, slot: usize, session: SessionId, header: FrameHeader, payload: Bytes) {
@@ -143,6 +144,7 @@ impl EventLoop {
                 let random = self.random.next();
                 // The millisecond that has begun is not counted: no wait ends before its time.
                 let now_ms = self.now_ms + 1;
+                self.core.set_undelivered_bytes(self.transit_bytes);
                 self.core.request(now_ms, random, session, header.request, request, &mut self.effects);
                 self.carry_out(Some(Asking { session, slot, request: header.request, fetches }));
             }

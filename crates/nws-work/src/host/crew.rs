@@ -54,6 +54,14 @@ impl Worker {
         self.page.running()
     }
 
+    /// Whether it ended, not by others, after a task and before the next: as when a task closes the
+    /// descriptors that are not its own. Its page charges nobody then, so that the task would be run
+    /// again without end.
+    fn ended_after_a_task(&self, end: &End) -> bool {
+        let by_itself = self.ended == Some(Ended::Silent) || self.ended.is_none() && !is_killed(end);
+        by_itself && self.running().is_none() && self.page.tasks_done() > 0
+    }
+
     /// What it is running, unless the host has ended it.
     pub(super) fn running_on(&self) -> Option<Running> {
         self.page.running().filter(|_| self.ended.is_none())
@@ -95,6 +103,8 @@ struct Seat {
     worker: Option<Worker>,
     fruitless_starts: u32,
     killed_starts: u32,
+    /// Its workers are to be careful from now on: see [`Bootstrap::careful`].
+    careful: bool,
     last_end: Option<Cause>,
 }
 
@@ -182,8 +192,9 @@ impl Crew {
 
     /// Tells a worker what it needs to join.
     pub(super) fn bootstrap(&mut self, rank: u32, bootstrap: &Bootstrap) {
-        if let Some(worker) = self.worker(rank) {
-            worker.link.send(&Bootstrap { rank, ..bootstrap.clone() });
+        let Some(seat) = self.seats.get_mut(rank as usize) else { return };
+        if let Some(worker) = &mut seat.worker {
+            worker.link.send(&Bootstrap { rank, careful: seat.careful, ..bootstrap.clone() });
         }
     }
 
@@ -220,6 +231,7 @@ impl Crew {
         let seat = self.seats.get_mut(rank as usize)?;
         let worker = seat.worker.take()?;
         seat.count(&worker, end);
+        seat.careful |= worker.ended_after_a_task(end);
         let cause = explain(end, worker.ended, worker.complaint.as_deref());
         seat.last_end = Some(cause.clone());
         let running = worker.page.running();

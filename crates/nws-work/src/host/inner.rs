@@ -296,6 +296,7 @@ impl Host {
             guardian: guardian.session().0,
             rank: 0,
             worker_count: self.worker_count,
+            careful: false,
             settings: self.settings.clone(),
         });
         for rank in 0..self.worker_count {

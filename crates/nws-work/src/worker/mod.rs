@@ -40,6 +40,8 @@ pub struct Worker {
     shared: Arc<Shared>,
     page: Page,
     rank: u32,
+    /// Hold each task until its result has arrived.
+    careful: bool,
 }
 
 /// What there is to know after a task.
@@ -89,7 +91,7 @@ impl Worker {
         }
         let flusher = shared.clone();
         std::thread::Builder::new().name("nws-flush".into()).spawn(move || flusher.flush_when_due())?;
-        Ok(Worker { shared, page, rank: bootstrap.rank })
+        Ok(Worker { shared, page, rank: bootstrap.rank, careful: bootstrap.careful })
     }
 
     /// The connection, for what a task does with workspaces itself.
@@ -182,14 +184,21 @@ impl Worker {
         if let Some(place) = result.first_chunk_mut::<RESULT_HEAD_BYTES>() {
             *place = head.to_bytes();
         }
-        self.page.end();
+        if !self.careful {
+            self.page.end();
+        }
         self.shared.queue.task_took(duration_ns);
         if outbox::is_long(result) {
             // With others before it, it might not fit a frame.
             self.shared.flush();
         }
         let sent = self.shared.outbox.put(task, result, now_ns, duration_ns) == Urgency::Now;
-        if sent {
+        if self.careful {
+            // Where it does not arrive, the page goes on to show who is to pay for that.
+            if self.shared.deliver() {
+                self.page.end();
+            }
+        } else if sent {
             self.shared.flush();
         }
         result.clear();
@@ -283,16 +292,29 @@ impl Shared {
         let shared = self.clone();
         let run = sent.run;
         let finish = Request::Finish { variable: self.results, items: sent.items };
-        self.connection.request_then(finish, move |reply| match reply {
+        self.connection.request_then(finish, move |reply| shared.delivered(run, reply));
+    }
+
+    /// Sends what waits, and waits until it has arrived; whether it has.
+    fn deliver(&self) -> bool {
+        let Some(sent) = self.outbox.take() else { return true };
+        let reply = self.connection.request(Request::Finish { variable: self.results, items: sent.items }).wait();
+        let arrived = reply.is_ok();
+        self.delivered(sent.run, reply);
+        arrived
+    }
+
+    fn delivered(&self, run: u32, reply: Result<Reply<Bytes>, nws_client::Error>) {
+        match reply {
             Ok(Reply::Finished { refused }) => {
                 // The server ends the leases of a run that the master gave up.
                 if refused.iter().any(|(_, code)| *code == ErrorCode::LeaseEnded) {
-                    shared.queue.drop_run(run);
+                    self.queue.drop_run(run);
                 }
             }
             Ok(_) => {}
-            Err(error) => shared.queue.close(&error.to_string()),
-        });
+            Err(error) => self.queue.close(&error.to_string()),
+        }
     }
 
     /// Sends results of short tasks that would otherwise wait for a long one to end.

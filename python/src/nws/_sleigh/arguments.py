@@ -50,7 +50,12 @@ def rows_of(columns: Sequence[Iterable[Any]]) -> tuple[Iterator[Any], int | None
     lengths = {len(column) for column in columns if isinstance(column, Sized)}
     if len(lengths) > 1:
         told = ", ".join(str(len(column)) if isinstance(column, Sized) else "?" for column in columns)
-        raise SleighIllegalValueException(f"elementArgs: expected columns of one length, got lengths {told}")
+        hint = (
+            "; a list of strings is a list of columns: for one column of strings pass a tuple, or put it into a list"
+            if any(isinstance(column, str | bytes) for column in columns)
+            else ""
+        )
+        raise SleighIllegalValueException(f"elementArgs: expected columns of one length, got lengths {told}{hint}")
     known = lengths.pop() if lengths and all(isinstance(column, Sized) for column in columns) else None
     if len(columns) == 1:
         return iter(columns[0]), known

@@ -105,7 +105,7 @@ class SleighTaskException(SleighException):
         self.outOfMemory: bool | None = cause.get("out_of_memory")
         self.stderr: list[str] = cause.get("stderr_tail", [])
         self._cause = cause
-        super().__init__(f"{type}: {message}" if type else message)
+        super().__init__(": ".join(filter(None, (type, message))))
 
     def __str__(self) -> str:
         text = super().__str__()

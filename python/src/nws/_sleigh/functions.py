@@ -19,12 +19,12 @@ class Arrange:
 
     def __init__(self, fun: Callable[..., Any], fixed: Sequence[Any], permutation: tuple[int, ...] | None) -> None:
         self._fun = fun
-        self._fixed = tuple(fixed)
+        self.fixed_args = list(fixed)
         self._permutation = permutation
 
     def __call__(self, *varying: Any) -> Any:
         """Run the function."""
-        arguments = varying + self._fixed
+        arguments = (*varying, *self.fixed_args)
         if self._permutation is not None:
             arguments = tuple(arguments[index] for index in self._permutation)
         return self._fun(*arguments)

@@ -1,6 +1,7 @@
 """The options of a sleigh: one table from which they are checked."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -15,17 +16,27 @@ __all__ = ["Options", "checked_count", "checked_timeout_ms"]
 _HOST_VARIABLE = "PythonSleighNwsHost"
 _PORT_VARIABLE = "PythonSleighNwsPort"
 
+# What the server fills in. That there is one only, and nothing else, Python tells.
+_INTEGER = re.compile(r"%[-+ #0-9]*[di]")
 _MOST_SECONDS = 366 * 24 * 3600
 
 _Check = Callable[[str, Any], Any]
 
 
-def checked_count(name: str, value: Any, least: int = 1) -> int:
-    """Return `value` if it is a whole number of at least `least`."""
+# What a count can be at most: further on it is one of 32 bits.
+_MOST = 2**31 - 1
+# As the host process has it.
+_MOST_WORKERS = 4096
+
+
+def checked_count(name: str, value: Any, least: int = 1, most: int = _MOST) -> int:
+    """Return `value` if it is a whole number from `least` to `most`."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise SleighIllegalValueException(f"{name}: expected a whole number, got {value!r}")
     if value < least:
         raise SleighIllegalValueException(f"{name}: expected at least {least}, got {value}")
+    if value > most:
+        raise SleighIllegalValueException(f"{name}: expected at most {most}, got {value}")
     return value
 
 
@@ -36,8 +47,8 @@ def checked_timeout_ms(name: str, value: Any) -> int:
     return max(1, round(value * 1000))
 
 
-def _count(least: int) -> _Check:
-    return lambda name, value: checked_count(name, value, least)
+def _count(least: int, most: int = _MOST) -> _Check:
+    return lambda name, value: checked_count(name, value, least, most)
 
 
 def _flag(name: str, value: Any) -> bool:
@@ -93,10 +104,13 @@ def _template(name: str, value: Any) -> str:
     template = _text(name, value)
     try:
         template % 1
+        fits = _INTEGER.search(template) is not None
     except (TypeError, ValueError):
+        fits = False
+    if not fits:
         raise SleighIllegalValueException(
             f"{name}: expected a format string with one integer specifier, such as 'sleigh_%04d'; got {template!r}"
-        ) from None
+        )
     return template
 
 
@@ -109,7 +123,7 @@ class Options:
     """Every option of `Sleigh`, checked. `nws.sleigh.Sleigh` says what each does."""
 
     launch: str = _option("local", _launch)
-    workerCount: int = _option(3, _count(1))
+    workerCount: int = _option(3, _count(1, _MOST_WORKERS))
     nwsHost: str | None = _option(None, _maybe(_text))
     nwsPort: int | None = _option(None, _maybe(_port))
     workingDir: str | None = _option(None, _maybe(_folder))

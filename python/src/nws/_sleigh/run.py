@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nws import _native, _pickle
 from nws._sleigh.accumulators import Receiver
-from nws._sleigh.exceptions import SleighNwsException, SleighPicklingException
+from nws._sleigh.exceptions import SleighNwsException, SleighPicklingException, SleighStoppedException
 from nws._sleigh.failures import restore
 from nws._sleigh.progress import Progress
 
@@ -56,7 +56,7 @@ class Run:
             self._progress.close()
             if error is None and self._run.outstanding == 0:
                 self._run.end()
-            elif not isinstance(error, SleighNwsException):
+            elif not isinstance(error, SleighNwsException | SleighStoppedException):
                 self._run.give_up()
             if self._events:
                 self._look([])
@@ -110,9 +110,14 @@ class Run:
 
     def _take(self, until: int, timeout_s: float) -> None:
         into = self.into
-        messages = self._run.collect(
-            into.results, into.indexes, until, timeout_s, _pickle.loads, restore, self._timeline
-        )
+        try:
+            messages = self._run.collect(
+                into.results, into.indexes, until, timeout_s, _pickle.loads, restore, self._timeline
+            )
+        except SleighNwsException:
+            if self._sleigh._was_stopped:
+                raise SleighStoppedException("the sleigh was stopped while this call went on") from None
+            raise
         self._look(messages)
         into.flush()
         if self._progress.shown:

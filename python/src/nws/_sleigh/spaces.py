@@ -18,9 +18,9 @@ _USER_SPACE = "user workspace"
 def make_user_space(core: _native.SleighCore, template: str) -> str:
     """Make the user's workspace, owned by the master, and leave its name for the workers."""
     connection = core.connection()
-    name = connection.make_temporary(template)
-    connection.open(name, True, False, False)
-    connection.open(core.workspace, False, False, False).store(_USER_SPACE, name)
+    name: str = connection.make_temporary(template).wait()
+    connection.open(name, True, False, False).wait()
+    connection.open(core.workspace, False, False, False).wait().store(_USER_SPACE, name).wait()
     return name
 
 

@@ -1,0 +1,1 @@
+"""What `nws.client` and `nws.aio` are made of. Private: use those two."""

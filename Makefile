@@ -17,6 +17,9 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates python/native \
 # The native module never links libpython, and all builds agree on it, so that none makes another stale.
 export PYO3_BUILD_EXTENSION_MODULE := 1
 export CARGO_NET_RETRY := 5
+# Also where the user's own settings lead builds elsewhere: what is built is copied from here.
+export CARGO_TARGET_DIR := $(CURDIR)/target
+unexport CARGO_BUILD_TARGET
 
 # Most crates have no doc tests or no unit tests; what their runners say about that is left out.
 export ONLY_WITH_TESTS = !/^(running 0 tests|test result: ok\. 0 passed; 0 failed; 0 ignored;.*)?$$/ { print; fflush() }

@@ -20,7 +20,8 @@ provide() {
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
     say "installing $* (apt-get)"
     export DEBIAN_FRONTEND=noninteractive
-    { apt-get update -qq && apt-get install -qq -y --no-install-recommends "$@"; } >/dev/null </dev/null
+    local apt=(apt-get -qq -o Acquire::Retries=3)
+    { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "$@"; } >/dev/null </dev/null
 }
 
 require_rust() {

@@ -16,6 +16,8 @@ MOST_LINES = 600
 LEFT_BEHIND = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK")) + r")\b")
 HOME = re.compile(r"/(root|home/[a-z]+|Users/[A-Za-z]+)/")
 SKIPPED_TEST = re.compile(r"#\[ignore\]|pytest\.mark\.(skip|xfail)\b(?!\(.*reason=)|@unittest\.skip\b")
+SILENCED = re.compile(r"#!?\[(allow|expect)\((?!.*\breason = )")
+TEST_NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+){2,}")
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 
 Violation = tuple[Path, int, str]
@@ -61,6 +63,8 @@ def source_file(path: Path, text: str) -> Iterator[Violation]:
     for number, line in enumerate(lines, 1):
         if SKIPPED_TEST.search(line):
             yield path, number, "a test that does not run, without a reason"
+        if path.suffix == ".rs" and "src" in path.parts and SILENCED.search(line):
+            yield path, number, "a lint is silenced without a reason"
 
 
 def document(path: Path, text: str) -> Iterator[Violation]:
@@ -78,6 +82,25 @@ def architecture() -> Iterator[Violation]:
     for manifest in sorted(ROOT.glob("crates/*/Cargo.toml")):
         if f"`{manifest.parent.name}`" not in text:
             yield page, 1, f"the crate {manifest.parent.name} is not named"
+
+
+def guards() -> Iterator[Violation]:
+    """What the same page says to guard an invariant is there: tests by name, files by path or name."""
+    page = ROOT / "ARCHITECTURE.md"
+    section = page.read_text(encoding="utf-8").partition("\n## Invariants")[2].partition("\n## ")[0]
+    sources = [path for path in tracked() if path.suffix in SOURCES]
+    code = "\n".join(text_of(path) or "" for path in sources)
+    for line in section.split("\n"):
+        for name in re.findall(r"`([^`]+)`", line.split(" | ")[-1]):
+            if TEST_NAME.fullmatch(name):
+                there = re.search(rf"\b(fn|def) {name}\(", code) is not None
+            elif "/" in name or name.endswith((".rs", ".py")):
+                there = any((root / name).exists() for root in (ROOT, ROOT / "crates"))
+                there = there or any(path.name == name for path in sources)
+            else:
+                continue
+            if not there:
+                yield page, 1, f"the guard {name} is not there"
 
 
 def commands() -> Iterator[Violation]:
@@ -115,6 +138,7 @@ def violations() -> Iterator[Violation]:
         if path.suffix == ".md":
             yield from document(path, text)
     yield from architecture()
+    yield from guards()
     yield from commands()
     yield from licences()
 

@@ -367,6 +367,18 @@ def test_modules_beside_a_script_are_found(tmp_path):
     assert run_script("", str(main), stdin=True, cwd="/") == ["[100, 101]"]
 
 
+def test_names_that_are_not_utf8_reach_the_workers(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/\xff"
+    os.mkdir(folder)
+    with open(folder + b"/main.py", "w") as script:
+        script.write(
+            "import os, sys\nfrom nws.sleigh import Sleigh\nwith Sleigh(workerCount=1) as s:\n"
+            "    told = s.eachWorker(lambda: (sys.argv[1:], sys.path[0]))\n"
+            "print(told == [([os.fsdecode(b'\\xfe')], sys.path[0])])\n"
+        )
+    assert run_script("", folder + b"/main.py", b"\xfe", stdin=True) == ["True"]
+
+
 def test_a_forgotten_stop_leaves_nothing_and_prints_nothing():
     done = subprocess.run(
         [
@@ -449,6 +461,13 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.mark.parametrize(("progress", "shown"), [(True, True), (False, False), (None, False)])
+def test_a_progress_bar_counts_the_tasks_where_it_is_asked_for(capfd, progress, shown):
+    with Sleigh(workerCount=1, progress=progress) as s:
+        assert s.eachElem(abs, range(-7, 0)) == list(range(7, 0, -1))
+    assert ("7/7" in capfd.readouterr().err) is shown
 
 
 def test_unknown_options_and_wrong_values_are_refused_before_anything_starts():

@@ -90,6 +90,10 @@ def test_an_unknown_option_is_a_type_error_that_knows_the_nearest():
         ("modulePath", "/no/such/folder"),
         ("wsNameTemplate", "no number"),
         ("wsNameTemplate", "%s%d"),
+        ("wsNameTemplate", "%s"),
+        ("wsNameTemplate", "%d%i"),
+        ("wsNameTemplate", "%5.1f"),
+        ("wsNameTemplate", "%1025d"),
         ("verbose", "yes"),
         ("retries", -1),
     ],
@@ -97,6 +101,11 @@ def test_an_unknown_option_is_a_type_error_that_knows_the_nearest():
 def test_a_wrong_value_of_an_option_is_named(option, value):
     with pytest.raises(SleighIllegalValueException, match=option):
         Options.checked({option: value})
+
+
+@pytest.mark.parametrize("template", ["%d", "a%ib", "100%%-%04d", "%1024d", "two\nlines %d"])
+def test_a_template_has_one_integer_specifier(template):
+    assert Options.checked({"wsNameTemplate": template}).wsNameTemplate == template
 
 
 def test_the_environment_names_a_server_where_no_argument_does(monkeypatch):

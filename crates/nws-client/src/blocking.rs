@@ -231,7 +231,7 @@ impl Iter {
     ///
     /// # Errors
     /// Those of the operation.
-    #[allow(clippy::should_implement_trait)]
+    #[allow(clippy::should_implement_trait, reason = "an iterator that waits and fails is none of std's")]
     pub fn next(&mut self) -> Result<Value, Error> {
         self.inner.next().wait()
     }

@@ -1,6 +1,7 @@
 //! One connection: many requests in flight at a time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use mio::unix::SourceFd;
@@ -184,10 +185,10 @@ impl Connection {
         self.shared().queued_bytes()
     }
 
-    /// Waits until fewer than `bytes` are queued, or the connection has ended. Returns at once on the
-    /// I/O thread, which would wait for itself.
-    pub fn wait_queued_below(&self, bytes: usize) {
-        self.shared().wait_queued_below(bytes);
+    /// Waits until fewer than `bytes` are queued, the connection has ended or `timeout` is over.
+    /// Returns at once on the I/O thread, which would wait for itself.
+    pub fn wait_queued_below(&self, bytes: usize, timeout: Duration) {
+        self.shared().wait_queued_below(bytes, timeout);
     }
 
     /// A handle that no workspace of this connection has had.

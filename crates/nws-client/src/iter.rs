@@ -49,7 +49,7 @@ impl Iter {
     }
 
     /// The next value; waits until there is one.
-    #[allow(clippy::should_implement_trait)]
+    #[allow(clippy::should_implement_trait, reason = "an iterator that waits and fails is none of std's")]
     pub fn next(&mut self) -> Call<Value> {
         self.ask(Wait::Forever, |value| value.ok_or(Error::TimedOut))
     }

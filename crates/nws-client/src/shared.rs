@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mio::unix::SourceFd;
@@ -203,14 +203,19 @@ impl Shared {
         lock(&self.outgoing).backlog_progress()
     }
 
-    pub(crate) fn wait_queued_below(&self, bytes: usize) {
+    pub(crate) fn wait_queued_below(&self, bytes: usize, timeout: Duration) {
         if self.is_foreign() || self.is_io_thread() {
             return;
         }
+        let until = Instant::now().checked_add(timeout);
         let mut outgoing = lock(&self.outgoing);
         while outgoing.queued_bytes() >= bytes.max(1) {
+            let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return;
+            }
             outgoing.sleepers += 1;
-            outgoing = wait_on(&self.drained, outgoing, Duration::MAX);
+            outgoing = wait_on(&self.drained, outgoing, left);
             outgoing.sleepers -= 1;
         }
     }

@@ -82,7 +82,7 @@ fn waiting_on_the_io_thread_is_refused_instead_of_hanging() {
     let (sender, done) = channel();
     let again = connection.clone();
     connection.request_then(store(1, "x"), move |_| {
-        again.wait_queued_below(0);
+        again.wait_queued_below(0, LONG);
         sender.send(again.request(store(2, "x")).wait()).unwrap();
     });
     let error = done.recv_timeout(LONG).unwrap().unwrap_err();
@@ -109,8 +109,11 @@ fn a_large_value_travels_both_ways_while_nobody_waits_for_room() {
     assert!(connection.queued_bytes() > 0, "9 MB cannot have fitted the kernel's buffers");
     assert_eq!(pending.wait_timeout(Duration::ZERO), None);
     assert!(!pending.is_ready());
+    // Nor does this wait longer than it was told.
+    connection.wait_queued_below(1, Duration::from_millis(1));
+    assert!(connection.queued_bytes() > 0);
     go.send(()).unwrap();
-    connection.wait_queued_below(1);
+    connection.wait_queued_below(1, LONG);
     assert_eq!(connection.queued_bytes(), 0);
     let Ok(Reply::Values { values, .. }) = pending.wait() else { panic!() };
     assert!(values[0].item.value == value);

@@ -242,7 +242,7 @@ fn who_waits_for_room_is_let_go_when_the_connection_ends() {
     for _ in 0..100 {
         connection.request_and_forget(&store(1, vec![0; 1 << 20]));
     }
-    connection.wait_queued_below(1);
+    connection.wait_queued_below(1, LONG);
     assert!(matches!(connection.request(Request::Ping).wait(), Err(Error::Closed { .. })));
     script.result();
 }

@@ -62,7 +62,7 @@ fn a_forked_child_can_neither_use_nor_harm_the_connection() {
             connection.closed(),
         ];
         connection.cancel(RequestId(1));
-        connection.wait_queued_below(1);
+        connection.wait_queued_below(1, LONG);
         connection.close();
         forked.iter().all(|error| *error == Some(Error::Forked))
     });

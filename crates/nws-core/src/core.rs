@@ -148,16 +148,24 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
     }
 
     /// Drops a slice of the values whose variables were deleted; whether some are left. Each
-    /// request does so too: a large deletion holds nobody up. A driver with nothing else to do may
-    /// call it to have the memory back sooner.
+    /// request does so too: a large deletion holds nobody up. A driver with nothing else to do
+    /// calls it to have the memory back without waiting for the next request.
     pub fn sweep(&mut self) -> bool {
-        if let Some(kept) = self.trash.last_mut() {
-            kept.discard(SLICE_VALUES);
+        self.drop_trash(SLICE_VALUES);
+        !self.trash.is_empty()
+    }
+
+    /// Drops up to this many values of variables that were deleted.
+    pub(crate) fn drop_trash(&mut self, values: usize) {
+        let mut left = values;
+        while left > 0
+            && let Some(kept) = self.trash.last_mut()
+        {
+            left -= kept.discard(left);
             if kept.len() == 0 {
                 self.trash.pop();
             }
         }
-        !self.trash.is_empty()
     }
 
     /// How many sessions are open.

@@ -59,6 +59,8 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
 
     /// Adds values to a variable, in this order, as if each were stored by itself.
     pub(crate) fn put(&mut self, key: Key, items: Vec<Item<V>>, effects: &mut Vec<Effect<V>>) {
+        // What waits to be dropped never grows by who stores and deletes faster than is swept.
+        self.drop_trash(items.len());
         let Some(variable) = self.variables.get_mut(key) else { return };
         let id = variable_id(key);
         if variable.mode.is_none() {

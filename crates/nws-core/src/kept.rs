@@ -79,11 +79,15 @@ impl<V> Kept<V> {
         ring.into_iter().flat_map(Ring::iter).chain(bag.into_iter().flatten())
     }
 
-    /// Drops this many values or all, of what is not used again.
-    pub(crate) fn discard(&mut self, count: usize) {
+    /// Drops places of this many values or all, of what is not used again; how many.
+    pub(crate) fn discard(&mut self, count: usize) -> usize {
         match self {
             Kept::Ordered(ring) => ring.discard(count),
-            Kept::Bag(bag) => bag.truncate(bag.len().saturating_sub(count)),
+            Kept::Bag(bag) => {
+                let before = bag.len();
+                bag.truncate(before.saturating_sub(count));
+                before - bag.len()
+            }
         }
     }
 

@@ -152,14 +152,15 @@ impl<V> Ring<V> {
         self.low.values().chain(self.places.iter().flatten())
     }
 
-    /// Drops this many values or a few more, of a ring that is not used again.
-    pub(crate) fn discard(&mut self, count: usize) {
-        for _ in 0..count {
-            if self.low.pop_first().is_none() && self.places.pop_front().is_none() {
-                break;
-            }
+    /// Drops this many places or all, empty ones among them, of a ring that is not used again; how
+    /// many.
+    pub(crate) fn discard(&mut self, count: usize) -> usize {
+        let mut dropped = 0;
+        while dropped < count && (self.low.pop_first().is_some() || self.places.pop_front().is_some()) {
+            dropped += 1;
         }
         self.held = self.places.len();
+        dropped
     }
 }
 

@@ -324,3 +324,34 @@ fn a_large_deletion_proceeds_in_slices() {
         assert!(!world.core.sweep());
     }
 }
+
+#[test]
+fn who_stores_and_deletes_all_the_time_leaves_no_more_than_was_kept_at_a_time() {
+    for mode in [Mode::Fifo, Mode::Multi] {
+        let mut world = World::default();
+        let client = world.client();
+        for _ in 0..20 {
+            world.declare(client, mode);
+            world.store(client, 0..10_000);
+            world.done(client, Request::DeleteVariable { variable: VARIABLE });
+        }
+        let slices = 1 + (0..1000).take_while(|_| world.core.sweep()).count();
+        assert!(slices <= 10, "{slices} slices of 1,024 values are left, and 10,000 were kept at a time");
+    }
+}
+
+#[test]
+fn many_small_variables_that_were_deleted_go_in_few_slices() {
+    let mut world = World::default();
+    let client = world.client();
+    let workspace = WorkspaceHandle(7);
+    world.open(client, workspace, "many", OpenMode::Use);
+    for number in 0..2000 {
+        let variable = VariableHandle(100 + number);
+        world.bind(client, variable, workspace, &number.to_string());
+        world.done(client, Request::Store { variable, items: vec![item(1)] });
+    }
+    world.done(client, Request::DeleteWorkspace { name: b"many".to_vec() });
+    let slices = 1 + (0..1000).take_while(|_| world.core.sweep()).count();
+    assert_eq!(slices, 2, "2,000 values, 1,024 at a time");
+}

@@ -9,7 +9,7 @@ pub struct Descriptor(pub u32);
 /// The language that wrote a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum Language {
     Python = 1,
     Matlab = 2,

@@ -42,7 +42,7 @@ macro_rules! opcodes {
         /// What a frame's payload is. Requests are below 0x80, replies from 0x80, events from 0xC0.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u16)]
-        #[allow(missing_docs)]
+        #[allow(missing_docs, reason = "docs/protocol.md has each one")]
         pub enum Opcode { $($(#[$doc])* $name = $number,)* }
 
         impl Opcode {

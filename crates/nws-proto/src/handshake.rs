@@ -53,8 +53,7 @@ impl Token {
 }
 
 fn proof(token: &Token, who: &[u8], server_nonce: &[u8; NONCE_BYTES], client_nonce: &[u8; NONCE_BYTES]) -> ProofBytes {
-    // HMAC takes a key of any length.
-    #[allow(clippy::expect_used)]
+    #[allow(clippy::expect_used, reason = "the message is the invariant")]
     let mut mac = Hmac::<Sha256>::new_from_slice(&token.0).expect("HMAC takes a key of any length");
     mac.update(who);
     mac.update(server_nonce);

@@ -40,7 +40,7 @@ impl Config {
 impl Default for Config {
     /// A server that listens nowhere yet, with a new random token.
     fn default() -> Self {
-        #[allow(clippy::expect_used)]
+        #[allow(clippy::expect_used, reason = "the message is the invariant")]
         Self::new(random_token().expect("Linux has had random numbers since it booted"))
     }
 }

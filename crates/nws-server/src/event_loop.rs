@@ -85,6 +85,8 @@ pub(crate) struct EventLoop {
     dirty: VecDeque<usize>,
     /// Slots to be flushed in the next turn: they had their share of this one.
     later: Vec<usize>,
+    /// The core has values of deleted variables to drop.
+    sweeps: bool,
     stop_at_ms: Option<u64>,
     shared: Arc<Shared>,
 }
@@ -140,6 +142,7 @@ impl EventLoop {
             urgent: VecDeque::new(),
             dirty: VecDeque::new(),
             later: Vec::new(),
+            sweeps: false,
             stop_at_ms: None,
             shared,
         })
@@ -158,6 +161,7 @@ impl EventLoop {
             self.serve_line();
             self.see_to_time();
             self.flush();
+            self.sweeps = self.core.sweep();
             self.shared.gauges.set_sessions(self.table.sessions());
             if self.has_stopped() {
                 return Ok(());
@@ -167,7 +171,7 @@ impl EventLoop {
 
     /// How long nothing needs to be done unless something comes.
     fn patience(&self) -> Option<Duration> {
-        if !self.line.is_empty() || !self.later.is_empty() {
+        if !self.line.is_empty() || !self.later.is_empty() || self.sweeps {
             return Some(Duration::ZERO);
         }
         let next = [self.core.next_deadline_ms(), self.timers.next_ms(), self.accept_again_ms, self.stop_at_ms];

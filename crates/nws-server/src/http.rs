@@ -1,8 +1,10 @@
 //! The web port: a thread of its own, which sees the server only through its gauges.
 
 use std::io;
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 
 use axum::extract::connect_info::Connected;
@@ -14,11 +16,17 @@ use axum::routing::get;
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::log::Level;
 use crate::platform::owner;
 use crate::server::Shared;
+
+/// Most connections of the web port at a time; further ones wait in the kernel until one has gone.
+/// Descriptors are shared with the clients' port, which is not to run out of them because of this one.
+const CONNECTIONS: usize = 256;
 
 /// The pages' thread. Dropping this ends it.
 pub(crate) struct WebPages {
@@ -59,7 +67,57 @@ impl Drop for WebPages {
 
 async fn serve(listener: TcpListener, shared: Arc<Shared>) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    axum::serve(listener, routes(shared).into_make_service_with_connect_info::<Peer>()).await
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let routes = routes(shared).into_make_service_with_connect_info::<Peer>();
+    axum::serve(Door { listener, places }, routes).await
+}
+
+/// Lets in so many at a time.
+struct Door {
+    listener: tokio::net::TcpListener,
+    places: Arc<Semaphore>,
+}
+
+impl axum::serve::Listener for Door {
+    type Io = Visitor;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Visitor, SocketAddr) {
+        // It fails only where the places were closed, which nobody does.
+        let place = self.places.clone().acquire_owned().await.ok();
+        let (stream, address) = axum::serve::Listener::accept(&mut self.listener).await;
+        (Visitor { stream, _place: place }, address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection, with its place.
+struct Visitor {
+    stream: TcpStream,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl AsyncRead for Visitor {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Visitor {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
 }
 
 fn routes(shared: Arc<Shared>) -> Router {
@@ -93,12 +151,12 @@ struct Peer {
     is_of_this_machine: bool,
 }
 
-impl Connected<IncomingStream<'_, tokio::net::TcpListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, tokio::net::TcpListener>) -> Self {
+impl Connected<IncomingStream<'_, Door>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
         let peer = *stream.remote_addr();
-        let user = stream.io().local_addr().and_then(|local| owner::user_of_tcp_peer(peer, local));
+        let user = stream.io().stream.local_addr().and_then(|local| owner::user_of_tcp_peer(peer, local));
         // A connection that was reset meanwhile has no peer, and its port may be another's by now.
-        let user = user.ok().filter(|_| stream.io().peer_addr().is_ok());
+        let user = user.ok().filter(|_| stream.io().stream.peer_addr().is_ok());
         Self { user, is_of_this_machine: peer.ip().to_canonical().is_loopback() }
     }
 }

@@ -230,10 +230,21 @@ fn an_iterator_over_single_sees_each_new_value() {
 }
 
 #[test]
+fn opening_again_never_uses_up_what_a_connection_may_open() {
+    let server = Running::start();
+    let mut client = server.old();
+    client.send_bytes(&request(&["open ws", "w", "", "no"]).repeat(5000));
+    for round in 0..5000 {
+        assert!(client.receive_status(), "round {round}");
+    }
+    assert!(client.value(&["list wss", "w"]).value.starts_with(b">w\t"), "it owns it still");
+}
+
+#[test]
 fn deleted_workspaces_never_use_up_what_a_connection_may_open() {
     let server = Running::start();
     let [mut client, mut other] = [(); 2].map(|()| server.old());
-    for round in 0..3 {
+    for round in 0..6 {
         let mut names = Vec::new();
         for _ in 0..2000 {
             let made = client.value(&["mktemp ws"]);

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::thread;
 
-use nws_proto::limits;
+use nws_proto::{Reply, RequestId, limits};
 use nws_server::Limits;
 use support::old::{Old, request};
 use support::*;
@@ -157,6 +157,66 @@ fn a_value_that_is_too_long_closes_and_one_that_finds_no_room_fails() {
         liar.ended();
     }
     assert_eq!(client.value(&["fetch", "w", "x"]).value.len(), 2 << 20);
+}
+
+#[test]
+fn a_value_that_has_come_is_weighed_once() {
+    let server = Running::with(Limits { values_bytes: 10 << 20, ..Limits::default() });
+    let (mut old, mut new) = (server.old_at("w"), server.client_at("w"));
+    let value = vec![7; 4 << 20];
+    let ids = [500, 501].map(RequestId);
+    let ahead: Vec<u8> = ids.iter().flat_map(|id| request_frame(*id, &store(&value[..]))).collect();
+    new.send_bytes(&ahead);
+    for id in ids {
+        assert_eq!(new.reply(), (id, Reply::Done), "there is room for both");
+    }
+    for _ in ids {
+        assert!(old.value(&["fetch", "w", "x"]).value == value);
+    }
+    let ahead = request(&[&b"store"[..], b"w", b"old", b"16777217", &value]);
+    old.send_bytes(&[&ahead[..], &ahead].concat());
+    assert!(old.receive_status() && old.receive_status(), "there is room for both");
+}
+
+#[test]
+fn what_is_being_received_counts_for_others() {
+    let server = Running::with(Limits { values_bytes: 10 << 20, ..Limits::default() });
+    let (mut slow, mut other) = (server.old_at("w"), server.old_at("w"));
+    let value = vec![7; 6 << 20];
+    let whole = request(&[&b"store"[..], b"w", b"slow", b"16777217", &value]);
+    let (part, rest) = whole.split_at(1 << 20);
+    // The answer says that the length, which came in the same packet, has been seen too.
+    slow.send_bytes(&[&request(&["list wss"]), part].concat());
+    assert!(slow.receive_value().done);
+    assert!(!other.status(&[&b"store"[..], b"w", b"x", b"16777217", &value]), "there is no room beside it");
+    slow.send_bytes(rest);
+    assert!(slow.receive_status());
+    assert!(other.value(&["fetch", "w", "slow"]).value == value);
+    assert!(other.status(&[&b"store"[..], b"w", b"x", b"16777217", &value]), "there is room again");
+}
+
+#[test]
+fn who_reads_again_gets_everything() {
+    let server = Running::with(Limits { unsent_bytes: 100_000, ..Limits::default() });
+    let mut client = server.old_at("w");
+    client.store("w", "x", [3; 3000]);
+    let count = 3000;
+    client.send_bytes(&request(&["find", "w", "x"]).repeat(count));
+    for _ in 0..count {
+        assert!(client.receive_value().value == [3; 3000]);
+    }
+}
+
+#[test]
+fn a_server_that_goes_down_says_nothing_and_closes() {
+    let server = Running::start();
+    let (idle, mut waiting) = (server.old(), server.old_at("w"));
+    waiting.send(&["fetch", "w", "x"]);
+    works(&mut server.old_at("w"));
+    server.shutdown();
+    idle.ended();
+    waiting.ended();
+    server.wait().unwrap();
 }
 
 #[test]

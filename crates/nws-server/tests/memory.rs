@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -68,6 +70,23 @@ fn a_client_that_does_not_read_is_not_read_from_and_costs_bounded_memory() {
     assert!(grown < 40 << 20, "{grown} bytes were taken for it");
     drop(deaf);
     works(&mut other);
+}
+
+#[test]
+fn connections_of_the_web_port_have_a_limit_and_those_beyond_it_wait() {
+    let _alone = ALONE.lock();
+    let server = Running::start();
+    let mut idle: Vec<TcpStream> = (0..256).map(|_| TcpStream::connect(server.web).unwrap()).collect();
+    let mut late = TcpStream::connect(server.web).unwrap();
+    late.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    late.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let mut answer = [0; 12];
+    assert!(late.read_exact(&mut answer).is_err(), "it was let in");
+    works(&mut server.client_at("w"));
+    drop(idle.pop());
+    late.set_read_timeout(Some(PATIENCE)).unwrap();
+    late.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
 }
 
 #[test]

@@ -3,8 +3,7 @@
 //! [`World`] drives a core and sorts its effects by session and request, for tests that say one
 //! rule each. [`history`] drives one at random, and holds it against [`model`].
 
-// Test code: a panic is how it fails.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is how it fails")]
 
 pub mod history;
 pub mod model;

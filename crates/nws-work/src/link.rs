@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use nws_client::{ConnectOptions, Connection, Endpoint, Silence};
-use nws_proto::{OpenMode, Reply, Request, SessionId, Token, VariableHandle, WorkspaceHandle};
+use nws_proto::{OpenMode, Request, SessionId, Token, VariableHandle, WorkspaceHandle};
 
 use crate::control::ServerAddress;
 use crate::error::WorkError;
@@ -56,8 +55,5 @@ pub(crate) fn use_workspace(connection: &Connection, name: &str, mode: OpenMode)
 
 /// Binds a variable. Nothing is waited for: a refusal shows in the first request that uses it.
 pub(crate) fn bind(connection: &Connection, workspace: WorkspaceHandle, name: &str) -> VariableHandle {
-    let variable = connection.new_variable_handle();
-    let name = name.as_bytes().to_vec();
-    connection.request_then(Request::Bind { variable, workspace, name }, |_: Result<Reply<Bytes>, _>| {});
-    variable
+    connection.bind(workspace, name.as_bytes())
 }

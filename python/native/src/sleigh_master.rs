@@ -9,7 +9,7 @@ use nws_work::control::{ServerAddress, Start, WorkerCommand};
 use nws_work::envelope::{Outcome, ResultHead};
 use nws_work::master::{Arrival, TaskResult, Tasks};
 use nws_work::sleigh::{Options, Sleigh};
-use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList};
 
@@ -31,7 +31,7 @@ impl SleighCore {
     /// Starts host, server where none is named, and workers.
     #[new]
     #[pyo3(signature = (*, binary, template, server, worker_count, program, args, env, cwd, settings))]
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "Python names them all")]
     fn new(
         py: Python<'_>,
         binary: PathBuf,
@@ -44,8 +44,9 @@ impl SleighCore {
         cwd: Option<PathBuf>,
         settings: &str,
     ) -> PyResult<Self> {
-        let settings = serde_json::from_str(settings)
-            .map_err(|error| PyRuntimeError::new_err(format!("a worker's settings are not JSON: {error}")))?;
+        // As a text that only the workers read: Python's JSON can say file names that are not UTF-8,
+        // and ours cannot.
+        let settings = serde_json::Value::from(settings);
         let server = server.map(|(host, port)| {
             if let Some(path) = host.strip_prefix("unix:") {
                 ServerAddress { unix: Some(path.into()), tcp: None, token: None }
@@ -192,7 +193,7 @@ impl Run {
     /// JSON, index and rank. Returns what the host said meanwhile as JSON texts; where `timeline` is
     /// a list, tuples `(index, rank, began_ns, duration_ns, done)` are appended to it.
     #[pyo3(signature = (results, indexes, until, timeout_s, loads, failure, timeline=None))]
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "one call a turn, for speed")]
     fn collect(
         &mut self,
         results: &Bound<'_, PyList>,
@@ -252,8 +253,9 @@ impl Run {
     fn flush(&mut self, py: Python<'_>) -> PyResult<()> {
         self.sleigh.submit(&mut self.tasks);
         while self.sleigh.master().is_behind() {
-            // A server that is gone closes the connection, which empties the queue.
-            py.detach(|| self.sleigh.master().pause());
+            // A server that is gone closes the connection, which empties the queue; one that does not
+            // read must not keep Ctrl-C from its work.
+            py.detach(|| self.sleigh.master().pause(SIGNAL_TURN));
             py.check_signals()?;
             self.sleigh.check().map_err(|error| raise(&error))?;
         }

@@ -29,7 +29,7 @@ pub(crate) struct WorkerLoop {
     worker: Worker,
 }
 
-/// What a worker was told at its start: rank, number of workers, settings in JSON.
+/// What a worker was told at its start: rank, number of workers, and the text of the settings.
 #[pyfunction]
 pub(crate) fn worker_bootstrap(py: Python<'_>) -> PyResult<Option<(u32, u32, String, WorkerStart)>> {
     // SAFETY: the host hands these two descriptors to every worker that it starts, and nothing
@@ -41,7 +41,7 @@ pub(crate) fn worker_bootstrap(py: Python<'_>) -> PyResult<Option<(u32, u32, Str
     let read = py.detach(|| read_message::<Bootstrap>(&mut reader));
     let Some(bootstrap) = read.map_err(|error| PyOSError::new_err(error.to_string()))? else { return Ok(None) };
     let page = Page::map(&page)?;
-    let settings = bootstrap.settings.to_string();
+    let settings = bootstrap.settings.as_str().unwrap_or_default().to_owned();
     let (rank, count) = (bootstrap.rank, bootstrap.worker_count);
     Ok(Some((rank, count, settings, WorkerStart { parts: Some((bootstrap, reader.into_inner(), page)) })))
 }

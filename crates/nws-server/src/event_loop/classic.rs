@@ -25,7 +25,7 @@ impl EventLoop {
         let Some(connection) = self.table.get(slot) else { return };
         let address = String::from_utf8_lossy(&connection.address).into_owned();
         let refusal = if connection.surplus {
-            Some(format!("there are {} connections, the most this server takes", self.limits.connections))
+            Some(format!("there is no room for one more connection; the limit is {}", self.limits.connections))
         } else {
             let refusal = refusal(connection.stream.peer_user(), own_user());
             refusal.filter(|_| !(self.allow_users && connection.stream.is_of_this_machine()))
@@ -52,7 +52,7 @@ impl EventLoop {
 
     /// Executes the next request, where it has come whole.
     pub(super) fn execute_classic(&mut self, slot: usize, session: SessionId, scratch: &mut Scratch) -> Option<Onward> {
-        let room = self.room_bytes();
+        let room = self.room_bytes(slot);
         let most = u64::from(limits::VALUE_BYTES.min(self.limits.frame_payload_bytes));
         let weigh = |length: u64| match length {
             _ if length > most => Weight::Refuse(most),
@@ -101,7 +101,7 @@ impl EventLoop {
             Asked::Open { name, label, mode, create } => {
                 let label = label.get(..limits::LABEL_BYTES.into()).unwrap_or(&label);
                 self.core.label_session(session, label);
-                // Closed first: the name means the instance that is found now.
+                // Closed first: the name means what is found now, and what it meant no longer counts.
                 self.forget_workspace(slot, session, &name);
                 let open = |workspace| Request::Open { workspace, name: name.clone(), mode, create };
                 self.open_classic(slot, session, open)
@@ -111,11 +111,7 @@ impl EventLoop {
                 self.open_classic(slot, session, make)
             }
             Asked::DeleteWorkspace { name } => {
-                self.ask_core(slot, session, Request::DeleteWorkspace { name: name.clone() });
-                let meant = self.classic(slot).and_then(|classic| classic.workspace(&name));
-                if meant.is_some_and(|workspace| !self.core.is_open(session, workspace)) {
-                    self.forget_workspace(slot, session, &name);
-                }
+                self.ask_core(slot, session, Request::DeleteWorkspace { name });
                 Ok(())
             }
             Asked::ListWorkspaces { name } => {
@@ -209,7 +205,7 @@ impl EventLoop {
         let Some(handle) = self.classic(slot).map(Classic::new_handle) else { return Ok(()) };
         let mut reply = self.ask_quietly(session, request(handle));
         if matches!(&reply, Err(fault) if fault.code == ErrorCode::TooManyWorkspaces) {
-            // Old clients cannot close any, and what others deleted need not count.
+            // Old clients cannot close any, and what was deleted need not count.
             self.forget_gone_workspaces(slot, session);
             reply = self.ask_quietly(session, request(handle));
         }

@@ -111,7 +111,7 @@ impl EventLoop {
                     None => continue,
                 }
             }
-            let room = self.room_bytes();
+            let room = self.room_bytes(slot);
             let Some(connection) = self.table.get(slot) else { return Onward::Stop };
             let longest = self.limits.frame_payload_bytes;
             match connection.input.next(scratch, |header| admit(header, longest, room)) {
@@ -126,9 +126,14 @@ impl EventLoop {
         }
     }
 
-    /// How many more bytes of values there is room for.
-    pub(super) fn room_bytes(&self) -> u64 {
-        let taken = self.core.values_bytes() + self.receiving_bytes + self.transit_bytes;
+    /// How many more bytes of values there is room for beside what is being received. What this
+    /// connection receives is counted at the end of its turn, and may have come whole since.
+    pub(super) fn room_bytes(&mut self, slot: usize) -> u64 {
+        let mut receiving_bytes = self.receiving_bytes;
+        if let Some(connection) = self.table.get(slot) {
+            receiving_bytes = receiving_bytes - connection.counted_bytes + connection.receiving_bytes();
+        }
+        let taken = self.core.values_bytes() + receiving_bytes + self.transit_bytes;
         self.limits.values_bytes.saturating_sub(taken)
     }
 

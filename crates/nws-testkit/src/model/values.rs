@@ -57,7 +57,7 @@ impl Model {
         Ok(Ok(None))
     }
 
-    #[allow(clippy::type_complexity)]
+    #[allow(clippy::type_complexity, reason = "used once")]
     fn check_retrieve(
         &self,
         session: SessionId,

@@ -51,6 +51,7 @@ impl Poster {
 #[derive(Debug)]
 pub(super) struct Guardian {
     connection: Connection,
+    poster: Poster,
     place: Option<Place>,
 }
 
@@ -82,8 +83,8 @@ impl Guardian {
     pub(super) fn new(connection: Connection, poster: Poster) -> Self {
         let closed = poster.clone();
         connection.on_close(move |error| closed.post(Post::Closed(error.to_string())));
-        adopt(connection.clone(), poster);
-        Self { connection, place: None }
+        adopt(connection.clone(), poster.clone());
+        Self { connection, poster, place: None }
     }
 
     pub(super) fn session(&self) -> SessionId {
@@ -91,17 +92,11 @@ impl Guardian {
     }
 
     /// The workspace is there.
-    pub(super) fn use_workspace(&mut self, name: &str, poster: &Poster) {
+    pub(super) fn use_workspace(&mut self, name: &str) {
         let workspace = self.connection.new_workspace_handle();
         let name = name.as_bytes().to_vec();
-        let poster = poster.clone();
-        let open = Request::Open { workspace, name, mode: OpenMode::Use, create: false };
         // Nothing is waited for, as requests of one session are carried out in their order.
-        self.connection.request_then(open, move |reply| {
-            if let Err(error) = reply {
-                poster.post(Post::Closed(error.to_string()));
-            }
-        });
+        insist(&self.connection, &self.poster, Request::Open { workspace, name, mode: OpenMode::Use, create: false });
         let results = link::bind(&self.connection, workspace, names::RESULTS);
         self.place = Some(Place { workspace, results });
     }
@@ -109,7 +104,7 @@ impl Guardian {
     /// Gives leases back.
     pub(super) fn release(&self, leases: Vec<LeaseId>, died: bool) {
         if !leases.is_empty() {
-            self.connection.request_then(Request::Release { leases, died, recalled: false }, |_| {});
+            insist(&self.connection, &self.poster, Request::Release { leases, died, recalled: false });
         }
     }
 
@@ -117,7 +112,7 @@ impl Guardian {
     pub(super) fn finish(&self, lease: LeaseId, result: Vec<u8>) {
         let Some(Place { results: variable, .. }) = self.place else { return };
         let items = vec![FinishItem { lease, result: item(result) }];
-        self.connection.request_then(Request::Finish { variable, items }, |_| {});
+        insist(&self.connection, &self.poster, Request::Finish { variable, items });
     }
 
     /// Lets every task that is meant for a rank without a worker fail with this cause, from now on:
@@ -133,7 +128,8 @@ impl Guardian {
             deaths: 0,
         };
         let tasks = link::bind(&self.connection, workspace, &names::tasks_of(rank));
-        Refusal { connection: self.connection.clone(), tasks, results, rank, failure }.go_on();
+        let (connection, poster) = (self.connection.clone(), self.poster.clone());
+        Refusal { connection, poster, tasks, results, rank, failure }.go_on();
     }
 
     pub(super) fn close(&self) {
@@ -144,6 +140,7 @@ impl Guardian {
 /// Answers tasks that no worker will.
 struct Refusal {
     connection: Connection,
+    poster: Poster,
     tasks: VariableHandle,
     results: VariableHandle,
     rank: u32,
@@ -182,9 +179,21 @@ impl Refusal {
         });
         let items: Vec<_> = items.collect();
         if !items.is_empty() {
-            self.connection.request_then(Request::Finish { variable: self.results, items }, |_| {});
+            insist(&self.connection, &self.poster, Request::Finish { variable: self.results, items });
         }
     }
+}
+
+/// Sends what the sleigh cannot go on without: were it refused and nobody told, some task would stay
+/// with a dead worker, and the master would wait for it without end.
+fn insist(connection: &Connection, poster: &Poster, request: Request<Bytes>) {
+    let poster = poster.clone();
+    connection.request_then(request, move |reply| {
+        // That the connection has ended is told by itself.
+        if let Err(nws_client::Error::Fault(fault)) = reply {
+            poster.post(Post::Closed(format!("the server refused what the host process asked for: {fault}")));
+        }
+    });
 }
 
 fn item(result: Vec<u8>) -> Item<Bytes> {

@@ -289,7 +289,7 @@ impl Host {
         else {
             return;
         };
-        guardian.use_workspace(workspace, &self.poster);
+        guardian.use_workspace(workspace);
         let bootstrap = self.bootstrap.insert(Bootstrap {
             server: address.clone(),
             workspace: workspace.clone(),

@@ -110,7 +110,7 @@ impl Master {
         let variable = link::bind(&self.shared.connection, self.workspace, &names::run(run));
         let item = Item { descriptor: Descriptor::bytes(Language::Rust), value: Bytes::from(definition) };
         self.store(variable, vec![item]);
-        self.shared.connection.request_then(Request::Unbind { variable }, |_| {});
+        self.shared.connection.request_and_forget(&Request::Unbind { variable });
         Ok(())
     }
 
@@ -123,7 +123,7 @@ impl Master {
     pub fn submit_to(&self, rank: u32, tasks: &mut Tasks) {
         let variable = link::bind(&self.shared.connection, self.workspace, &names::tasks_of(rank));
         tasks.take().into_iter().for_each(|items| self.store(variable, items));
-        self.shared.connection.request_then(Request::Unbind { variable }, |_| {});
+        self.shared.connection.request_and_forget(&Request::Unbind { variable });
     }
 
     /// Whether so much is unsent that the submitter should [`pause`](Master::pause).
@@ -131,9 +131,9 @@ impl Master {
         self.shared.connection.queued_bytes() > UNSENT_BYTES
     }
 
-    /// Waits until what was submitted has mostly left.
-    pub fn pause(&self) {
-        self.shared.connection.wait_queued_below(UNSENT_BYTES);
+    /// Waits until what was submitted has mostly left, at most this long.
+    pub fn pause(&self, timeout: Duration) {
+        self.shared.connection.wait_queued_below(UNSENT_BYTES, timeout);
     }
 
     /// Everything that has come in: results, and what the host says. Empty after `timeout`.
@@ -174,8 +174,8 @@ impl Master {
     fn delete(&self, name: &str) {
         let connection = &self.shared.connection;
         let variable = link::bind(connection, self.workspace, name);
-        connection.request_then(Request::DeleteVariable { variable }, |_| {});
-        connection.request_then(Request::Unbind { variable }, |_| {});
+        connection.request_and_forget(&Request::DeleteVariable { variable });
+        connection.request_and_forget(&Request::Unbind { variable });
     }
 
     fn store(&self, variable: VariableHandle, items: Vec<Item<Bytes>>) {

@@ -138,7 +138,7 @@ impl Worker {
             max_bytes: u32::MAX,
         };
         let reply = connection.request(Request::Retrieve(find)).wait();
-        connection.request_then(Request::Unbind { variable }, |_| {});
+        connection.request_and_forget(&Request::Unbind { variable });
         match reply? {
             Reply::Values { mut values, .. } if !values.is_empty() => Ok(values.swap_remove(0).item.value),
             _ => Err(WorkError::Ended(format!("run {run} is over"))),
@@ -205,9 +205,9 @@ impl Worker {
         Finished { at_ns: now_ns, is_behind: sent && self.shared.connection.queued_bytes() > UNSENT_BYTES }
     }
 
-    /// Waits until what was sent has mostly left.
+    /// Waits until what was sent has mostly left, or the connection has ended.
     pub fn pause(&self) {
-        self.shared.connection.wait_queued_below(UNSENT_BYTES);
+        self.shared.connection.wait_queued_below(UNSENT_BYTES, Duration::MAX);
     }
 
     /// A function that makes this worker end, for this reason, as soon as no task runs.
@@ -237,7 +237,7 @@ impl Shared {
         self.connection.on_event(move |event| {
             if let (Some(shared), Event::Recall { wanted, .. }) = (shared.upgrade(), event) {
                 let leases = shared.queue.give_back(wanted);
-                shared.connection.request_then(Request::Release { leases, died: false, recalled: true }, |_| {});
+                shared.connection.request_and_forget(&Request::Release { leases, died: false, recalled: true });
             }
         });
         let shared = Arc::downgrade(self);

@@ -16,8 +16,6 @@ __all__ = ["Options", "checked_count", "checked_timeout_ms"]
 _HOST_VARIABLE = "PythonSleighNwsHost"
 _PORT_VARIABLE = "PythonSleighNwsPort"
 
-# What the server fills in. That there is one only, and nothing else, Python tells.
-_INTEGER = re.compile(r"%[-+ #0-9]*[di]")
 _MOST_SECONDS = 366 * 24 * 3600
 
 _Check = Callable[[str, Any], Any]
@@ -100,14 +98,14 @@ def _launch(name: str, value: Any) -> str:
     raise SleighIllegalValueException(f"{name}: expected 'local', the one launcher of this version, got {value!r}")
 
 
+# What the server takes: one `%d` or `%i`, with zeros and a width of at most 1024 if wanted.
+_TEMPLATE = re.compile(r"(?:[^%]|%%)*%0*(?P<width>\d{0,4})[di](?:[^%]|%%)*", re.DOTALL)
+
+
 def _template(name: str, value: Any) -> str:
     template = _text(name, value)
-    try:
-        template % 1
-        fits = _INTEGER.search(template) is not None
-    except (TypeError, ValueError):
-        fits = False
-    if not fits:
+    found = _TEMPLATE.fullmatch(template)
+    if found is None or int(found["width"] or 0) > 1024:
         raise SleighIllegalValueException(
             f"{name}: expected a format string with one integer specifier, such as 'sleigh_%04d'; got {template!r}"
         )

@@ -221,6 +221,17 @@ def test_exits_and_results_that_cannot_be_pickled_are_failures_of_the_task_alone
     assert sleigh.eachWorker(os.getpid) == before
 
 
+def test_a_result_that_cannot_be_pickled_is_named_as_such_and_long_messages_are_cut(sleigh):
+    def fail(x):
+        raise ValueError("a" * 1_000_000 + "z")
+
+    [result, long] = sleigh.eachElem(lambda x: x(), (threading.Lock, lambda: fail(1)))
+    assert result.message.startswith("the task's result cannot be pickled: ")
+    assert len(long.message) < 200_000
+    assert long.message.startswith("aaa")
+    assert long.message.endswith("z")
+
+
 def test_a_keyboard_interrupt_of_a_task_is_its_own(sleigh):
     def interrupt(x):
         raise KeyboardInterrupt

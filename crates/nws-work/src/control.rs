@@ -32,7 +32,7 @@ pub const WORKER_LINK_FD: i32 = 3;
 pub const WORKER_PAGE_FD: i32 = 4;
 
 /// Where a server is and how to prove that one may use it.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub struct ServerAddress {
     /// Its Unix socket, taken where there is one.
     pub unix: Option<PathBuf>,
@@ -40,6 +40,13 @@ pub struct ServerAddress {
     pub tcp: Option<(String, u16)>,
     /// Its token in hexadecimal; `None`: looked up in the runtime folder.
     pub token: Option<String>,
+}
+
+impl std::fmt::Debug for ServerAddress {
+    // The token is not for logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerAddress").field("unix", &self.unix).field("tcp", &self.tcp).finish_non_exhaustive()
+    }
 }
 
 /// How to start a worker process.

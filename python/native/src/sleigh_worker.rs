@@ -195,7 +195,7 @@ impl WorkerLoop {
             }
             Err(error) => {
                 self.worker.begin_run(None);
-                Definition { run, function: Err(calls.describe(py, error)), spread: false }
+                Definition { run, function: Err(calls.describe(py, error, false)), spread: false }
             }
         }))
     }
@@ -222,11 +222,13 @@ impl Calls<'_, '_> {
             true => function.call1(argument.cast_into::<PyTuple>().map_err(PyErr::from)?),
             false => function.call1((argument,)),
         });
-        let encoded = value.and_then(|value| value::encode_into(result, &value, self.dumps));
-        let failure = match encoded {
-            Ok(()) if result.len() <= RESULT_BYTES => return Ok(Outcome::Done),
-            Ok(()) => too_long(result.len()),
-            Err(error) => self.describe(py, error),
+        let failure = match value {
+            Err(error) => self.describe(py, error, false),
+            Ok(value) => match value::encode_into(result, &value, self.dumps) {
+                Ok(()) if result.len() <= RESULT_BYTES => return Ok(Outcome::Done),
+                Ok(()) => too_long(result.len()),
+                Err(error) => self.describe(py, error, true),
+            },
         };
         result.truncate(RESULT_HEAD_BYTES);
         result.extend_from_slice(&failure);
@@ -234,9 +236,10 @@ impl Calls<'_, '_> {
     }
 
     /// The failure's JSON. Where even describing fails, what can be said without Python.
-    fn describe(&self, py: Python<'_>, error: PyErr) -> Vec<u8> {
+    fn describe(&self, py: Python<'_>, error: PyErr, of_result: bool) -> Vec<u8> {
         let type_name = error.get_type(py).name().map(|name| name.to_string());
-        let described = self.describe.call1((error.into_value(py),)).and_then(|json| json.extract::<Vec<u8>>());
+        let described =
+            self.describe.call1((error.into_value(py), of_result)).and_then(|json| json.extract::<Vec<u8>>());
         described.unwrap_or_else(|second| {
             let type_name = type_name.unwrap_or_else(|_| String::from("Exception"));
             failure(type_name, format!("(it cannot be described: {second})"))

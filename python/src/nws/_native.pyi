@@ -173,7 +173,7 @@ class WorkerLoop:
         define: Callable[[bytes], tuple[Callable[..., Any], bool, int | None]],
         loads: _Loads,
         dumps: _Dumps,
-        describe: Callable[[BaseException], bytes],
+        describe: Callable[[BaseException, bool], bytes],
     ) -> str: ...
     def leave(self) -> None: ...
 

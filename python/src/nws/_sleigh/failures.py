@@ -8,8 +8,15 @@ from nws._sleigh.exceptions import SleighTaskException
 __all__ = ["describe", "restore"]
 
 
-def describe(error: BaseException) -> bytes:
-    """Return the JSON of an exception that a task raised: type, message and traceback as text."""
+# Longest message or traceback that travels, in characters; of a longer one the ends do.
+_MOST_CHARS = 100_000
+
+
+def describe(error: BaseException, of_result: bool = False) -> bytes:
+    """Return the JSON of an exception that a task raised: type, message and traceback as text.
+
+    With `of_result` it was raised while the task's result was pickled.
+    """
     import traceback  # not before something fails: it costs a worker's start several milliseconds
 
     kind = type(error)
@@ -17,15 +24,24 @@ def describe(error: BaseException) -> bytes:
         kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
     )
     try:
-        message = str(error)
+        message = _cut(str(error))
     except Exception as second:
         message = f"(its message cannot be had: {type(second).__name__})"
+    if of_result:
+        message = f"the task's result cannot be pickled: {message}"
     error.__traceback__ = _without_ours(error.__traceback__)
     try:
-        text = "".join(traceback.format_exception(error))
+        text = _cut("".join(traceback.format_exception(error)))
     except Exception as second:
         text = f"(its traceback cannot be had: {type(second).__name__})"
     return json.dumps({"kind": "exception", "type": name, "message": message, "traceback": text}).encode()
+
+
+def _cut(text: str) -> str:
+    if len(text) <= _MOST_CHARS:
+        return text
+    half = _MOST_CHARS // 2
+    return f"{text[:half]} ... ({len(text) - 2 * half} characters left out) ... {text[-half:]}"
 
 
 def _without_ours(trace: TracebackType | None) -> TracebackType | None:

@@ -191,6 +191,12 @@ def test_arrays_of_a_scripts_own_class_go_beside_the_pickle_too() -> None:
     assert len(data) < 10_000
 
 
+def test_an_array_beside_what_goes_by_value(ws: NetWorkSpace) -> None:
+    ws.store("x", [np.arange(100_000), lambda n: n + 1, np.arange(50_000)])
+    first, function, second = ws.fetch("x")
+    assert (len(first), function(1), len(second)) == (100_000, 2, 50_000)
+
+
 def test_small_buffers_stay_in_the_pickle() -> None:
     data, buffers = _pickle.dumps_with_buffers([np.arange(10), np.arange(100_000)])
     assert [buffer.nbytes for buffer in buffers] == [800_000]

@@ -9,6 +9,7 @@ mod bell;
 mod buffers;
 mod call;
 mod client;
+mod compact;
 mod connecting;
 mod errors;
 mod lease;
@@ -24,6 +25,7 @@ use pyo3::prelude::*;
 #[pymodule(name = "_native")]
 fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::register(module)?;
+    compact::register(module)?;
     value::register(module)?;
     module.add_class::<bell::PyBell>()?;
     module.add_class::<call::Call>()?;

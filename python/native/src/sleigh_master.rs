@@ -14,8 +14,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList};
 
 use crate::client::Connection;
+use crate::compact;
 use crate::missing::Missing;
-use crate::value;
 
 /// How long a wait goes on before Python's signal handlers get a turn.
 const SIGNAL_TURN: Duration = Duration::from_millis(50);
@@ -153,7 +153,7 @@ impl Run {
                 self.flush(py)?;
                 return Ok(false);
             };
-            self.tasks.push(|buffer| value::encode_into(buffer, &item, dumps).map_err(Refused::Python)).map_err(
+            self.tasks.push(|buffer| compact::encode_into(buffer, &item, dumps).map_err(Refused::Python)).map_err(
                 |refused| match refused {
                     Refused::Python(error) => error,
                     Refused::Work(error) => raise(&error),
@@ -172,7 +172,7 @@ impl Run {
     /// Submits one task to every worker, all with these arguments.
     fn submit_to_each(&mut self, argument: &Bound<'_, PyAny>, dumps: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut payload = Vec::new();
-        value::encode_into(&mut payload, argument, dumps)?;
+        compact::encode_into(&mut payload, argument, dumps)?;
         for rank in 0..self.sleigh.worker_count() {
             self.tasks
                 .push(|buffer| {
@@ -273,7 +273,7 @@ fn read_result<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let index = head.task.index;
     match head.outcome {
-        Outcome::Done => value::decode(py, payload, loads).or_else(|error| {
+        Outcome::Done => compact::decode(py, payload, loads).or_else(|error| {
             if error.is_instance_of::<PyKeyboardInterrupt>(py) {
                 // Ctrl-C while a result is read is meant for the whole call.
                 return Err(error);

@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 use crate::client::Connection;
-use crate::value;
+use crate::compact;
 
 /// How long a wait goes on before Python's signal handlers get a turn.
 const SIGNAL_TURN: Duration = Duration::from_millis(200);
@@ -218,13 +218,13 @@ impl Calls<'_, '_> {
                 return Ok(Outcome::Failed);
             }
         };
-        let value = value::decode(py, task.payload(), self.loads).and_then(|argument| match known.spread {
+        let value = compact::decode(py, task.payload(), self.loads).and_then(|argument| match known.spread {
             true => function.call1(argument.cast_into::<PyTuple>().map_err(PyErr::from)?),
             false => function.call1((argument,)),
         });
         let failure = match value {
             Err(error) => self.describe(py, error, false),
-            Ok(value) => match value::encode_into(result, &value, self.dumps) {
+            Ok(value) => match compact::encode_into(result, &value, self.dumps) {
                 Ok(()) if result.len() <= RESULT_BYTES => return Ok(Outcome::Done),
                 Ok(()) => too_long(result.len()),
                 Err(error) => self.describe(py, error, true),

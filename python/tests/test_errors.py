@@ -24,6 +24,7 @@ EXPECTED = {
     "protected-workspace": (209, OPERATION),
     "shutting-down": (210, "NwsConnectionDroppedException"),
     "silent": (211, "NwsConnectionDroppedException"),
+    "value-too-long": (212, OPERATION),
     "no-such-workspace": (300, "NwsNoWorkSpaceException"),
     "no-such-variable": (301, OPERATION),
     "mode-conflict": (302, "NwsDeclarationFailedException"),

@@ -1,15 +1,28 @@
-//! The command `nws`: a thin shell over the crates, one file a subcommand.
+//! The command `nws`: a thin shell over the crates.
+//!
+//! `commands` has one file a subcommand, `settings` the server's settings; `remote` says how a command
+//! finds its server, `value` how values are read and shown, `exit` how commands end, `manual` makes the
+//! manual pages, completions and documentation.
 
-mod host;
-mod serve;
+mod commands;
+mod exit;
+mod manual;
+mod names;
+mod registry;
+mod remote;
+mod settings;
+mod table;
+mod value;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use exit::{Exit, Failure};
+
 /// Shared variables over a network, and work spread over many processes.
 #[derive(Debug, Parser)]
-#[command(name = "nws", version)]
+#[command(name = "nws", version, after_help = manual::EXIT_CODES, propagate_version = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -17,21 +30,58 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serve::Arguments),
+    Serve(commands::serve::Arguments),
+    Start(commands::start::Arguments),
+    Stop(commands::stop::Arguments),
+    Status(commands::status::Arguments),
+    Ls(commands::ls::Arguments),
+    Vars(commands::vars::Arguments),
+    Store(commands::store::Arguments),
+    Fetch(commands::fetch::Fetch),
+    Find(commands::fetch::Find),
+    Watch(commands::watch::Arguments),
+    Declare(commands::declare::Arguments),
+    Delete(commands::delete::Arguments),
+    Ping(commands::ping::Arguments),
+    Doctor(commands::doctor::Arguments),
     #[command(hide = true)]
-    Host(host::Arguments),
+    Generate(manual::Arguments),
+    #[command(hide = true)]
+    Host(commands::host::Arguments),
+}
+
+impl Command {
+    fn run(self) -> (&'static str, Result<(), Failure>) {
+        match self {
+            Command::Serve(arguments) => ("serve", commands::serve::run(&arguments)),
+            Command::Start(arguments) => ("start", commands::start::run(&arguments)),
+            Command::Stop(arguments) => ("stop", commands::stop::run(&arguments)),
+            Command::Status(arguments) => ("status", commands::status::run(&arguments)),
+            Command::Ls(arguments) => ("ls", commands::ls::run(&arguments)),
+            Command::Vars(arguments) => ("vars", commands::vars::run(&arguments)),
+            Command::Store(arguments) => ("store", commands::store::run(&arguments)),
+            Command::Fetch(arguments) => ("fetch", commands::fetch::run(&arguments.arguments, true)),
+            Command::Find(arguments) => ("find", commands::fetch::run(&arguments.arguments, false)),
+            Command::Watch(arguments) => ("watch", commands::watch::run(&arguments)),
+            Command::Declare(arguments) => ("declare", commands::declare::run(&arguments)),
+            Command::Delete(arguments) => ("delete", commands::delete::run(&arguments)),
+            Command::Ping(arguments) => ("ping", commands::ping::run(&arguments)),
+            Command::Doctor(arguments) => ("doctor", commands::doctor::run(&arguments)),
+            Command::Generate(arguments) => ("generate", manual::run(&arguments)),
+            Command::Host(arguments) => ("host", commands::host::run(&arguments)),
+        }
+    }
 }
 
 fn main() -> ExitCode {
-    let (name, result) = match Arguments::parse().command {
-        Command::Serve(arguments) => ("serve", serve::run(arguments)),
-        Command::Host(arguments) => ("host", host::run(&arguments)),
-    };
+    let (name, result) = Arguments::parse().command.run();
     match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("nws {name}: {error}");
-            ExitCode::FAILURE
+        Ok(()) => Exit::Done.into(),
+        Err(Failure { exit, message }) => {
+            if !message.is_empty() {
+                eprintln!("nws {name}: {message}");
+            }
+            exit.into()
         }
     }
 }

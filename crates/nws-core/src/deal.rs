@@ -23,6 +23,18 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         Err(fault::bad_arguments(format!("a request carries 1 to {most} values, this one {len}; use several")))
     }
 
+    /// Whether each of these values may be as long as it is.
+    pub(crate) fn check_lengths<'a>(&self, mut items: impl Iterator<Item = &'a Item<V>>) -> Result<(), nws_proto::Fault>
+    where
+        V: 'a,
+    {
+        let most = self.settings.value_bytes;
+        match items.find(|item| item.value.len_bytes() > most) {
+            Some(item) => Err(fault::value_too_long(item.value.len_bytes(), most)),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn store(
         &mut self,
         session: SessionId,
@@ -32,6 +44,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
     ) -> Outcome<V> {
         self.check_batch(items.len())?;
         let place = self.place(session, handle)?;
+        self.check_lengths(items.iter())?;
         let most = self.settings.values_bytes;
         let held = self.bytes.saturating_add(self.undelivered_bytes);
         let after = items.iter().fold(held, |sum, item| sum.saturating_add(item.value.held_bytes()));

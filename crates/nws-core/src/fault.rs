@@ -46,7 +46,10 @@ pub(crate) fn protected(name: &[u8]) -> Fault {
 
 pub(crate) fn name_too_long(name: &[u8], most: u32) -> Fault {
     let length = name.len();
-    Fault::new(ErrorCode::NameTooLong, format!("a name has at most {most} bytes, this one has {length}"))
+    Fault::new(
+        ErrorCode::NameTooLong,
+        format!("a name has at most {most} bytes (setting name-length), this one has {length}"),
+    )
 }
 
 pub(crate) fn unknown_handle(kind: &str, handle: u32) -> Fault {
@@ -66,13 +69,27 @@ pub(crate) fn bad_arguments(message: impl Into<String>) -> Fault {
     Fault::new(ErrorCode::BadArguments, message)
 }
 
+pub(crate) fn value_too_long(length: u64, most: u64) -> Fault {
+    let message =
+        format!("a value has at most {most} bytes (setting value-size), this one has {length}; store it in parts");
+    Fault::new(ErrorCode::ValueTooLong, message)
+}
+
 pub(crate) fn too_many(code: ErrorCode, most: u32, what: &str, advice: &str) -> Fault {
-    Fault::new(code, format!("a session has at most {most} {what}; {advice}"))
+    let setting = match code {
+        ErrorCode::TooManyWorkspaces => "session-workspaces",
+        ErrorCode::TooManyVariables => "session-variables",
+        ErrorCode::TooManyLeases => "session-leases",
+        _ => "session-waiting",
+    };
+    Fault::new(code, format!("a session has at most {most} {what} (setting {setting}); {advice}"))
 }
 
 pub(crate) fn memory_full(most_bytes: u64) -> Fault {
     Fault::new(
         ErrorCode::MemoryFull,
-        format!("the server keeps at most {most_bytes} bytes of values; fetch or delete some first"),
+        format!(
+            "the server keeps at most {most_bytes} bytes of values (setting values-memory); fetch or delete some first"
+        ),
     )
 }

@@ -188,6 +188,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
 
     /// Whether the results fit the memory that the leased values leave.
     fn check_results_fit(&self, session: SessionId, items: &[FinishItem<V>]) -> Result<(), nws_proto::Fault> {
+        self.check_lengths(items.iter().map(|item| &item.result))?;
         let most = self.settings.values_bytes;
         let bytes = |item: &Item<V>| item.value.held_bytes();
         let held = self.bytes.saturating_add(self.undelivered_bytes);

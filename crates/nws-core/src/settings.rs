@@ -21,6 +21,8 @@ pub struct Settings {
     /// Most values that one session may hold by lease at a time. What a guardian adopts comes on
     /// top.
     pub session_leases: u32,
+    /// Longest value, in bytes.
+    pub value_bytes: u64,
     /// Most bytes that values kept and leased may take at a time.
     pub values_bytes: u64,
     /// Ends the names of temporary workspaces; the same for one run of the server, and another in
@@ -38,6 +40,7 @@ impl Default for Settings {
             session_variables: limits::SESSION_VARIABLES,
             session_waiting: limits::SESSION_WAITING,
             session_leases: limits::SESSION_LEASES,
+            value_bytes: u64::MAX,
             values_bytes: u64::MAX,
             temporary_suffix: Vec::new(),
         }

@@ -85,6 +85,8 @@ codes! {
     ShuttingDown = 210, "shutting-down", Refused;
     /// The client said nothing for longer than it may.
     Silent = 211, "silent", Refused;
+    /// A value is longer than the server takes.
+    ValueTooLong = 212, "value-too-long", Refused;
 
     /// There is no such workspace.
     NoSuchWorkspace = 300, "no-such-workspace", NotThere;

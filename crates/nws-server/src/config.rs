@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use nws_proto::{Token, limits};
 
+use crate::log::Log;
 use crate::platform;
 
 /// Where a server listens, whom it lets in, and what it bears.
@@ -19,18 +20,20 @@ pub struct Config {
     pub unix: Option<PathBuf>,
     /// What a client has to prove that it knows.
     pub token: Token,
-    /// Whether clients of the classic protocol may be of any user of this machine. They show no token,
-    /// and values can be pickles: who may store one for another user can run code as that user. Else
-    /// only those of the user that runs the server come in.
+    /// Whether other users of this machine are let in where nobody shows a token: at the web port, and by
+    /// the classic protocol. Values can be pickles: who may store one for another user can run code as
+    /// that user. Else only the user that runs the server comes in there.
     pub allow_users: bool,
     /// What the server bears.
     pub limits: Limits,
+    /// What it says on standard error, if anything.
+    pub log: Option<Log>,
 }
 
 impl Config {
     /// A server that listens nowhere yet and lets in who knows `token`.
     pub fn new(token: Token) -> Self {
-        Self { tcp: None, web: None, unix: None, token, allow_users: false, limits: Limits::default() }
+        Self { tcp: None, web: None, unix: None, token, allow_users: false, limits: Limits::default(), log: None }
     }
 }
 
@@ -65,6 +68,18 @@ pub struct Limits {
     pub frame_payload_bytes: u32,
     /// Most bytes of all values together. The default is half of the machine's memory.
     pub values_bytes: u64,
+    /// Longest value, in bytes. What does not fit a frame is refused as well.
+    pub value_bytes: u64,
+    /// Longest name of a workspace or variable, in bytes; at most [`limits::NAME_BYTES`].
+    pub name_bytes: u32,
+    /// Most workspaces that one session may have open at a time.
+    pub session_workspaces: u32,
+    /// Most variables that one session may have bound at a time.
+    pub session_variables: u32,
+    /// Most requests that one session may have waiting at a time.
+    pub session_waiting: u32,
+    /// Most values that one session may hold by lease at a time.
+    pub session_leases: u32,
     /// A connection with more bytes to be sent than this is not read from until half of them are gone.
     pub unsent_bytes: usize,
     /// How long a connection may take to prove the token, in milliseconds.
@@ -81,6 +96,12 @@ impl Default for Limits {
             connections: 10_000,
             frame_payload_bytes: limits::FRAME_PAYLOAD_BYTES,
             values_bytes: platform::half_of_memory(),
+            value_bytes: limits::VALUE_BYTES.into(),
+            name_bytes: limits::NAME_BYTES.into(),
+            session_workspaces: limits::SESSION_WORKSPACES,
+            session_variables: limits::SESSION_VARIABLES,
+            session_waiting: limits::SESSION_WAITING,
+            session_leases: limits::SESSION_LEASES,
             unsent_bytes: 8 << 20,
             handshake_ms: 10_000,
             silence_ms: limits::SILENCE_DEFAULT_MS,

@@ -106,6 +106,12 @@ impl EventLoop {
         let server_id: [u8; 16] = random_bytes()?;
         let suffix = server_id[..4].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let settings = Settings {
+            name_bytes: limits.name_bytes,
+            session_workspaces: limits.session_workspaces,
+            session_variables: limits.session_variables,
+            session_waiting: limits.session_waiting,
+            session_leases: limits.session_leases,
+            value_bytes: limits.value_bytes,
             values_bytes: limits.values_bytes,
             temporary_suffix: suffix.into_bytes(),
             ..Settings::default()

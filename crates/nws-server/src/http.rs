@@ -7,17 +7,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 
-use axum::extract::{Request, State};
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::log::Level;
+use crate::platform::owner;
 use crate::server::Shared;
 
 /// Most connections of the web port at a time; further ones wait in the kernel until one has gone.
@@ -35,13 +39,14 @@ impl WebPages {
     pub(crate) fn start(listener: TcpListener, shared: Arc<Shared>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let (stop, stopped) = oneshot::channel::<()>();
+        let log = Arc::clone(&shared);
         let thread = thread::Builder::new().name("nws-web".to_owned()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
                     _ = stopped => {}
                     result = serve(listener, shared) => {
                         if let Err(error) = result {
-                            eprintln!("nws: the web port has ended: {error}");
+                            log.log.write(Level::Error, "the web port has ended", &[("error", &error)]);
                         }
                     }
                 }
@@ -63,7 +68,8 @@ impl Drop for WebPages {
 async fn serve(listener: TcpListener, shared: Arc<Shared>) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    axum::serve(Door { listener, places }, routes(shared)).await
+    let routes = routes(shared).into_make_service_with_connect_info::<Peer>();
+    axum::serve(Door { listener, places }, routes).await
 }
 
 /// Lets in so many at a time.
@@ -119,6 +125,7 @@ fn routes(shared: Arc<Shared>) -> Router {
         .route("/healthz", get(health))
         .fallback(nothing_there)
         .layer(middleware::from_fn(refuse_foreign_names))
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), refuse_other_users))
         .with_state(shared)
 }
 
@@ -135,6 +142,43 @@ async fn health(State(shared): State<Arc<Shared>>) -> Json<Health> {
 
 async fn nothing_there() -> (StatusCode, &'static str) {
     (StatusCode::NOT_FOUND, "There is nothing here. What there is:\n/healthz\n")
+}
+
+/// Whose process is at the other end, as far as the kernel tells.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    user: Option<u32>,
+    is_of_this_machine: bool,
+}
+
+impl Connected<IncomingStream<'_, Door>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
+        let peer = *stream.remote_addr();
+        let user = stream.io().stream.local_addr().and_then(|local| owner::user_of_tcp_peer(peer, local));
+        // A connection that was reset meanwhile has no peer, and its port may be another's by now.
+        let user = user.ok().filter(|_| stream.io().stream.peer_addr().is_ok());
+        Self { user, is_of_this_machine: peer.ip().to_canonical().is_loopback() }
+    }
+}
+
+/// Who sees the pages sees values, and these are the business of the user who started the server.
+async fn refuse_other_users(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let ours = owner::own_user();
+    if peer.user == Some(ours) || (shared.allow_users && peer.is_of_this_machine) {
+        return next.run(request).await;
+    }
+    let theirs = peer.user.map_or_else(|| "an unknown user".to_owned(), |user| format!("user {user}"));
+    let message = format!(
+        "expected a connection of user {ours}, who started this server, got one of {theirs}; run as that user, or \
+         start the server with --allow-users\n"
+    );
+    shared.log.of_a_connection(Level::Warn, "refused another user at the web port", &[("user", &theirs)]);
+    (StatusCode::FORBIDDEN, message).into_response()
 }
 
 /// A page of another site can have its own name lead to this machine, and would then be let in by the

@@ -17,7 +17,7 @@ mod gauges;
 mod http;
 mod input;
 mod listener;
-mod log;
+pub mod log;
 mod outbox;
 mod platform;
 pub mod program;
@@ -28,4 +28,5 @@ mod timers;
 mod transit;
 
 pub use config::{Config, Limits, random_token};
+pub use platform::machine_memory_bytes;
 pub use server::{Handle, Server};

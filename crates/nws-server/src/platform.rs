@@ -3,8 +3,12 @@
 
 pub(crate) mod owner;
 
+use std::ffi::OsStr;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, listen, recv, send, sendmsg, sockopt};
@@ -81,10 +85,15 @@ pub(crate) fn raise_descriptor_limit() {
 
 /// Half of the machine's memory, in bytes.
 pub(crate) fn half_of_memory() -> u64 {
+    machine_memory_bytes() / 2
+}
+
+/// The machine's memory, in bytes.
+pub fn machine_memory_bytes() -> u64 {
     let info = rustix::system::sysinfo();
     #[allow(clippy::useless_conversion, reason = "the kernel's word is 32 bits wide on some machines")]
     let total = u64::from(info.totalram).saturating_mul(info.mem_unit.into());
-    total / 2
+    total
 }
 
 /// Whether accepting failed for want of descriptors or memory rather than because of the peer.
@@ -117,6 +126,22 @@ impl EndSignals {
         // SAFETY: both pointers are valid for the call. It fails only for a set that is no set.
         unsafe { libc::sigwait(&self.0, &mut signal) };
     }
+}
+
+/// Tells systemd, where it started this process and waits to be told.
+pub(crate) fn tell_service_manager(state: &str) {
+    if let Some(place) = std::env::var_os("NOTIFY_SOCKET") {
+        // It fails where nobody listens, and then there is nobody to tell.
+        let _ = notify(&place, state);
+    }
+}
+
+fn notify(place: &OsStr, state: &str) -> io::Result<()> {
+    let address = match place.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(place)?,
+    };
+    UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address).map(drop)
 }
 
 fn signal_set(signals: &[libc::c_int]) -> libc::sigset_t {

@@ -1,7 +1,7 @@
 //! What the command `nws serve` does: register, announce, serve, end when it is asked to.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,7 +10,8 @@ use nws_proto::Token;
 use nws_runtime::{Reservation, RuntimeDir, ServerInfo};
 use serde::Serialize;
 
-use crate::platform::EndSignals;
+use crate::log::{Level, Log, Logger};
+use crate::platform::{self, EndSignals};
 use crate::{Config, Handle, Limits, Server, random_token};
 
 /// What `nws serve` was told.
@@ -24,10 +25,25 @@ pub struct ServeOptions {
     pub interface: IpAddr,
     /// Serve only the program that holds the other end of our standard input, and end with it.
     pub embedded: bool,
-    /// Let in classic clients of other users of this machine.
+    /// Whether other machines may be listened to, without encryption.
+    pub insecure: bool,
+    /// Whether other users of this machine are let in where nobody proves a token.
     pub allow_users: bool,
     /// What the server bears.
     pub limits: Limits,
+    /// Where and how it says what happens.
+    pub log: Log,
+    /// How it says where it is.
+    pub announcement: Announcement,
+}
+
+/// How a server says on standard output where it is, once it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announcement {
+    /// A few lines for people.
+    Text,
+    /// One line of JSON for the program that started it, with the token and the folder.
+    Json,
 }
 
 /// Serves until a signal or, embedded, the end of standard input. Leaves nothing behind.
@@ -36,12 +52,13 @@ pub struct ServeOptions {
 /// Where the addresses cannot be listened on, or there is no runtime folder.
 pub fn serve(options: ServeOptions) -> io::Result<()> {
     let signals = EndSignals::block(options.embedded)?;
-    if !options.interface.is_loopback() {
+    if !options.interface.is_loopback() && !options.insecure {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!(
                 "expected a loopback address such as 127.0.0.1 to listen on, got {}: without encryption other \
-                 machines could read the values and the token's proof; reach this one through ssh",
+                 machines could read the values and the token's proof; reach this one through ssh, or say \
+                 --insecure where you trust the network",
                 options.interface
             ),
         ));
@@ -56,22 +73,50 @@ pub fn serve(options: ServeOptions) -> io::Result<()> {
     end_on_signal(signals, handle.clone())?;
     if options.embedded {
         end_with_standard_input(handle)?;
-        announce_to_program(&info, &token, reservation.folder())?;
-    } else {
-        announce_to_people(&info);
     }
-    server.run()
+    say_started(&options, &info);
+    match options.announcement {
+        Announcement::Json => announce_to_program(&info, &token, reservation.folder())?,
+        Announcement::Text => announce_to_people(&info),
+    }
+    platform::tell_service_manager("READY=1");
+    let result = server.run();
+    Logger::new(Some(options.log)).write(Level::Info, "stopped", &[("process", &info.pid)]);
+    result
+}
+
+fn say_started(options: &ServeOptions, info: &ServerInfo) {
+    let logger = Logger::new(Some(options.log));
+    let shown = |address: Option<SocketAddr>| address.map_or("off".to_owned(), |address| address.to_string());
+    let (clients, web, socket) = (shown(info.tcp), shown(info.web), info.unix.display());
+    let version = env!("CARGO_PKG_VERSION");
+    logger.write(
+        Level::Info,
+        "started",
+        &[("process", &info.pid), ("version", &version), ("clients", &clients), ("web", &web), ("socket", &socket)],
+    );
+    if !options.interface.is_loopback() {
+        let message = "other machines may connect, and nothing is encrypted: who can read the network can read the \
+                       values";
+        logger.write(Level::Warn, message, &[("interface", &options.interface)]);
+    }
 }
 
 fn bind(options: &ServeOptions, reservation: &Reservation, token: &Token) -> io::Result<Server> {
     Server::bind(Config {
         tcp: Some(SocketAddr::new(options.interface, options.port)),
-        web: options.web_port.map(|port| SocketAddr::new(options.interface, port)),
+        web: options.web_port.map(|port| SocketAddr::new(web_interface(options.interface), port)),
         unix: Some(reservation.socket_path()),
         token: token.clone(),
         allow_users: options.allow_users,
         limits: options.limits.clone(),
+        log: Some(options.log),
     })
+}
+
+/// The web pages ask for no token, so they are for this machine alone.
+fn web_interface(interface: IpAddr) -> IpAddr {
+    if interface.is_loopback() { interface } else { Ipv4Addr::LOCALHOST.into() }
 }
 
 fn describe(options: &ServeOptions, server: &Server, reservation: &Reservation) -> ServerInfo {
@@ -133,7 +178,7 @@ fn end_with_standard_input(handle: Handle) -> io::Result<()> {
 }
 
 #[derive(Serialize)]
-struct Announcement<'a> {
+struct Whereabouts<'a> {
     unix: &'a Path,
     tcp: Option<SocketAddr>,
     web: Option<SocketAddr>,
@@ -142,7 +187,7 @@ struct Announcement<'a> {
 }
 
 fn announce_to_program(info: &ServerInfo, token: &Token, folder: &Path) -> io::Result<()> {
-    let announcement = Announcement { unix: &info.unix, tcp: info.tcp, web: info.web, token: token.to_hex(), folder };
+    let announcement = Whereabouts { unix: &info.unix, tcp: info.tcp, web: info.web, token: token.to_hex(), folder };
     let mut line = serde_json::to_vec(&announcement)?;
     line.push(b'\n');
     let mut output = io::stdout().lock();

@@ -13,6 +13,7 @@ use crate::event_loop::{EventLoop, WAKER};
 use crate::gauges::Gauges;
 use crate::http::WebPages;
 use crate::listener::Listener;
+use crate::log::Logger;
 use crate::platform;
 
 /// What other threads share with the event loop.
@@ -21,6 +22,9 @@ pub(crate) struct Shared {
     stopped: AtomicBool,
     waker: Waker,
     pub(crate) gauges: Gauges,
+    pub(crate) log: Logger,
+    /// Whether other users of this machine may see the web pages.
+    pub(crate) allow_users: bool,
 }
 
 impl Shared {
@@ -55,7 +59,13 @@ impl Server {
         platform::raise_descriptor_limit();
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
-        let shared = Arc::new(Shared { stopped: AtomicBool::new(false), waker, gauges: Gauges::default() });
+        let shared = Arc::new(Shared {
+            stopped: AtomicBool::new(false),
+            waker,
+            gauges: Gauges::default(),
+            log: Logger::new(config.log),
+            allow_users: config.allow_users,
+        });
         let mut listeners = Vec::new();
         let mut tcp = None;
         if let Some(address) = config.tcp {

@@ -22,6 +22,14 @@ impl Stream {
         matches!(self, Stream::Unix(_))
     }
 
+    /// Whether the peer is on this machine.
+    pub(crate) fn is_of_this_machine(&self) -> bool {
+        match self {
+            Stream::Unix(_) => true,
+            Stream::Tcp(stream) => stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback()),
+        }
+    }
+
     /// Tells the peer that nothing more will come; what it sends is still received.
     pub(crate) fn end_writing(&self) {
         // It fails where the peer has gone already.

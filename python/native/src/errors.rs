@@ -66,6 +66,7 @@ impl Exception {
             | ErrorCode::TooManyWaiting
             | ErrorCode::TooManyLeases
             | ErrorCode::MemoryFull
+            | ErrorCode::ValueTooLong
             | ErrorCode::ProtectedWorkspace
             | ErrorCode::NoSuchVariable
             | ErrorCode::VariableGone

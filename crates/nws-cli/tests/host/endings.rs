@@ -202,6 +202,6 @@ fn a_server_that_cannot_start_is_told_with_its_reason() {
     master.env("NWS_HOST_TEST_PATH", "/unused").env("NWS_RUNTIME_DIR", "/dev/null/nowhere");
     let output = master.spawn().unwrap().wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("error the embedded server could not be started: ended with exit code 1"), "{told}");
+    assert!(told.contains("error the embedded server could not be started: ended with exit code 6"), "{told}");
     assert!(told.contains("/dev/null/nowhere"), "{told}");
 }

@@ -1,5 +1,6 @@
 //! Connections of the classic protocol: who is let in, and the way of their requests to the core.
 
+use std::fmt::Display;
 use std::io;
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use super::{Asking, EventLoop};
 use crate::classic::{Classic, QUIET_REQUEST, REQUEST, VARIABLE};
 use crate::connection::Phase;
 use crate::input::Scratch;
-use crate::log;
+use crate::log::Level;
 use crate::platform::owner::own_user;
 
 impl EventLoop {
@@ -25,13 +26,13 @@ impl EventLoop {
         let address = String::from_utf8_lossy(&connection.address).into_owned();
         let refusal = if connection.surplus {
             Some(format!("there is no room for one more connection; the limit is {}", self.limits.connections))
-        } else if self.allow_users {
-            None
         } else {
-            refusal(connection.stream.peer_user(), own_user())
+            let refusal = refusal(connection.stream.peer_user(), own_user());
+            refusal.filter(|_| !(self.allow_users && connection.stream.is_of_this_machine()))
         };
         if let Some(refusal) = refusal {
-            log::line(format_args!("refused the classic client at {address}: {refusal}"));
+            let fields: [(&str, &dyn Display); 2] = [("peer", &address), ("why", &refusal)];
+            self.shared.log.of_a_connection(Level::Warn, "refused a classic client", &fields);
             return self.close(slot);
         }
         let session = SessionId(self.next_session);
@@ -85,7 +86,8 @@ impl EventLoop {
             Ok(None) => Some(Onward::Receive),
             Err(why) => {
                 let address = String::from_utf8_lossy(&connection.address);
-                log::line(format_args!("closed the connection of the classic client at {address}: {why}"));
+                let fields: [(&str, &dyn Display); 2] = [("peer", &address), ("why", &why)];
+                self.shared.log.of_a_connection(Level::Warn, "closed the connection of a classic client", &fields);
                 scratch.discard();
                 self.end_connection(slot, None);
                 None

@@ -4,6 +4,7 @@ use nws_proto::{ErrorCode, Event, Fault, Opcode};
 
 use super::EventLoop;
 use crate::connection::Phase;
+use crate::log::Level;
 
 impl EventLoop {
     /// What is to be done when a connection's time has come.
@@ -13,7 +14,8 @@ impl EventLoop {
             // Whoever it is may speak another protocol, and would not understand.
             Phase::Greeting | Phase::Closing { .. } => self.close(slot),
             Phase::Challenged { .. } => {
-                let message = format!("expected a hello within {} ms", self.limits.handshake_ms);
+                let message =
+                    format!("expected a hello within {} ms (setting handshake-time)", self.limits.handshake_ms);
                 self.say_goodbye(slot, Fault::new(ErrorCode::Silent, message));
             }
             Phase::Open { .. } if connection.pinged_ms.is_none() => {
@@ -31,7 +33,8 @@ impl EventLoop {
         self.serve(slot);
         let Some(connection) = self.table.get(slot) else { return };
         if connection.pinged_ms.is_some() && connection.session().is_some() {
-            let message = format!("expected a sign of life within {silence_ms} ms; answer pings in time");
+            let message =
+                format!("expected a sign of life within {silence_ms} ms (setting silence-time); answer pings in time");
             self.say_goodbye(slot, Fault::new(ErrorCode::Silent, message));
         }
     }
@@ -50,6 +53,9 @@ impl EventLoop {
             // Its values stop half way and go back: what followed them here would be no frame there.
             return self.close(slot);
         }
+        if let Some(fault) = &fault {
+            self.log_goodbye(slot, fault);
+        }
         self.end_session(slot);
         let until_ms = self.now_ms + u64::from(self.limits.goodbye_ms);
         let Some(connection) = self.table.get(slot) else { return };
@@ -61,6 +67,17 @@ impl EventLoop {
         }
         self.flush_soon(slot);
         self.appoint(slot);
+    }
+
+    /// Who goes down with the server is no news.
+    fn log_goodbye(&mut self, slot: usize, fault: &Fault) {
+        if fault.code == ErrorCode::ShuttingDown {
+            return;
+        }
+        let Some(connection) = self.table.get(slot) else { return };
+        let peer = String::from_utf8_lossy(&connection.address);
+        let fields: [(&str, &dyn std::fmt::Display); 2] = [("peer", &peer), ("code", &fault.code.slug())];
+        self.shared.log.of_a_connection(Level::Warn, &fault.message, &fields);
     }
 
     /// Closes the connection now.

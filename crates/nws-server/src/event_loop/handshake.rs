@@ -50,7 +50,7 @@ impl EventLoop {
         let Some(connection) = self.table.get(slot) else { return };
         if connection.surplus {
             let message = format!(
-                "expected at most {} connections; close some, or raise the server's limit",
+                "expected at most {} connections (setting connections); close some, or raise it",
                 self.limits.connections
             );
             return self.say_goodbye(slot, Fault::new(ErrorCode::TooManyConnections, message));

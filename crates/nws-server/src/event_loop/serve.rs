@@ -181,14 +181,16 @@ fn admit(header: &FrameHeader, longest_bytes: u32, room_bytes: u64) -> Admission
     let longest_bytes = if carries_values { longest_bytes } else { longest_bytes.min(limits::PLAIN_PAYLOAD_BYTES) };
     if header.payload_bytes > longest_bytes {
         let message = format!(
-            "expected a payload of at most {longest_bytes} bytes, got one of {}; send fewer values in a frame",
+            "expected a payload of at most {longest_bytes} bytes (setting frame-size), got one of {}; send fewer values \
+             in a frame",
             header.payload_bytes
         );
         return Admission::Refuse(Fault::new(ErrorCode::FrameTooLong, message));
     }
     if carries_values && header.payload_bytes > WEIGHED_PAYLOAD_BYTES && u64::from(header.payload_bytes) > room_bytes {
         let message = format!(
-            "expected at most {room_bytes} bytes, the room left for values, got {}; fetch or delete values first",
+            "expected at most {room_bytes} bytes, the room left for values (setting values-memory), got {}; fetch or \
+             delete values first",
             header.payload_bytes
         );
         return Admission::Skip(Fault::new(ErrorCode::MemoryFull, message));

@@ -47,9 +47,15 @@ impl Running {
         let folder = tempfile::tempdir().unwrap();
         let unix = folder.path().join("nws.sock");
         let any = Some("127.0.0.1:0".parse().unwrap());
-        let server =
-            Server::bind(Config { tcp: any, web: any, unix: Some(unix.clone()), token: TOKEN, limits, allow_users })
-                .unwrap();
+        let server = Server::bind(Config {
+            tcp: any,
+            web: any,
+            unix: Some(unix.clone()),
+            limits,
+            allow_users,
+            ..Config::new(TOKEN)
+        })
+        .unwrap();
         let (tcp, web, handle) = (server.tcp_addr().unwrap(), server.web_addr().unwrap(), server.handle());
         let (tell, ended) = mpsc::channel();
         thread::spawn(move || tell.send(server.run()));

@@ -1,6 +1,6 @@
 //! `nws host`: the supervisor of one machine, started by masters and not by hand.
 
-use std::io;
+use crate::exit::Failure;
 
 /// Supervise the workers of one machine; masters start this by themselves.
 #[derive(Debug, clap::Args)]
@@ -11,9 +11,10 @@ pub(crate) struct Arguments {
 }
 
 /// Runs until all that the host started has ended.
-pub(crate) fn run(arguments: &Arguments) -> io::Result<()> {
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match arguments.warden {
-        Some(warden_pid) => nws_work::host::serve(warden_pid),
-        None => nws_work::host::warden(),
+        Some(warden_pid) => nws_work::host::serve(warden_pid)?,
+        None => nws_work::host::warden()?,
     }
+    Ok(())
 }

@@ -1,0 +1,136 @@
+//! `nws fetch` and `nws find`: values of a variable, to standard output or a file.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+use nws_client::Value;
+use nws_client::blocking::Workspace;
+
+use crate::exit::{Exit, Failure};
+use crate::names;
+use crate::remote::{Patience, WorkspaceChoice};
+use crate::value::{self, Show};
+
+/// Take a value away; waits until there is one.
+///
+/// No other client gets the value. Text and numbers are printed as a line, raw bytes as they are;
+/// what only another language can read is described, and taken away all the same: use find to look.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Fetch {
+    #[command(flatten)]
+    pub(crate) arguments: Arguments,
+}
+
+/// Read a value and leave it there; waits until there is one.
+///
+/// Text and numbers are printed as a line, raw bytes as they are; what only another language can read
+/// is described.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Find {
+    #[command(flatten)]
+    pub(crate) arguments: Arguments,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The variable.
+    variable: OsString,
+    /// Do not wait: exit with code 1 where there is no value now.
+    #[arg(long = "try", conflicts_with = "timeout")]
+    try_once: bool,
+    /// All values that are there now, without waiting; find does so only for fifo and single.
+    #[arg(long, conflicts_with_all = ["timeout", "try_once"])]
+    all: bool,
+    /// Write to this file instead of standard output.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    form: Form,
+    #[command(flatten)]
+    patience: Patience,
+    #[command(flatten)]
+    place: WorkspaceChoice,
+}
+
+/// How values are printed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Form {
+    /// Print the bytes of values as they are, whatever they mean, and nothing else.
+    #[arg(long, conflicts_with = "json")]
+    raw: bool,
+    /// Print each value as an object of JSON on a line, with its kind, size and descriptor.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Form {
+    pub(crate) fn show(&self) -> Show {
+        match (self.raw, self.json) {
+            (true, _) => Show::Raw,
+            (_, true) => Show::Json,
+            _ => Show::Plain,
+        }
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, take: bool) -> Result<(), Failure> {
+    let (_server, workspace) = arguments.place.enter(false)?;
+    // Opened before anything is taken away: what cannot be written anywhere stays.
+    let mut output = open(arguments)?;
+    let show = arguments.form.show();
+    if arguments.all {
+        let count = every(arguments, &workspace, take, |value| Ok(value::write(&mut output, &value, show)?))?;
+        output.flush()?;
+        return if count == 0 { Err(Failure::quiet(Exit::Nothing)) } else { Ok(()) };
+    }
+    match one(arguments, &workspace, take)? {
+        Some(value) => {
+            value::write(&mut output, &value, show)?;
+            Ok(output.flush()?)
+        }
+        None => Err(Failure::quiet(Exit::Nothing)),
+    }
+}
+
+fn open(arguments: &Arguments) -> Result<Box<dyn Write>, Failure> {
+    let Some(path) = &arguments.output else { return Ok(Box::new(BufWriter::new(io::stdout()))) };
+    let file = File::create(path)
+        .map_err(|error| Failure::new(Exit::Failed, format!("{} cannot be written: {error}", path.display())))?;
+    Ok(Box::new(BufWriter::new(file)))
+}
+
+fn one(arguments: &Arguments, workspace: &Workspace, take: bool) -> Result<Option<Value>, Failure> {
+    let variable = names::bytes(&arguments.variable);
+    Ok(match (take, arguments.try_once, arguments.patience.timeout) {
+        (true, true, _) => workspace.fetch_try(variable)?,
+        (false, true, _) => workspace.find_try(variable)?,
+        (true, _, Some(timeout)) => Some(workspace.fetch_timeout(variable, timeout)?),
+        (false, _, Some(timeout)) => Some(workspace.find_timeout(variable, timeout)?),
+        (true, ..) => Some(workspace.fetch(variable)?),
+        (false, ..) => Some(workspace.find(variable)?),
+    })
+}
+
+/// Values that are stored meanwhile by who reads our output shall not keep us for ever: there are as
+/// many as there were.
+fn every(
+    arguments: &Arguments,
+    workspace: &Workspace,
+    take: bool,
+    mut each: impl FnMut(Value) -> Result<(), Failure>,
+) -> Result<u64, Failure> {
+    let variable = names::bytes(&arguments.variable);
+    let infos = workspace.list_variables()?;
+    let there = infos.into_iter().find(|info| info.name == variable).map_or(0, |info| info.values);
+    let mut iterator = workspace.ifind(variable);
+    let mut count = 0;
+    while count < there {
+        let value = if take { workspace.fetch_try(variable)? } else { iterator.next_try()? };
+        let Some(value) = value else { break };
+        each(value)?;
+        count += 1;
+    }
+    Ok(count)
+}

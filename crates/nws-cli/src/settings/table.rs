@@ -1,0 +1,176 @@
+//! The one table of the server's settings. Flags, environment, file, help, manual, completions and
+//! `docs/settings.md` are made from it.
+
+use std::net::IpAddr;
+
+use nws_server::log::{Format, Level};
+
+use super::kind::{Count, Kind, Memory, Size, Span};
+
+/// One row.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// The flag without its dashes, and the key in the file.
+    pub(crate) name: &'static str,
+    /// The environment variable.
+    pub(crate) variable: &'static str,
+    /// The heading that it stands under.
+    pub(crate) group: &'static str,
+    /// As a user would write it.
+    pub(crate) default: &'static str,
+    /// One line.
+    pub(crate) help: &'static str,
+    /// What else is to be known, for the manual.
+    pub(crate) more: &'static str,
+    pub(crate) placeholder: &'static str,
+    pub(crate) is_switch: bool,
+    pub(crate) expected: fn() -> String,
+    /// The value in its own form, where the text is one.
+    pub(crate) canonical: fn(&str) -> Option<String>,
+}
+
+fn canonical<K: Kind>(text: &str) -> Option<String> {
+    K::read(text).map(|value| value.show())
+}
+
+macro_rules! settings {
+    ($($group:literal {
+        $($field:ident: $kind:ty = $default:literal, $name:literal, $variable:literal, $help:literal, $more:literal;)*
+    })*) => {
+        /// The settings of one server.
+        #[derive(Clone, Debug)]
+        pub(crate) struct Settings {
+            $($(pub(crate) $field: $kind,)*)*
+        }
+
+        /// All settings, in the order of the documentation.
+        pub(crate) const TABLE: &[Setting] = &[$($(Setting {
+            name: $name,
+            variable: $variable,
+            group: $group,
+            default: $default,
+            help: $help,
+            more: $more,
+            placeholder: <$kind as Kind>::PLACEHOLDER,
+            is_switch: <$kind as Kind>::IS_SWITCH,
+            expected: <$kind as Kind>::expected,
+            canonical: canonical::<$kind>,
+        },)*)*];
+
+        impl Settings {
+            /// Reads the text that `text` has for each row; gives the row back whose text is none.
+            pub(crate) fn read(text: impl Fn(&'static str) -> String) -> Result<Self, &'static str> {
+                Ok(Self { $($($field: <$kind as Kind>::read(&text($name)).ok_or($name)?,)*)* })
+            }
+        }
+    };
+}
+
+settings! {
+    "Addresses" {
+        port: u16 = "8765", "port", "NWS_SERVER_PORT",
+            "Where clients connect; 0 takes any free port",
+            "Clients of the same user on the same machine find the server by this port and take its Unix socket, which \
+             is faster.";
+        web_port: Option<u16> = "8766", "web-port", "NWS_WEB_PORT",
+            "Where the web pages are; 0 takes any free port, off has none",
+            "The pages are served to this machine only, whatever the interface.";
+        interface: IpAddr = "127.0.0.1", "interface", "NWS_INTERFACE",
+            "The address to listen on for clients",
+            "An address that other machines reach needs --insecure beside it.";
+    }
+    "Who may connect" {
+        insecure: bool = "false", "insecure", "NWS_INSECURE",
+            "Listen to other machines although nothing is encrypted",
+            "The token is wanted all the same, but who can read the network can read the values, and change them: say \
+             it only for networks that you trust. Through ssh no server needs it.";
+        allow_users: bool = "false", "allow-users", "NWS_ALLOW_USERS",
+            "Let other users of this machine use the web pages and the classic protocol",
+            "Neither asks for a token, so they could run code as this user: values can be Python pickles. Other clients \
+             still need the token.";
+    }
+    "Limits" {
+        connections: Count<1, 1_000_000> = "10000", "connections", "NWS_CONNECTIONS",
+            "Most connections at a time",
+            "Who comes beyond that is told so and sent away. A tenth is kept for who comes by the Unix socket, which \
+             no other user can. The limit on descriptors (ulimit -n) is raised as far as \
+             the system allows.";
+        values_memory: Memory = "50%", "values-memory", "NWS_VALUES_MEMORY",
+            "Most bytes of all values together, or a share of the machine's memory",
+            "What is on its way counts, and 64 bytes for keeping each value. A store beyond that is refused, and nothing else \
+             happens.";
+        value_size: Size<1, { nws_proto::limits::VALUE_BYTES as u64 }> = "1073741760", "value-size", "NWS_VALUE_SIZE",
+            "Longest value",
+            "A longer one is refused.";
+        frame_size: Size<65_536, { 1 << 30 }> = "1GiB", "frame-size", "NWS_FRAME_SIZE",
+            "Longest frame of the protocol: a request with all its values",
+            "A connection that announces a longer one is ended before anything of it is received. Clients learn the \
+             limit when they connect.";
+        name_length: Count<64, 4096> = "4096", "name-length", "NWS_NAME_LENGTH",
+            "Longest name of a workspace or variable, in bytes",
+            "A longer one is refused.";
+        session_workspaces: Count<1, 1_000_000> = "4096", "session-workspaces", "NWS_SESSION_WORKSPACES",
+            "Most workspaces that one connection may have open at a time",
+            "";
+        session_variables: Count<1, 10_000_000> = "65536", "session-variables", "NWS_SESSION_VARIABLES",
+            "Most variables that one connection may use at a time",
+            "";
+        session_waiting: Count<1, 1_000_000> = "65536", "session-waiting", "NWS_SESSION_WAITING",
+            "Most requests of one connection that may wait at a time",
+            "";
+        session_leases: Count<1, 1_048_576> = "1048576", "session-leases", "NWS_SESSION_LEASES",
+            "Most values that one connection may hold by lease at a time",
+            "";
+        unsent_size: Size<65_536, { 1 << 30 }> = "8MiB", "unsent-size", "NWS_UNSENT_SIZE",
+            "What a connection may have waiting to be sent before it is read from no more",
+            "It is read from again when half of that is sent: who does not read cannot make the server keep more and \
+             more for it.";
+        handshake_time: Span<100, 3_600_000> = "10s", "handshake-time", "NWS_HANDSHAKE_TIME",
+            "How long a connection may take to prove the token",
+            "Then it is ended.";
+        silence_time: Span<100, 86_400_000> = "4s", "silence-time", "NWS_SILENCE_TIME",
+            "After how much silence a connection counts as dead where the client asked for nothing else",
+            "The server asks for a sign of life before. What a dead connection held by lease goes back.";
+    }
+    "Logs" {
+        log_level: Level = "info", "log-level", "NWS_LOG_LEVEL",
+            "What is said on standard error: error, warn, info or debug",
+            "An embedded server says warnings and errors only, unless it is told otherwise.";
+        log_format: Format = "text", "log-format", "NWS_LOG_FORMAT",
+            "How it is said: text for people, json for programs",
+            "A line an event either way.";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_a_value_of_its_setting() {
+        for setting in TABLE {
+            assert!((setting.canonical)(setting.default).is_some(), "{}: {}", setting.name, setting.default);
+        }
+    }
+
+    #[test]
+    fn names_and_variables_are_used_once_and_are_written_as_such() {
+        for (place, setting) in TABLE.iter().enumerate() {
+            let others = &TABLE[..place];
+            assert!(others.iter().all(|other| other.name != setting.name && other.variable != setting.variable));
+            assert!(setting.name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{}", setting.name);
+            assert!(setting.variable.starts_with("NWS_"), "{}", setting.variable);
+            assert!(!setting.help.ends_with('.') && !setting.help.is_empty(), "{}", setting.name);
+        }
+    }
+
+    /// The server has its defaults in one more place, for programs that use it as a library.
+    #[test]
+    fn the_defaults_are_those_of_the_servers_library() {
+        let defaults = Settings::read(|name| {
+            TABLE.iter().find(|setting| setting.name == name).map_or_else(String::new, |setting| setting.default.into())
+        });
+        let limits = nws_server::Limits { values_bytes: 0, ..defaults.unwrap().limits() };
+        assert_eq!(limits, nws_server::Limits { values_bytes: 0, ..nws_server::Limits::default() });
+    }
+}

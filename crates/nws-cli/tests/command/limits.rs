@@ -1,0 +1,73 @@
+//! What exceeds a limit gets an error that names the limit and its setting.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::home::{Home, PATIENCE, Ran};
+
+#[track_caller]
+fn refused(ran: &Ran, parts: [&str; 2]) {
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert!(parts.iter().all(|part| ran.stderr.contains(part)), "{ran:?}");
+}
+
+#[test]
+fn values_are_bounded_each_and_together() {
+    let home = Home::served_with(&["--value-size", "1000", "--values-memory", "1MiB"]);
+    home.nws_with("store x -", &[b'a'; 1000]).is(0, "", "");
+    refused(
+        &home.nws_with("store x -", &[b'a'; 1001]),
+        ["at most 1000 bytes (setting value-size)", "this one has 1001"],
+    );
+    let lines = |count| [&[b'a'; 999][..], b"\n"].concat().repeat(count);
+    // Refused before it is received, by the length that it announces.
+    let ran = home.nws_with("store x - --lines", &lines(1049));
+    refused(&ran, ["at most 1047512 bytes, the room left for values", "(setting values-memory)"]);
+    home.nws_with("store y - --lines", &lines(900)).is(0, "", "");
+    let ran = home.nws_with("store z - --lines", &lines(900));
+    refused(&ran, ["at most 1048576 bytes of values", "(setting values-memory)"]);
+    home.nws("fetch x --all --raw").is(0, &"a".repeat(1000), "");
+}
+
+#[test]
+fn names_and_frames_are_bounded() {
+    let home = Home::served_with(&["--name-length", "64", "--frame-size", "64KiB"]);
+    home.run(["store", &"x".repeat(64), "a"]).is(0, "", "");
+    refused(&home.run(["store", &"x".repeat(65), "a"]), ["at most 64 bytes (setting name-length)", "has 65"]);
+    // The client has learnt the limit, and sends nothing.
+    refused(&home.nws_with("store x -", &vec![b'a'; 65_537]), ["at most 65536 bytes in one request", "frame-too-long"]);
+}
+
+#[test]
+fn what_one_connection_may_use_is_bounded() {
+    let home = Home::served_with(&["--session-variables", "1"]);
+    home.nws("store x a").is(0, "", "");
+    home.nws("store y a").is(0, "", "");
+    refused(&home.nws("delete x y"), ["at most 1 variables bound (setting session-variables)", "too-many-variables"]);
+}
+
+#[test]
+fn connections_are_bounded() {
+    let home = Home::served_with(&["--connections", "1", "--handshake-time", "1h"]);
+    let mut first = TcpStream::connect(home.address()).unwrap();
+    first.set_read_timeout(Some(PATIENCE)).unwrap();
+    first.write_all(&nws_proto::GREETING).unwrap();
+    // When it is challenged, it counts.
+    first.read_exact(&mut [0; 12]).unwrap();
+    refused(&home.nws("ping"), ["at most 1 connections (setting connections)", "too-many-connections"]);
+    drop(first);
+    home.until("ping", |told| !told.is_empty());
+}
+
+#[test]
+fn who_does_not_prove_the_token_in_time_is_sent_away() {
+    let home = Home::served_with(&["--handshake-time", "100ms"]);
+    let mut silent = TcpStream::connect(home.address()).unwrap();
+    silent.set_read_timeout(Some(PATIENCE)).unwrap();
+    silent.write_all(&nws_proto::GREETING).unwrap();
+    let mut said = Vec::new();
+    silent.read_to_end(&mut said).unwrap();
+    assert!(String::from_utf8_lossy(&said).contains("within 100 ms (setting handshake-time)"));
+    let log = std::fs::read_to_string(home.path().join(".local/state/nws/server-any.log")).unwrap();
+    assert!(log.contains("warn  expected a hello within 100 ms (setting handshake-time) peer=127.0.0.1:"), "{log}");
+}

@@ -1,0 +1,13 @@
+//! The command `nws` as scripts see it: exit code, standard output and standard error of each
+//! subcommand, against real servers.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod background;
+mod endings;
+mod home;
+mod limits;
+mod listings;
+mod pages;
+mod settings;
+mod users;
+mod values;

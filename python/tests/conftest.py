@@ -1,6 +1,7 @@
 import faulthandler
 import itertools
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from nws.client import NetWorkSpace, NwsServer
 from server_process import ServerProcess
 
 faulthandler.enable()
+# What a shell runs in the background ignores interrupts, and so would the programs that the tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 numbers = itertools.count()
 

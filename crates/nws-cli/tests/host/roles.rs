@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{BufReader, Read};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -40,6 +41,14 @@ pub(crate) fn master_command() -> Command {
     let (args, (name, value)) = role("master");
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(args).env(name, value.unwrap()).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    // What a shell runs in the background ignores interrupts, and its children would do so too.
+    // SAFETY: a plain system call, allowed between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            Ok(())
+        });
+    }
     command
 }
 

@@ -160,6 +160,18 @@ impl Failure {
         }
     }
 
+    /// The failure of a task whose result the server did not take.
+    pub fn refused(fault: &nws_proto::Fault) -> Self {
+        Self {
+            kind: FailureKind::Exception,
+            type_name: "ResultRefused".to_owned(),
+            message: format!("the task was done, but the server did not take its result: {fault}"),
+            traceback: String::new(),
+            cause: None,
+            deaths: 0,
+        }
+    }
+
     /// The whole result value for a failed task.
     pub fn to_result(&self, mut head: ResultHead) -> Vec<u8> {
         head.outcome = Outcome::Failed;

@@ -27,10 +27,15 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(limits: impl FnOnce(&mut nws_server::Limits)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let unix = folder.path().join("nws.sock");
         let token = Token([7; 32]);
-        let config = Config { unix: Some(unix.clone()), ..Config::new(token.clone()) };
+        let mut config = Config { unix: Some(unix.clone()), ..Config::new(token.clone()) };
+        limits(&mut config.limits);
         let server = Server::bind(config).unwrap();
         let handle = server.handle();
         let serving = Some(std::thread::spawn(move || server.run().unwrap()));
@@ -273,4 +278,29 @@ fn a_master_whose_server_ends_is_told() {
     while bench.master.arrivals(Duration::from_millis(100)).is_ok() {
         assert!(Instant::now() < deadline, "the master does not notice");
     }
+}
+
+#[test]
+fn results_that_the_server_does_not_take_are_failures_of_their_tasks_alone() {
+    let bench = Bench::with(|limits| limits.values_bytes = 1 << 20);
+    std::thread::scope(|scope| {
+        let worker = bench.worker(0);
+        scope.spawn(move || {
+            while let Some(task) = next_task(&worker) {
+                let began_ns = worker.begin(&task, None);
+                // The largest is more than the server keeps.
+                let size = usize::from(task.payload()[0]) << 14;
+                let mut result = vec![0; RESULT_HEAD_BYTES + size];
+                worker.finish(&task, began_ns, Outcome::Done, &mut result);
+            }
+        });
+        let run = bench.master.next_run();
+        let count = bench.submit(run, [vec![1], vec![255], vec![2]].into_iter().cycle().take(30));
+        let results = bench.results(run, count);
+        for (index, payload) in results {
+            let refused = String::from_utf8_lossy(&payload).contains("the server did not take its result");
+            assert_eq!(refused, index % 3 == 1, "task {index}");
+        }
+        bench.master.close();
+    });
 }

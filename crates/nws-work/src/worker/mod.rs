@@ -15,17 +15,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use nws_client::{Connection, Silence};
 use nws_proto::{
-    Cursor, ErrorCode, Event, LeaseId, OpenMode, Reply, Request, Retrieve, SessionId, VariableHandle, Wait,
+    Cursor, Descriptor, ErrorCode, Event, Fault, FinishItem, Item, Language, LeaseId, OpenMode, Reply, Request,
+    Retrieve, SessionId, VariableHandle, Wait,
 };
 
 use crate::clock::monotonic_ns;
 use crate::control::Bootstrap;
-use crate::envelope::{Outcome, RESULT_HEAD_BYTES, ResultHead, TaskHead};
+use crate::envelope::{Failure, Outcome, RESULT_HEAD_BYTES, ResultHead, TaskHead};
 use crate::error::WorkError;
 use crate::page::{Page, Running};
 use crate::{link, names};
 
-use outbox::{Outbox, Urgency};
+use outbox::{Outbox, Sent, Urgency};
 use queue::Queue;
 pub use queue::{Next, Task};
 
@@ -61,6 +62,7 @@ struct Shared {
     tasks: VariableHandle,
     own_tasks: VariableHandle,
     results: VariableHandle,
+    rank: u32,
     workspace: nws_proto::WorkspaceHandle,
 }
 
@@ -80,6 +82,7 @@ impl Worker {
             tasks: link::bind(&connection, workspace, names::TASKS),
             own_tasks: link::bind(&connection, workspace, &names::tasks_of(bootstrap.rank)),
             results: link::bind(&connection, workspace, names::RESULTS),
+            rank: bootstrap.rank,
             workspace,
             connection,
         });
@@ -290,15 +293,42 @@ impl Shared {
     fn flush(self: &Arc<Self>) {
         let Some(sent) = self.outbox.take() else { return };
         let shared = self.clone();
-        let run = sent.run;
-        let finish = Request::Finish { variable: self.results, items: sent.items };
+        let Sent { run, items, tasks } = sent;
+        let finish = Request::Finish { variable: self.results, items };
+        self.connection.request_then(finish, move |reply| match reply {
+            // Without a word the next worker would bring the same results, without end.
+            Err(nws_client::Error::Fault(fault)) => shared.fail(run, &tasks, &fault),
+            reply => shared.delivered(run, reply),
+        });
+    }
+
+    /// The server did not take results: in their stead it gets the reason.
+    fn fail(self: &Arc<Self>, run: u32, tasks: &[(LeaseId, TaskHead)], fault: &Fault) {
+        let finish = Request::Finish { variable: self.results, items: self.failures(tasks, fault) };
+        let shared = self.clone();
         self.connection.request_then(finish, move |reply| shared.delivered(run, reply));
+    }
+
+    fn failures(&self, tasks: &[(LeaseId, TaskHead)], fault: &Fault) -> Vec<FinishItem<Bytes>> {
+        let failure = Failure::refused(fault);
+        let item = |&(lease, task): &(LeaseId, TaskHead)| {
+            let now = monotonic_ns();
+            let head = ResultHead { task, rank: self.rank, outcome: Outcome::Failed, began_ns: now, duration_ns: 0 };
+            let value = Bytes::from(failure.to_result(head));
+            FinishItem { lease, result: Item { descriptor: Descriptor::bytes(Language::Rust), value } }
+        };
+        tasks.iter().map(item).collect()
     }
 
     /// Sends what waits, and waits until it has arrived; whether it has.
     fn deliver(&self) -> bool {
         let Some(sent) = self.outbox.take() else { return true };
-        let reply = self.connection.request(Request::Finish { variable: self.results, items: sent.items }).wait();
+        let variable = self.results;
+        let mut reply = self.connection.request(Request::Finish { variable, items: sent.items }).wait();
+        if let Err(nws_client::Error::Fault(fault)) = &reply {
+            let items = self.failures(&sent.tasks, fault);
+            reply = self.connection.request(Request::Finish { variable, items }).wait();
+        }
         let arrived = reply.is_ok();
         self.delivered(sent.run, reply);
         arrived

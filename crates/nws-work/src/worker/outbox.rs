@@ -8,6 +8,7 @@ use nws_proto::{Descriptor, FinishItem, Item, Language, LeaseId};
 
 use super::queue::Task;
 use crate::clock::monotonic_ns;
+use crate::envelope::TaskHead;
 
 /// Longest time that a result waits for others to travel with, in nanoseconds.
 const DELAY_NS: u64 = 1_000_000;
@@ -29,6 +30,8 @@ pub(super) struct Sent {
     /// The run of the last result.
     pub(super) run: u32,
     pub(super) items: Vec<FinishItem<Bytes>>,
+    /// Whose results these are.
+    pub(super) tasks: Vec<(LeaseId, TaskHead)>,
 }
 
 #[derive(Debug, Default)]
@@ -49,8 +52,8 @@ struct State {
 
 #[derive(Debug)]
 enum Waiting {
-    Short { lease: LeaseId, end: usize },
-    Long { lease: LeaseId, value: Vec<u8> },
+    Short { task: (LeaseId, TaskHead), end: usize },
+    Long { task: (LeaseId, TaskHead), value: Vec<u8> },
 }
 
 /// Whether a result travels alone.
@@ -74,11 +77,11 @@ impl Outbox {
         state.run = task.head.run;
         let long = is_long(result);
         if long {
-            state.results.push(Waiting::Long { lease: task.lease, value: std::mem::take(result) });
+            state.results.push(Waiting::Long { task: (task.lease, task.head), value: std::mem::take(result) });
         } else {
             state.buffer.extend_from_slice(result);
             let end = state.buffer.len();
-            state.results.push(Waiting::Short { lease: task.lease, end });
+            state.results.push(Waiting::Short { task: (task.lease, task.head), end });
         }
         let full = long || state.buffer.len() >= BATCH_BYTES || state.results.len() >= BATCH_RESULTS;
         let old = duration_ns >= DELAY_NS / 2 || now_ns - state.since_ns >= DELAY_NS;
@@ -104,18 +107,21 @@ impl Outbox {
         let run = state.run;
         drop(state);
         let mut start = 0;
+        let mut tasks = Vec::with_capacity(count);
         let items = results.into_iter().map(|waiting| {
-            let (lease, value) = match waiting {
-                Waiting::Long { lease, value } => (lease, Bytes::from(value)),
-                Waiting::Short { lease, end } => {
+            let (task, value) = match waiting {
+                Waiting::Long { task, value } => (task, Bytes::from(value)),
+                Waiting::Short { task, end } => {
                     let value = buffer.slice(start..end);
                     start = end;
-                    (lease, value)
+                    (task, value)
                 }
             };
-            FinishItem { lease, result: Item { descriptor: Descriptor::bytes(Language::Rust), value } }
+            tasks.push(task);
+            FinishItem { lease: task.0, result: Item { descriptor: Descriptor::bytes(Language::Rust), value } }
         });
-        Some(Sent { run, items: items.collect() })
+        let items = items.collect();
+        Some(Sent { run, items, tasks })
     }
 
     /// Waits until a result has waited long enough; `false` when the box is closed.
@@ -147,7 +153,6 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::TaskHead;
 
     fn task(lease: u64) -> Task {
         Task { lease: LeaseId(lease), head: TaskHead { run: 1, index: lease }, value: Bytes::new() }

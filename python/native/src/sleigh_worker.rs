@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nws_work::control::{Bootstrap, FromWorker, WORKER_LINK_FD, WORKER_PAGE_FD, read_message, write_message};
+use nws_work::control::{Bootstrap, FromWorker, ToWorker, WORKER_LINK_FD, WORKER_PAGE_FD, read_message, write_message};
 use nws_work::envelope::{Failure, FailureKind, Outcome, RESULT_HEAD_BYTES};
 use nws_work::page::Page;
 use nws_work::platform::fork_generation;
@@ -14,6 +14,7 @@ use nws_work::worker::{Next, Task, Worker};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::client::Connection;
 use crate::compact;
@@ -49,13 +50,13 @@ pub(crate) fn worker_bootstrap(py: Python<'_>) -> PyResult<Option<(u32, u32, Str
     let page = Page::map(&page)?;
     let settings = bootstrap.settings.as_str().unwrap_or_default().to_owned();
     let (rank, count) = (bootstrap.rank, bootstrap.worker_count);
-    Ok(Some((rank, count, settings, WorkerStart { parts: Some((bootstrap, reader.into_inner(), page)) })))
+    Ok(Some((rank, count, settings, WorkerStart { parts: Some((bootstrap, reader, page)) })))
 }
 
 /// A worker that knows its server and has not connected yet.
 #[pyclass(module = "nws._native")]
 pub(crate) struct WorkerStart {
-    parts: Option<(Bootstrap, UnixStream, Page)>,
+    parts: Option<(Bootstrap, BufReader<UnixStream>, Page)>,
 }
 
 #[pymethods]
@@ -64,21 +65,31 @@ impl WorkerStart {
     fn join(&mut self, py: Python<'_>) -> PyResult<WorkerLoop> {
         let (bootstrap, mut link, page) =
             self.parts.take().ok_or_else(|| PyRuntimeError::new_err("this worker has joined already"))?;
+        if is_too_late(&mut link) {
+            let message = "too late: the group of workers was closed before this one had joined";
+            // The host learns it from the exit as well.
+            let _ = write_message(
+                link.get_mut(),
+                &FromWorker::Failed { message: format!("SleighJoinException: {message}") },
+            );
+            let class = py.import("nws._sleigh.exceptions")?.getattr("SleighJoinException")?;
+            return Err(PyErr::from_value(class.call1((message,))?));
+        }
         let joined = py.detach(|| Worker::join(&bootstrap, page));
         let worker = match joined {
             Ok(worker) => worker,
             Err(error) => {
                 let message = error.to_string();
                 // The host learns it from the exit as well.
-                let _ = write_message(&mut link, &FromWorker::Failed { message: message.clone() });
+                let _ = write_message(link.get_mut(), &FromWorker::Failed { message: message.clone() });
                 return Err(PyRuntimeError::new_err(message));
             }
         };
         let session = worker.connection().session().0;
-        write_message(&mut link, &FromWorker::Joined { session })?;
+        write_message(link.get_mut(), &FromWorker::Joined { session })?;
         let end = worker.ender();
         std::thread::Builder::new().name("nws-link".into()).spawn(move || {
-            // The host says nothing more: the link's end is the word to go.
+            // Only who is too late is told more, and is ended as well: the link's end is the word to go.
             let _ = link.read_to_end(&mut Vec::new());
             end("the sleigh was stopped");
         })?;
@@ -89,7 +100,7 @@ impl WorkerStart {
     fn fail(&mut self, message: String) {
         if let Some((_, mut link, _)) = self.parts.take() {
             // The host learns it from the exit as well.
-            let _ = write_message(&mut link, &FromWorker::Failed { message });
+            let _ = write_message(link.get_mut(), &FromWorker::Failed { message });
         }
     }
 }
@@ -265,6 +276,13 @@ fn failure(type_name: String, message: String) -> Vec<u8> {
         Failure { kind: FailureKind::Exception, type_name, message, traceback: String::new(), cause: None, deaths: 0 };
     // A struct of strings and numbers has a JSON form.
     serde_json::to_vec(&failure).unwrap_or_default()
+}
+
+/// Whether the host has said already that the group is closed. A link that has ended is another matter.
+fn is_too_late(link: &mut BufReader<UnixStream>) -> bool {
+    let mut watched = [PollFd::new(link.get_ref(), PollFlags::IN)];
+    let readable = matches!(poll(&mut watched, Some(&Timespec::default())), Ok(1..));
+    (readable || !link.buffer().is_empty()) && matches!(read_message(link), Ok(Some(ToWorker::TooLate)))
 }
 
 fn close_on_exec(descriptor: &OwnedFd) -> PyResult<()> {

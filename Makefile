@@ -31,7 +31,7 @@ endif
 
 .PHONY: help
 help: ## says what each target does
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(VENV)/prepared $(BINARY) $(VENV)/installed ## builds everything and installs it into .venv
@@ -77,6 +77,15 @@ check: setup ## format, lints with warnings denied, types, stubs, docs, the rule
 .PHONY: bench
 bench: setup ## measures the aims on this machine and prints a table
 	@$(PY) benches/run.py
+
+.PHONY: bench-server
+bench-server: setup $(VENV)/contest ## measures the server against redis-server, which it installs where it may
+	@cargo build --release --locked --quiet --package nws-server --example load
+	@$(PY) benches/run.py server
+
+$(VENV)/contest: python/requirements-bench.txt $(VENV)/prepared
+	@scripts/prepare.sh bench-server
+	@touch $@
 
 .PHONY: clean
 clean: ## removes what the targets have made

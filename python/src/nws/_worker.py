@@ -10,6 +10,7 @@ from nws import _native, _pickle
 from nws._sleigh.exceptions import SleighJoinException
 from nws._sleigh.failures import describe
 from nws._sleigh.log import WorkerLog
+from nws._sleigh.setup import SetUpFailed, set_up
 from nws._sleigh.spaces import introduce, regroup
 
 __all__ = ["main"]
@@ -39,6 +40,13 @@ def main() -> None:
         log.note(str(error))
         sys.exit(f"nws: worker {rank}: SleighJoinException: {error}")
     introduce(loop, rank, count)
+    try:
+        set_up(loop, settings["awaits_set_up"])
+    except SetUpFailed as failed:
+        log.note(str(failed))
+        loop.fail(str(failed))
+        sys.exit(1)
+    loop.ready()
     log.say(f"has joined as process {pid}")
     define, describing = _callbacks(log, rank)
     reason = loop.run(define, _pickle.loads, _pickle.dumps_result, describing)

@@ -36,12 +36,13 @@ from nws._sleigh.exceptions import (
     SleighStoppedException,
     SleighTaskException,
 )
-from nws._sleigh.functions import Function, name_of, prepare
+from nws._sleigh.functions import Define, Function, name_of, prepare
 from nws._sleigh.iterator import Ordered, SleighResultIterator
 from nws._sleigh.nesting import refuse_while_imported
 from nws._sleigh.options import Options, defaultSleighOptions
 from nws._sleigh.pending import SleighPending
 from nws._sleigh.run import Run
+from nws._sleigh.setup import SetUp, label_of
 from nws._sleigh.spaces import describe_worker, make_user_space, master_spaces
 from nws._sleigh.starting import start
 
@@ -78,7 +79,7 @@ class Sleigh:
     The workers start with the object and end with `stop`, with the `with` block, or with this process, however it ends.
     Keyword arguments; `defaultSleighOptions` has the values of those that are left out:
     - `launch`: `'local'`, the one launcher of this version.
-    - `workerCount`: how many workers; 3 by default.
+    - `workerCount`: how many workers; 3 by default. `'auto'`: one for each core that this process may use.
     - `nwsHost`, `nwsPort`: a server to use (`NWS_URL`, `PythonSleighNwsHost` and `PythonSleighNwsPort` name one as
       well). Where none is named the sleigh brings its own.
     - `nwsHostRemote`, `nwsPortRemote`: where workers reach the server that was named; by default as the master does.
@@ -89,6 +90,10 @@ class Sleigh:
     - `logDir`: a folder in which each worker writes a log of its own, with the tracebacks of failed tasks.
     - `verbose`: master and workers tell on standard error what they do, and each worker logs every task, to a file in
       `logDir` or else in its working directory. Off by default.
+    - `initializer`, `initargs`: a function that each worker calls with these arguments before its first task, or
+      statements; a worker that replaces another does so as well. A worker whose initializer fails is given up.
+    - `threadsPerWorker`: how many threads OpenMP, BLAS and the like may start in each worker. `'auto'`, the default:
+      the worker's share of the cores, unless the environment says otherwise; `None`: whatever they like.
     - `wsNameTemplate`: a format string for the name of the sleigh's workspace; `'sleigh_ride_%04d'` by default.
     - `userWsNameTemplate`: the same for the workspace `userNws`; `'sleigh_user_%04d'` by default.
     - `userNwsName`: the name of a workspace to use as `userNws`, which may be there already.
@@ -106,13 +111,15 @@ class Sleigh:
         self._core: _native.SleighCore | None = None
         refuse_while_imported()
         self._options = Options.checked(_named(deprecated, options))
+        self._set_up = _set_up_of(self._options)
         self._busy = threading.Lock()
         self._owner_pid = os.getpid()
         self._failure: SleighNwsException | None = None
         self._events = EventLog(self._options.events) if self._options.events else None
         # The ranks of the workers that count, where the group was closed before all had joined.
         self._group: list[int] | None = None
-        self._core = start(self._options)
+        self._core = start(self._options, self._set_up.is_awaited)
+        self._set_up.open(self._core)
         self._user_space = make_user_space(self._core, self._options.userWsNameTemplate, self._options.userNwsName)
         self._opened: tuple[NetWorkSpace, NetWorkSpace] | None = None
         _living.add(self)
@@ -371,6 +378,8 @@ class Sleigh:
             raise SleighOccupiedException("this sleigh is busy with another call; wait for it, or make another sleigh")
         try:
             shipment = _shipment(fun, (*what, self._group), samples)
+            if isinstance(what[0], Define):
+                self._set_up.define(what[0].name, shipment.data)
             self._debug(f"begins a call of {name_of(fun)}")
             return Run(self, core.begin_run(shipment.data, often, timeout_ms), shipment, total, into)
         except BaseException as error:
@@ -423,6 +432,17 @@ def _ended_by_errors(run: Run) -> Iterator[None]:
     except BaseException as error:
         run.end(error)
         raise
+
+
+def _set_up_of(options: Options) -> SetUp:
+    """Pickle what workers begin with, before any of them is started for nothing."""
+    made = SetUp()
+    if options.initargs and options.initializer is None:
+        raise SleighIllegalValueException("initargs: expected an initializer to give them to, got none")
+    if options.initializer is not None:
+        function = prepare(options.initializer, None, options.initargs, None)
+        made.initialize(label_of(options.initializer), _shipment(options.initializer, (function,), []).data)
+    return made
 
 
 def _shipment(fun: Function, what: tuple[Any, ...], samples: list[Any]) -> _pickle.Shipment:

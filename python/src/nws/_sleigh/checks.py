@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from nws._sleigh.exceptions import SleighIllegalValueException
 
 __all__ = [
     "Check",
+    "arguments",
     "checked_count",
     "checked_timeout_ms",
     "count",
@@ -25,6 +26,8 @@ __all__ = [
     "seconds",
     "template",
     "text",
+    "threads",
+    "work",
 ]
 
 _MOST_SECONDS = 366 * 24 * 3600
@@ -123,6 +126,25 @@ def function(name: str, value: Any) -> Callable[..., Any]:
         made: Callable[..., Any] = value
         return made
     raise SleighIllegalValueException(f"{name}: expected a function that returns a list of arguments, got {value!r}")
+
+
+def work(name: str, value: Any) -> Any:
+    """A function, or statements in a string."""
+    if callable(value) or isinstance(value, str):
+        return value
+    raise SleighIllegalValueException(f"{name}: expected a function or statements in a string, got {value!r}")
+
+
+def arguments(name: str, value: Any) -> tuple[Any, ...]:
+    """The arguments of a call."""
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise SleighIllegalValueException(f"{name}: expected a tuple of arguments, got {value!r}")
+    return tuple(value)
+
+
+def threads(name: str, value: Any) -> Any:
+    """A number of threads, `'auto'` or None."""
+    return value if value is None or value == "auto" else checked_count(name, value)
 
 
 def hosts(name: str, value: Any) -> list[str]:

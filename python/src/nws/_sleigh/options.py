@@ -20,6 +20,17 @@ _PORT_VARIABLE = "PythonSleighNwsPort"
 _MOST_WORKERS = 4096
 
 
+def _worker_count(name: str, value: Any) -> int:
+    if value != "auto":
+        return checks.checked_count(name, value, 1, _MOST_WORKERS)
+    from nws import _native
+
+    try:
+        return min(_native.fitting_workers(), _MOST_WORKERS)
+    except ValueError as error:
+        raise SleighIllegalValueException(str(error)) from None
+
+
 def _option(default: Any, check: Check) -> Any:
     return field(default=default, metadata={"check": check})
 
@@ -29,7 +40,7 @@ class Options:
     """Every option of `Sleigh`, checked. `nws.sleigh.Sleigh` says what each does."""
 
     launch: str = _option("local", checks.launcher)
-    workerCount: int = _option(3, checks.count(1, _MOST_WORKERS))
+    workerCount: int = _option(3, _worker_count)
     nwsHost: str | None = _option(None, maybe(checks.text))
     nwsPort: int | None = _option(None, maybe(checks.port))
     nwsHostRemote: str | None = _option(None, maybe(checks.text))
@@ -42,6 +53,9 @@ class Options:
     wsNameTemplate: str = _option("sleigh_ride_%04d", checks.template)
     userWsNameTemplate: str = _option("sleigh_user_%04d", checks.template)
     userNwsName: str | None = _option(None, maybe(checks.text))
+    initializer: Callable[..., Any] | str | None = _option(None, maybe(checks.work))  # noqa: RUF009 (a field like the rest)
+    initargs: tuple[Any, ...] = _option((), checks.arguments)
+    threadsPerWorker: int | str | None = _option("auto", checks.threads)
     retries: int = _option(1, checks.count(0))
     progress: bool | None = _option(None, maybe(checks.flag))
     events: str | None = _option(None, maybe(checks.path))
@@ -78,6 +92,15 @@ class Options:
                 "name the one that workers shall run with the option python="
             )
         return sys.executable
+
+    def environment(self) -> list[tuple[str, str | None]]:
+        """Return the changes of the workers' environment."""
+        if self.threadsPerWorker is None:
+            return []
+        from nws import _native
+
+        threads = self.threadsPerWorker if isinstance(self.threadsPerWorker, int) else None
+        return _native.thread_limits(self.workerCount, threads)
 
     def server(self) -> tuple[str, int] | None:
         """Return host and port of the server that was named, by argument or environment, else None."""

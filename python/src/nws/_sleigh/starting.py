@@ -13,8 +13,10 @@ from nws._sleigh.options import Options
 __all__ = ["start"]
 
 
-def start(options: Options) -> _native.SleighCore:
+def start(options: Options, awaits_set_up: bool) -> _native.SleighCore:
     """Start host, workers, and a server where none is named.
+
+    Workers that await what they are set up with do not begin without it.
 
     Raises `SleighScriptException` where the program `nws` is not in this package, `SleighNwsException` where the server
     cannot be reached or nothing can be started.
@@ -32,10 +34,10 @@ def start(options: Options) -> _native.SleighCore:
         worker_count=options.workerCount,
         program=program,
         args=_arguments(program),
-        env=[],
+        env=options.environment(),
         cwd=options.workingDir or os.getcwd(),
         outfile=options.outfile,
-        settings=json.dumps(_settings(options)),
+        settings=json.dumps({**_settings(options), "awaits_set_up": awaits_set_up}),
     )
 
 

@@ -242,7 +242,7 @@ impl Crew {
     /// The ranks of workers that have been stopped for this long before they joined: the server, which
     /// sees the silence of all others, does not know them.
     pub(super) fn stuck(&mut self, supervisor: &Supervisor, now: Instant, patience: Duration) -> Vec<u32> {
-        let joining = self.workers().filter(|(_, worker)| !worker.has_joined() && worker.ended.is_none());
+        let joining = self.workers().filter(|(_, worker)| worker.page.session().is_none() && worker.ended.is_none());
         let stuck = joining.filter_map(|(rank, worker)| {
             let is_stopped = supervisor.is_stopped(worker.process);
             let since = is_stopped.then(|| worker.stopped.unwrap_or(now));

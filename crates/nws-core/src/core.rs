@@ -62,7 +62,9 @@ pub struct Core<V, J = ()> {
     pub(crate) temporaries: u64,
     /// What all values kept and leased take, in bytes.
     pub(crate) bytes: u64,
-    /// The same of values that were fetched and have not reached who fetched them.
+    /// What names and their entries in the tables take, in bytes.
+    pub(crate) names_bytes: u64,
+    /// What values take that were fetched and have not reached who fetched them.
     pub(crate) undelivered_bytes: u64,
     /// Values of variables that were deleted, dropped a slice at a time.
     pub(crate) trash: Vec<Kept<V>>,
@@ -84,6 +86,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             next_lease: 1,
             temporaries: 0,
             bytes: 0,
+            names_bytes: 0,
             undelivered_bytes: 0,
             trash: Vec::new(),
         };
@@ -191,6 +194,12 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
     /// What all values kept and leased take, in bytes: see [`Payload::held_bytes`].
     pub fn values_bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// What names of workspaces and variables take with their entries in the tables, in bytes. It counts
+    /// towards the limit on values.
+    pub fn names_bytes(&self) -> u64 {
+        self.names_bytes
     }
 
     /// Tells what the driver holds of values that were fetched without a lease and have not reached

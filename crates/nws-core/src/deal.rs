@@ -9,6 +9,7 @@ use crate::core::{Core, Outcome};
 use crate::effect::{Effect, Payload};
 use crate::fact::{Fact, Journal};
 use crate::fault;
+use crate::memory::variable_bytes;
 use crate::names::variable_id;
 use crate::slab::Key;
 use crate::waiting::Ask;
@@ -45,12 +46,9 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         self.check_batch(items.len())?;
         let place = self.place(session, handle)?;
         self.check_lengths(items.iter())?;
-        let most = self.settings.values_bytes;
-        let held = self.bytes.saturating_add(self.undelivered_bytes);
-        let after = items.iter().fold(held, |sum, item| sum.saturating_add(item.value.held_bytes()));
-        if after > most {
-            return Err(fault::memory_full(most));
-        }
+        let name_bytes = if place.variable.is_none() { variable_bytes(self.bound_name(session, handle)) } else { 0 };
+        let bytes = items.iter().fold(name_bytes, |sum, item| sum.saturating_add(item.value.held_bytes()));
+        self.check_room_for_values(bytes)?;
         if let Some(key) = self.ensure(session, handle, place) {
             self.put(key, items, effects);
         }

@@ -5,9 +5,12 @@
 //! sessions in, `flush` sends, `ending` closes; here is what holds them together.
 
 mod classic;
+#[cfg(feature = "simulation")]
+mod driven;
 mod ending;
 mod flush;
 mod handshake;
+mod note;
 mod serve;
 
 use std::collections::VecDeque;
@@ -30,6 +33,7 @@ use crate::server::Shared;
 use crate::stream::Stream;
 use crate::table::Table;
 use crate::timers::Timers;
+pub(crate) use note::Note;
 
 pub(crate) const WAKER: Token = Token(0);
 const LISTENERS: usize = 1;
@@ -117,6 +121,7 @@ impl EventLoop {
             ..Settings::default()
         };
         let clock = Clock::new();
+        let now_ms = clock.now_ms();
         Ok(Self {
             poll,
             listeners,
@@ -126,7 +131,7 @@ impl EventLoop {
             table: Table::default(),
             timers: Timers::default(),
             clock,
-            now_ms: clock.now_ms(),
+            now_ms,
             random: Random::new(u64::from_le_bytes(random_bytes()?)),
             limits,
             token,
@@ -156,21 +161,26 @@ impl EventLoop {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
-            self.now_ms = self.clock.now_ms();
-            self.take_notes(&events);
-            self.serve_line();
-            self.see_to_time();
-            self.flush();
-            self.sweeps = self.core.sweep();
-            self.shared.gauges.set_sessions(self.table.sessions());
+            self.turn(events.iter().map(Note::from));
             if self.has_stopped() {
                 return Ok(());
             }
         }
     }
 
+    /// What follows from what the poll tells.
+    pub(crate) fn turn(&mut self, notes: impl Iterator<Item = Note>) {
+        self.now_ms = self.clock.now_ms();
+        self.take_notes(notes);
+        self.serve_line();
+        self.see_to_time();
+        self.flush();
+        self.sweeps = self.core.sweep();
+        self.shared.gauges.set_sessions(self.table.sessions());
+    }
+
     /// How long nothing needs to be done unless something comes.
-    fn patience(&self) -> Option<Duration> {
+    pub(crate) fn patience(&self) -> Option<Duration> {
         if !self.line.is_empty() || !self.later.is_empty() || self.sweeps {
             return Some(Duration::ZERO);
         }
@@ -178,21 +188,21 @@ impl EventLoop {
         next.into_iter().flatten().min().map(|due_ms| Duration::from_millis(due_ms.saturating_sub(self.clock.now_ms())))
     }
 
-    fn take_notes(&mut self, events: &Events) {
+    fn take_notes(&mut self, notes: impl Iterator<Item = Note>) {
         for slot in std::mem::take(&mut self.later) {
             self.flush_soon(slot);
         }
-        for event in events {
-            match event.token().0.checked_sub(CONNECTIONS) {
-                None if event.token() == WAKER => {}
-                None => self.accept(event.token().0 - LISTENERS),
+        for note in notes {
+            match note.token.0.checked_sub(CONNECTIONS) {
+                None if note.token == WAKER => {}
+                None => self.accept(note.token.0 - LISTENERS),
                 Some(slot) => {
-                    if event.is_writable() || event.is_write_closed() {
+                    if note.writable {
                         self.flush_soon(slot);
                     }
                     if let Some(connection) = self.table.get(slot) {
-                        connection.hung_up |= event.is_read_closed() || event.is_error();
-                        if event.is_readable() || connection.hung_up {
+                        connection.hung_up |= note.hung_up;
+                        if note.readable || connection.hung_up {
                             self.stand_in_line(slot);
                         }
                     }

@@ -22,6 +22,8 @@ mod outbox;
 mod platform;
 pub mod program;
 mod server;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod stream;
 mod table;
 mod timers;

@@ -130,7 +130,7 @@ impl EventLoop {
         }
     }
 
-    pub(super) fn has_stopped(&self) -> bool {
+    pub(crate) fn has_stopped(&self) -> bool {
         self.stop_at_ms.is_some_and(|stop_at_ms| self.table.len() == 0 || stop_at_ms <= self.now_ms)
     }
 }

@@ -40,7 +40,7 @@ impl<V: Payload, J> Core<V, J> {
         self.audit_waiters(&mut seen)?;
         self.audit_blocks(&mut seen)?;
         self.audit_names()?;
-        let mut bytes = 0;
+        let (mut values, mut bytes) = (0, 0);
         for (key, variable) in self.variables.iter() {
             let seen = seen.remove(&key).unwrap_or_default();
             let kept: u64 = variable.kept.iter().map(|value| value.item.value.held_bytes()).sum();
@@ -51,8 +51,10 @@ impl<V: Payload, J> Core<V, J> {
             same("leases of a variable", variable.leased, seen.leased)?;
             same("bytes of a variable", variable.bytes, kept + seen.bytes)?;
             variable.consumers.audit(&seen.consumers)?;
+            values += variable.kept.len() as u64 + variable.leased;
             bytes += variable.bytes;
         }
+        same("values", self.values, values)?;
         same("bytes", self.bytes, bytes)?;
         self.audit_names_bytes()?;
         same("what belongs to no variable", seen.len(), 0)

@@ -60,7 +60,9 @@ pub struct Core<V, J = ()> {
     pub(crate) next_lease: u64,
     /// Goes into the names of temporary workspaces.
     pub(crate) temporaries: u64,
-    /// What all values kept and leased take, in bytes.
+    /// How many values are kept and leased.
+    pub(crate) values: u64,
+    /// What they take, in bytes.
     pub(crate) bytes: u64,
     /// What names and their entries in the tables take, in bytes.
     pub(crate) names_bytes: u64,
@@ -85,6 +87,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             blocks: Slab::new(),
             next_lease: 1,
             temporaries: 0,
+            values: 0,
             bytes: 0,
             names_bytes: 0,
             undelivered_bytes: 0,
@@ -189,6 +192,11 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
     /// How many requests wait.
     pub fn waiting(&self) -> usize {
         self.waiters.len()
+    }
+
+    /// How many values are kept and leased.
+    pub fn values(&self) -> u64 {
+        self.values
     }
 
     /// What all values kept and leased take, in bytes: see [`Payload::held_bytes`].

@@ -69,6 +69,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             variable.mode != Some(Mode::Single) && variable.finders.is_empty() && variable.fetchers.is_empty();
         let mut arrivals = VecDeque::with_capacity(if straight { 0 } else { items.len() });
         let mut bytes = 0;
+        self.values += items.len() as u64;
         for item in items {
             let index = Index(variable.next_index);
             variable.next_index += 1;
@@ -95,6 +96,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
     pub fn undelivered(&mut self, variable: VariableId, values: Vec<Grant<V>>, effects: &mut Vec<Effect<V>>) {
         let key = Key::from_u64(variable.0);
         let Some(place) = self.variables.get_mut(key) else { return };
+        self.values += values.len() as u64;
         let bytes: u64 = values.iter().map(|value| value.item.value.held_bytes()).sum();
         place.bytes += bytes;
         self.bytes += bytes;
@@ -150,7 +152,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
 
     fn replaced(&mut self, key: Key, value: &Grant<V>) {
         self.journal.record(Fact::Replaced { variable: variable_id(key), index: value.index });
-        self.discount(key, value.item.value.held_bytes());
+        self.discount(key, 1, value.item.value.held_bytes());
     }
 
     /// Answers those who wait with values that came in, in the order of their indices, and keeps

@@ -142,8 +142,9 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         }
     }
 
-    /// A value of this variable is gone for good: its bytes count no more.
-    pub(crate) fn discount(&mut self, key: Key, bytes: u64) {
+    /// So many values of this variable are gone for good: they count no more, and what they took.
+    pub(crate) fn discount(&mut self, key: Key, count: usize, bytes: u64) {
+        self.values -= count as u64;
         self.bytes -= bytes;
         if let Some(variable) = self.variables.get_mut(key) {
             variable.bytes -= bytes;
@@ -169,7 +170,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             match self.end_lease(session, item.lease, &mut run) {
                 Some((key, value)) => {
                     note(&mut lessened, key);
-                    self.discount(key, value.item.value.held_bytes());
+                    self.discount(key, 1, value.item.value.held_bytes());
                     let (variable, index) = (variable_id(key), value.index);
                     self.journal.record(Fact::Finish { variable, index });
                     results.push(item.result);

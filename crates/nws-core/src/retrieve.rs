@@ -133,7 +133,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
                 bytes += value.item.value.held_bytes();
                 self.journal.record(Fact::Take { variable, index: value.index });
             }
-            self.discount(ask.variable, bytes);
+            self.discount(ask.variable, values.len(), bytes);
         }
         Reply::Values { variable, first_lease, values }
     }

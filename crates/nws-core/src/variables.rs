@@ -131,6 +131,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         }
         self.drop_blocks(key);
         if let Some(variable) = self.variables.remove(key) {
+            self.values -= variable.kept.len() as u64 + variable.leased;
             self.bytes -= variable.bytes;
             self.names_bytes -= variable_bytes(&variable.name);
             if variable.kept.len() > 0 {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nws_proto::{LeaseId, SessionId};
 use nws_supervise::{End, OutOfMemory, ProcessId, Spawn, Supervisor};
@@ -49,6 +49,8 @@ pub(super) struct Worker {
     pub(super) link: Channel,
     page: Page,
     ended: Option<Ended>,
+    /// Since when it has been seen stopped before it joined.
+    stopped: Option<Instant>,
     /// Why it cannot work, in its own words.
     complaint: Option<String>,
     /// Its successors could not work either, it says.
@@ -276,6 +278,19 @@ impl Crew {
         }
     }
 
+    /// The ranks of workers that have been stopped for this long before they joined: the server, which
+    /// sees the silence of all others, does not know them.
+    pub(super) fn stuck(&mut self, supervisor: &Supervisor, now: Instant, patience: Duration) -> Vec<u32> {
+        let joining = self.workers().filter(|(_, worker)| worker.page.session().is_none() && worker.ended.is_none());
+        let stuck = joining.filter_map(|(rank, worker)| {
+            let is_stopped = supervisor.is_stopped(worker.process);
+            let since = is_stopped.then(|| worker.stopped.unwrap_or(now));
+            worker.stopped = since;
+            (now >= since? + patience).then_some(rank)
+        });
+        stuck.collect()
+    }
+
     /// Takes note of a worker's end, and leaves its rank free.
     pub(super) fn ended(&mut self, rank: u32, end: &End) -> Option<Death> {
         self.listen(rank);
@@ -333,5 +348,6 @@ fn start(command: &WorkerCommand, supervisor: &mut Supervisor) -> io::Result<Wor
     spawn.cwd = command.cwd.clone();
     let process = supervisor.spawn(spawn)?;
     let pid = supervisor.pid(process).unwrap_or_default();
-    Ok(Worker { process, pid, link: Channel::new(link.into()), page, ended: None, complaint: None, hopeless: false })
+    let link = Channel::new(link.into());
+    Ok(Worker { process, pid, link, page, ended: None, stopped: None, complaint: None, hopeless: false })
 }

@@ -16,7 +16,7 @@ use crate::stream::Carrier;
 pub(crate) const TURN_BYTES: usize = 256 * 1024;
 /// A longer frame that has not arrived whole gets a buffer of its own. So what is left in the scratch
 /// when it is to receive is never more than this and a header.
-const SMALL_FRAME_BYTES: usize = 64 * 1024;
+pub(crate) const SMALL_FRAME_BYTES: usize = 64 * 1024;
 /// A payload up to this long is not worth memory that its values share: it is cheaper to copy each.
 const SHORT_BYTES: usize = 256;
 /// What a large frame gets at first, whatever it announces.

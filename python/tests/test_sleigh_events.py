@@ -17,6 +17,8 @@ def test_events_tell_every_task(tmp_path):
     path = tmp_path / "events.jsonl"
     with Sleigh(workerCount=2, events=path) as s:
         s.eachElem(abs, range(20))
+        # One may have been done before the other had joined.
+        s.status(timeout=50)
     events = told(path)
     tasks = [event for event in events if event["event"] == "task"]
     assert sorted(task["index"] for task in tasks) == list(range(20))

@@ -10,6 +10,7 @@ worker. Nothing is to be started by hand, and no `if __name__ == "__main__"` is 
 """
 
 import atexit
+import json
 import os
 import sys
 import threading
@@ -329,6 +330,7 @@ class Sleigh:
         if core is not None:
             self._debug(f"sleigh {core.workspace!r} is stopped")
         if core is not None and os.getpid() == self._owner_pid:
+            self._hear_the_rest(core)
             core.stop()
             self._failure = None
         if self._events is not None:
@@ -403,6 +405,15 @@ class Sleigh:
         """Take in what the host said."""
         if self._events is not None:
             self._events.heard(message)
+
+    def _hear_the_rest(self, core: _native.SleighCore) -> None:
+        """Tell in the events what the host said since the last call."""
+        if self._events is not None:
+            try:
+                for message in core.messages():
+                    self._heard(json.loads(message))
+            except SleighNwsException:
+                pass  # The sleigh has ended: whoever calls it is told why.
 
     def _rank_of(self, seat: int) -> int:
         """Return the rank that the worker in this seat has for tasks."""

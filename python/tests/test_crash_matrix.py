@@ -194,7 +194,7 @@ def test_each_cell_of_the_matrix_has_its_outcome(cells: Callable[..., Any], who:
         assert seen["code"] == {"SIGKILL": -9, "SIGSEGV": -11, "memory": -9, "exit": 3}[how]
         assert "results" not in seen
         return
-    assert seen["code"] == 0, seen
+    assert seen["code"] == 0, seen["complaints"]
     if expected == "raised":
         assert seen.get("raised") == "SleighNwsException", seen
         assert who in seen["text"], seen

@@ -172,8 +172,14 @@ def cells(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """Run the cells that were asked for, a few at a time: most of them wait for most of their time."""
     root = tmp_path_factory.mktemp("cells")
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
-        calls = [item.callspec.params for item in request.session.items if isinstance(item, pytest.Function) and hasattr(item, "callspec")]
-        asked = {(params["who"], params["how"], params["when"]) for params in calls if "who" in params and "when" in params}
+        calls = [
+            item.callspec.params
+            for item in request.session.items
+            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+        ]
+        asked = {
+            (params["who"], params["how"], params["when"]) for params in calls if "who" in params and "when" in params
+        }
         made = {cell: Cell(*cell, root) for cell in CELLS if cell in asked and harm.why_not(cell[1]) is None}
         running = {cell: pool.submit(one.run) for cell, one in made.items()}
         yield running.__getitem__
@@ -189,7 +195,7 @@ def test_each_cell_of_the_matrix_has_its_outcome(cells: Callable[..., Any], who:
         pytest.skip(why)
     seen = cells((who, how, when)).result()
     expected = outcome(who, how, when)
-    good = SQUARES[:SPECIAL] + [SENT_BYTES if when == "sending" else SQUARES[SPECIAL]] + SQUARES[SPECIAL + 1 :]
+    good = [*SQUARES[:SPECIAL], SENT_BYTES if when == "sending" else SQUARES[SPECIAL], *SQUARES[SPECIAL + 1 :]]
     if expected == "all end":
         assert seen["code"] == {"SIGKILL": -9, "SIGSEGV": -11, "memory": -9, "exit": 3}[how]
         assert "results" not in seen

@@ -1,5 +1,6 @@
 """The ways in which a process comes to harm, all from outside, so that one way serves for every process."""
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -94,10 +95,8 @@ def within_a_memory_group(command: list[str]) -> list[str]:
 def remove_groups() -> None:
     """Remove the memory groups that are empty again."""
     for group in _MEMORY_GROUPS.glob("nws-test-*"):
-        try:
+        with contextlib.suppress(OSError):
             group.rmdir()
-        except OSError:
-            pass
 
 
 def why_not(how: str) -> str | None:

@@ -11,7 +11,7 @@ from nws._errors import NwsConnectionDroppedException
 if TYPE_CHECKING:
     from nws.client import NetWorkSpace
 
-__all__ = ["describe_worker", "introduce", "make_user_space", "master_spaces", "regroup"]
+__all__ = ["describe_worker", "explained", "introduce", "make_user_space", "master_spaces", "regroup"]
 
 # In the sleigh's workspace: the name of the user's.
 _USER_SPACE = "user workspace"
@@ -20,7 +20,7 @@ _USER_SPACE = "user workspace"
 def make_user_space(core: _native.SleighCore, template: str, named: str | None) -> str:
     """Make the user's workspace, owned by the master unless it is another's, and leave its name for the workers."""
     connection = core.connection()
-    with _explained(core):
+    with explained(core):
         name: str = connection.make_temporary(template).wait() if named is None else named
         connection.open(name, True, False, named is not None).wait()
         connection.open(core.workspace, False, False, False).wait().store(_USER_SPACE, name).wait()
@@ -30,12 +30,12 @@ def make_user_space(core: _native.SleighCore, template: str, named: str | None) 
 def master_spaces(core: _native.SleighCore, user_space: str) -> tuple["NetWorkSpace", "NetWorkSpace"]:
     """Return the sleigh's workspace and the user's, over the master's connection."""
     server = _server(core.connection())
-    with _explained(core):
+    with explained(core):
         return server.openWs(core.workspace), server.openWs(user_space)
 
 
 @contextmanager
-def _explained(core: _native.SleighCore) -> Iterator[None]:
+def explained(core: _native.SleighCore) -> Iterator[None]:
     """Raise what ended the sleigh where the connection ends."""
     try:
         yield

@@ -3,6 +3,7 @@
 use std::io::{self, BufReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::control::{FromHost, Start, ToHost, read_message, write_message};
 use crate::error::WorkError;
+use crate::roles::{self, OWN_PROGRAM, ROLE_VARIABLE, Role};
 
 /// How long a host may take to end before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,8 +25,9 @@ pub struct Host {
 }
 
 impl Host {
-    /// Starts `nws host` with this binary. `on_message` gets everything it says, on a thread of its
-    /// own, and `None` when it says no more.
+    /// Starts `nws host` with this binary, or this program itself for [`OWN_PROGRAM`], with the
+    /// arguments that the workers get. `on_message` gets everything it says, on a thread of its own,
+    /// and `None` when it says no more.
     ///
     /// # Errors
     /// [`WorkError::Start`] where the binary cannot be run.
@@ -36,8 +39,14 @@ impl Host {
         let (ours, theirs) = UnixStream::pair()?;
         // As standard input the descriptor needs no work between fork and exec, so that also a
         // large master starts its host at once.
-        let process = Command::new(binary)
-            .arg("host")
+        let mut command = Command::new(binary);
+        if binary == Path::new(OWN_PROGRAM) {
+            let told = Role::Warden.told(&theirs)?;
+            command.arg0(roles::own_name()).args(&start.worker.args).env(ROLE_VARIABLE, told);
+        } else {
+            command.arg("host");
+        }
+        let process = command
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .spawn()
             .map_err(|error| WorkError::Start(format!("cannot start {}: {error}", binary.display())))?;

@@ -19,6 +19,7 @@ pub mod master;
 pub mod names;
 pub mod page;
 pub mod platform;
+pub mod roles;
 pub mod sleigh;
 pub mod worker;
 

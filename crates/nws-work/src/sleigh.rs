@@ -17,7 +17,7 @@ const CAUSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// What a sleigh is started with.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The binary `nws`.
+    /// The binary `nws`, or [`OWN_PROGRAM`](crate::roles::OWN_PROGRAM).
     pub binary: PathBuf,
     /// Template of the workspace's name, with one integer conversion.
     pub workspace_template: String,

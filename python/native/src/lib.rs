@@ -13,7 +13,6 @@ mod compact;
 mod connecting;
 mod errors;
 mod lease;
-mod missing;
 mod sleigh_master;
 mod sleigh_worker;
 mod value;

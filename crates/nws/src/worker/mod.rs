@@ -1,0 +1,150 @@
+//! What a task can ask of the worker that runs it.
+//!
+//! ```
+//! # use nws::sleigh::Sleigh;
+//! use nws::worker;
+//!
+//! #[nws::task]
+//! fn note(word: &str) -> Result<(), nws::Error> {
+//!     let line = format!("{word} from worker {:?}", worker::rank());
+//!     worker::user_workspace()?.store("notes", line)
+//! }
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     nws::init();
+//!     let sleigh = Sleigh::builder().workers(1).build()?;
+//!     sleigh.each_elem(note, ["hello"])?;
+//!     let noted = sleigh.user_workspace().fetch("notes")?;
+//!     assert_eq!(noted.as_text(), Some("hello from worker Some(0)"));
+//!     assert_eq!(worker::rank(), None); // this is the master
+//!     Ok(())
+//! }
+//! ```
+
+mod panics;
+mod tasks;
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use nws_client::Connection;
+use nws_work::control::Bootstrap;
+use nws_work::worker::Newcomer;
+use serde::{Deserialize, Serialize};
+
+use crate::blocking::{Server, Workspace};
+use crate::{Error, ErrorCode, Fault};
+
+pub(crate) use tasks::{PANIC, serve};
+
+/// In the sleigh's workspace: the name of the user's, as for workers in Python.
+pub(crate) const USER_SPACE: &str = "user workspace";
+
+/// What the master tells each worker through the host.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    /// The definition of a task that each worker runs before any other, and its arguments.
+    pub(crate) first: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+#[derive(Debug)]
+struct Context {
+    rank: u32,
+    worker_count: u32,
+    workspace: String,
+    opened: Mutex<Opened>,
+}
+
+/// The connection, and the workspaces that were used so far.
+#[derive(Debug, Default)]
+struct Opened {
+    server: Option<Server>,
+    own: Option<Workspace>,
+    user: Option<Workspace>,
+}
+
+static CONTEXT: OnceLock<Context> = OnceLock::new();
+
+/// The rank of this worker, from 0; `None` in a process that is no worker.
+pub fn rank() -> Option<u32> {
+    CONTEXT.get().map(|context| context.rank)
+}
+
+/// How many workers this worker's sleigh has; `None` in a process that is no worker.
+pub fn worker_count() -> Option<u32> {
+    CONTEXT.get().map(|context| context.worker_count)
+}
+
+/// The workspace through which the sleigh's tasks travel. Other variables in it are the program's to
+/// use, and go with the sleigh.
+///
+/// # Errors
+/// This process is no worker; those of the connection.
+pub fn workspace() -> Result<Workspace, Error> {
+    let context = context()?;
+    context.own(&mut context.opened())
+}
+
+/// A workspace for the program and its tasks, which goes with the sleigh: what
+/// [`Sleigh::user_workspace`](crate::sleigh::Sleigh::user_workspace) is in the master.
+///
+/// # Errors
+/// This process is no worker; those of the connection.
+pub fn user_workspace() -> Result<Workspace, Error> {
+    let context = context()?;
+    let mut opened = context.opened();
+    if let Some(user) = &opened.user {
+        return Ok(user.clone());
+    }
+    let name = context.own(&mut opened)?.find(USER_SPACE)?;
+    let user = opened.server()?.use_workspace(name.as_text().unwrap_or_default())?;
+    Ok(opened.user.insert(user).clone())
+}
+
+fn context() -> Result<&'static Context, Error> {
+    CONTEXT.get().ok_or_else(|| unavailable("expected to be in a worker of a sleigh; this process is none"))
+}
+
+fn unavailable(message: &str) -> Error {
+    Error::Fault(Fault::new(ErrorCode::BadArguments, message))
+}
+
+impl Context {
+    fn opened(&self) -> MutexGuard<'_, Opened> {
+        // What is written under this lock is written in one step, so the state is whole.
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn own(&self, opened: &mut Opened) -> Result<Workspace, Error> {
+        if let Some(own) = &opened.own {
+            return Ok(own.clone());
+        }
+        let own = opened.server()?.use_workspace(&self.workspace)?;
+        Ok(opened.own.insert(own).clone())
+    }
+
+    fn set_connection(&self, connection: Connection) {
+        *self.opened() = Opened { server: Some(connection.into()), own: None, user: None };
+    }
+}
+
+impl Opened {
+    fn server(&self) -> Result<&Server, Error> {
+        self.server.as_ref().ok_or_else(|| unavailable("the worker has not connected yet"))
+    }
+}
+
+/// Lets tasks ask from here on.
+fn introduce(bootstrap: &Bootstrap) -> &'static Context {
+    CONTEXT.get_or_init(|| Context {
+        rank: bootstrap.rank,
+        worker_count: bootstrap.worker_count,
+        workspace: bootstrap.workspace.clone(),
+        opened: Mutex::default(),
+    })
+}
+
+/// What the host said is for this worker to read.
+fn settings(newcomer: &Newcomer) -> Result<Settings, String> {
+    let text = newcomer.bootstrap().settings.as_str().unwrap_or("{}");
+    serde_json::from_str(text).map_err(|error| format!("this worker's settings cannot be read: {error}"))
+}

@@ -32,7 +32,8 @@ pub(crate) fn arguments(function: &mut ItemFn) -> Result<Vec<Argument>> {
     let read: Vec<Argument> = function.sig.inputs.iter_mut().map(argument).collect::<Result<_>>()?;
     let fixed = read.iter().filter(|argument| argument.fixed).count();
     if fixed > ARGUMENTS || read.len() - fixed > ARGUMENTS {
-        let message = format!("a task takes at most {ARGUMENTS} arguments of a kind: put several into a struct or tuple");
+        let message =
+            format!("a task takes at most {ARGUMENTS} arguments of a kind: put several into a struct or tuple");
         return Err(Error::new_spanned(&function.sig.inputs, message));
     }
     Ok(read)
@@ -134,7 +135,10 @@ pub(crate) fn check(function: &ItemFn) -> Result<()> {
         return Err(Error::new_spanned(asyncness, message));
     }
     if !matches!(signature.safety, Safety::Default) {
-        return Err(Error::new_spanned(&signature.safety, "a task is a safe function: put what is unsafe into a block inside"));
+        return Err(Error::new_spanned(
+            &signature.safety,
+            "a task is a safe function: put what is unsafe into a block inside",
+        ));
     }
     if let Some(abi) = &signature.abi {
         return Err(Error::new_spanned(abi, "a task is an ordinary function: call the foreign one inside"));

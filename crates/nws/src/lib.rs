@@ -18,7 +18,7 @@
 //! # Ok::<(), nws::Error>(())
 //! ```
 //!
-//! - [`sleigh`]: the master's side; [`worker`]: what a task can ask for; [`task`]: what a task is.
+//! - [`sleigh`]: the master's side; [`worker`]: what a task can ask for; [`mod@task`]: what a task is.
 //! - What is below this crate is not for users to name.
 
 // What the attributes make names this crate, also in here.

@@ -1,13 +1,12 @@
 //! How a sleigh is made.
 
 use std::ffi::OsString;
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use nws_work::control::{ServerAddress, Start, WorkerCommand};
 use nws_work::roles::OWN_PROGRAM;
 use nws_work::sleigh::Options;
+use nws_work::threads::Threads;
 
 use super::{Error, Sleigh};
 use crate::task::{Given, Job, Task, register};
@@ -21,7 +20,7 @@ const WORKERS: u32 = 4096;
 #[derive(Clone, Debug)]
 #[must_use = "nothing is started before build()"]
 pub struct Builder {
-    workers: u32,
+    workers: Option<u32>,
     retries: u32,
     server: Option<Endpoint>,
     args: Option<Vec<OsString>>,
@@ -35,7 +34,7 @@ pub struct Builder {
 impl Default for Builder {
     fn default() -> Self {
         Self {
-            workers: available_cores(),
+            workers: None,
             retries: 1,
             server: None,
             args: None,
@@ -48,16 +47,11 @@ impl Default for Builder {
     }
 }
 
-/// How many cores this process may use: those that its affinity and its cgroup leave it.
-fn available_cores() -> u32 {
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    u32::try_from(cores).unwrap_or(WORKERS).min(WORKERS)
-}
-
 impl Builder {
-    /// How many workers, from 1 to 4096; by default one for each core that this process may use.
+    /// How many workers, from 1 to 4096; by default one for each core that this process may use
+    /// (its affinity, control group and Slurm are asked, and `NWS_WORKERS` goes before them).
     pub fn workers(mut self, count: u32) -> Self {
-        self.workers = count;
+        self.workers = Some(count);
         self
     }
 
@@ -128,19 +122,24 @@ impl Builder {
         if !init::is_initialised() {
             return Err(Error::NotInitialised);
         }
-        if !(1..=WORKERS).contains(&self.workers) {
-            return Err(Error::Argument(format!("workers: expected 1 to {WORKERS}, got {}", self.workers)));
+        let workers = match self.workers {
+            Some(count) => count,
+            None => nws_work::fitting_workers().map_err(Error::Argument)?,
+        };
+        if !(1..=WORKERS).contains(&workers) {
+            return Err(Error::Argument(format!("workers: expected 1 to {WORKERS}, got {workers}")));
         }
         let settings = self.first.map_err(Error::Argument)?;
         let settings = serde_json::to_string(&settings).map_err(|error| Error::Argument(error.to_string()))?;
         let start = Start {
             server: address(self.server)?,
-            worker_count: self.workers,
-            worker: command(self.args, self.env, self.working_dir)?,
+            worker_count: workers,
+            worker: command(self.args, self.env, self.working_dir, workers)?,
             settings: settings.into(),
         };
         let binary = OWN_PROGRAM.into();
-        let options = Options { binary, workspace_template: self.workspace_template, start };
+        let options =
+            Options { binary, master_server: None, outfile: None, workspace_template: self.workspace_template, start };
         Sleigh::start(options, self.retries, &self.user_workspace_template)
     }
 }
@@ -169,6 +168,7 @@ fn command(
     args: Option<Vec<OsString>>,
     env: Vec<(String, Option<String>)>,
     cwd: Option<PathBuf>,
+    workers: u32,
 ) -> Result<WorkerCommand, Error> {
     let args = args.unwrap_or_else(|| std::env::args_os().skip(1).collect());
     let text = |arg: OsString| {
@@ -178,7 +178,9 @@ fn command(
         })
     };
     let args = args.into_iter().map(text).collect::<Result<_, _>>()?;
-    Ok(WorkerCommand { program: OWN_PROGRAM.into(), args, env, cwd })
+    let mut command = WorkerCommand { program: OWN_PROGRAM.into(), args, env, cwd };
+    Threads::Share.limit(&mut command, workers);
+    Ok(command)
 }
 
 #[cfg(test)]

@@ -28,7 +28,6 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use nws_client::Connection;
 use nws_work::control::Bootstrap;
-use nws_work::worker::Newcomer;
 use serde::{Deserialize, Serialize};
 
 use crate::blocking::{Server, Workspace};
@@ -50,14 +49,14 @@ pub(crate) struct Settings {
 struct Context {
     rank: u32,
     worker_count: u32,
+    server: Server,
     workspace: String,
     opened: Mutex<Opened>,
 }
 
-/// The connection, and the workspaces that were used so far.
+/// The workspaces that were used so far.
 #[derive(Debug, Default)]
 struct Opened {
-    server: Option<Server>,
     own: Option<Workspace>,
     user: Option<Workspace>,
 }
@@ -96,16 +95,13 @@ pub fn user_workspace() -> Result<Workspace, Error> {
         return Ok(user.clone());
     }
     let name = context.own(&mut opened)?.find(USER_SPACE)?;
-    let user = opened.server()?.use_workspace(name.as_text().unwrap_or_default())?;
+    let user = context.server.use_workspace(name.as_text().unwrap_or_default())?;
     Ok(opened.user.insert(user).clone())
 }
 
 fn context() -> Result<&'static Context, Error> {
-    CONTEXT.get().ok_or_else(|| unavailable("expected to be in a worker of a sleigh; this process is none"))
-}
-
-fn unavailable(message: &str) -> Error {
-    Error::Fault(Fault::new(ErrorCode::BadArguments, message))
+    let message = "expected to be in a worker of a sleigh; this process is none";
+    CONTEXT.get().ok_or_else(|| Fault::new(ErrorCode::BadArguments, message).into())
 }
 
 impl Context {
@@ -118,33 +114,25 @@ impl Context {
         if let Some(own) = &opened.own {
             return Ok(own.clone());
         }
-        let own = opened.server()?.use_workspace(&self.workspace)?;
+        let own = self.server.use_workspace(&self.workspace)?;
         Ok(opened.own.insert(own).clone())
-    }
-
-    fn set_connection(&self, connection: Connection) {
-        *self.opened() = Opened { server: Some(connection.into()), own: None, user: None };
-    }
-}
-
-impl Opened {
-    fn server(&self) -> Result<&Server, Error> {
-        self.server.as_ref().ok_or_else(|| unavailable("the worker has not connected yet"))
     }
 }
 
 /// Lets tasks ask from here on.
-fn introduce(bootstrap: &Bootstrap) -> &'static Context {
+fn introduce(bootstrap: &Bootstrap, connection: &Connection) {
+    // A process is made a worker once, so nothing was there before.
     CONTEXT.get_or_init(|| Context {
         rank: bootstrap.rank,
         worker_count: bootstrap.worker_count,
+        server: connection.clone().into(),
         workspace: bootstrap.workspace.clone(),
         opened: Mutex::default(),
-    })
+    });
 }
 
-/// What the host said is for this worker to read.
-fn settings(newcomer: &Newcomer) -> Result<Settings, String> {
-    let text = newcomer.bootstrap().settings.as_str().unwrap_or("{}");
+/// What the master said is for this worker to read.
+fn settings(bootstrap: &Bootstrap) -> Result<Settings, String> {
+    let text = bootstrap.settings.as_str().unwrap_or("{}");
     serde_json::from_str(text).map_err(|error| format!("this worker's settings cannot be read: {error}"))
 }

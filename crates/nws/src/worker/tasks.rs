@@ -5,7 +5,7 @@ use std::time::Duration;
 use nws_proto::limits;
 use nws_work::envelope::{Failure, FailureKind, Outcome, RESULT_HEAD_BYTES};
 use nws_work::platform::fork_generation;
-use nws_work::worker::{Newcomer, Next, Task, Worker};
+use nws_work::worker::{Joining, Newcomer, Next, Task, Worker};
 
 use super::panics::{self, Panic};
 use super::{introduce, settings};
@@ -24,24 +24,27 @@ pub(crate) const PANIC: &str = "panic";
 pub(crate) fn serve() -> Result<(), String> {
     let received = Newcomer::receive().map_err(|error| format!("this worker cannot begin: {error}"))?;
     // The sleigh was stopped before its workers had a server to join.
-    let Some(newcomer) = received else { return Ok(()) };
+    let Some(mut newcomer) = received else { return Ok(()) };
+    if newcomer.is_too_late() {
+        let message = "too late: the group of workers was closed before this one had joined";
+        newcomer.fail(message);
+        return Err(message.to_owned());
+    }
     panics::keep();
-    let context = introduce(newcomer.bootstrap());
-    if let Err(message) = prepare(&newcomer) {
-        newcomer.fail(&message);
+    let mut joining = newcomer.connect().map_err(|error| error.to_string())?;
+    introduce(&joining.bootstrap, joining.worker.connection());
+    if let Err(message) = prepare(&joining) {
+        joining.fail(&message);
         return Err(message);
     }
-    let (_, worker) = newcomer.join().map_err(|error| error.to_string())?;
-    context.set_connection(worker.connection().clone());
-    run(&worker);
+    joining.set_ready();
+    run(&joining.worker);
     Ok(())
 }
 
 /// Runs the task that every worker runs before any other.
-fn prepare(newcomer: &Newcomer) -> Result<(), String> {
-    let Some((definition, given)) = settings(newcomer)?.first else { return Ok(()) };
-    let connection = newcomer.connect().map_err(|error| error.to_string())?;
-    introduce(newcomer.bootstrap()).set_connection(connection);
+fn prepare(joining: &Joining) -> Result<(), String> {
+    let Some((definition, given)) = settings(&joining.bootstrap)?.first else { return Ok(()) };
     let runner = load(&definition)?.1;
     let failure = call(&*runner, &given, &mut Vec::new());
     failure.map_err(|failure| {

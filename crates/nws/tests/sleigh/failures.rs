@@ -234,9 +234,9 @@ fn a_thousand_tasks_survive_kills_at_random_moments() {
             seed ^= seed << 17;
             seed % below
         };
-        let mut results = sleigh.call(spin).retries(1000).load_factor(4).imap((0..1000).map(|n| n % 3)).unwrap();
+        let results = sleigh.call(spin).retries(1000).load_factor(4).imap((0..1000).map(|n| n % 3)).unwrap();
         let mut done = 0;
-        while let Some(pid) = results.next() {
+        for pid in results {
             let pid = pid.unwrap();
             done += 1;
             if kills.load(Ordering::Relaxed) < 60 && random(10) == 0 {

@@ -126,7 +126,7 @@ impl<T: FromValue> Iter<T> {
             Reply::Values { variable, values, .. } => {
                 let Some(grant) = values.into_iter().next() else { return Ok(None) };
                 *lock(&cursor) = Cursor::After { variable, index: grant.index };
-                Ok(Some(T::from_value(&Value::from(grant.item))?))
+                T::from_value(&Value::from(grant.item)).map(Some)
             }
             reply => Err(unexpected(&reply)),
         };

@@ -55,7 +55,7 @@ impl Lease {
     /// # Errors
     /// [`Error::Mismatch`].
     pub fn read<T: FromValue>(&self) -> Result<T, Error> {
-        Ok(T::from_value(&self.value)?)
+        T::from_value(&self.value)
     }
 
     /// The lease's id.

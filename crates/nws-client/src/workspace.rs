@@ -330,14 +330,20 @@ fn values(outcome: Outcome) -> Result<Vec<Value>, Error> {
 }
 
 fn first<T: FromValue>(outcome: Outcome) -> Result<Option<T>, Error> {
-    Ok(values(outcome)?.first().map(T::from_value).transpose()?)
+    values(outcome)?.first().map(T::from_value).transpose()
 }
 
 fn objects<T: FromValue>(outcome: Outcome) -> Result<Vec<T>, Error> {
     let values = values(outcome)?;
-    let read = |(position, value)| T::from_value(value).map_err(|mismatch| Mismatch { position, ..mismatch });
-    let objects: Result<_, Mismatch> = values.iter().enumerate().map(read).collect();
-    objects.map_err(|mismatch| Mismatch { values, ..mismatch }.into())
+    let mut objects = Vec::with_capacity(values.len());
+    for (position, value) in values.iter().enumerate() {
+        match T::from_value(value) {
+            Ok(object) => objects.push(object),
+            Err(Error::Mismatch(mismatch)) => return Err(Mismatch { values, position, ..*mismatch }.into()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(objects)
 }
 
 /// Parts of a millisecond count as a whole one; what is longer than the longest wait has no end.

@@ -42,7 +42,10 @@ fn there_and_back<T: IntoValue + FromValue + Clone + PartialEq + Debug>(object: 
 
 /// Why this is no `T`.
 fn refused<T: FromValue + Debug>(value: impl Into<Value>) -> Mismatch {
-    T::from_value(&value.into()).unwrap_err()
+    match T::from_value(&value.into()).unwrap_err() {
+        Error::Mismatch(mismatch) => *mismatch,
+        error => panic!("{error}"),
+    }
 }
 
 fn python(descriptor: fn(Language) -> Descriptor, bytes: &[u8]) -> Value {

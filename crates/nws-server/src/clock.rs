@@ -1,18 +1,33 @@
 //! Time and chance, which the core is given and never asks for.
 
+#[cfg(feature = "simulation")]
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 use std::time::Instant;
 
-/// Milliseconds since the server began, by the monotonic clock.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock(Instant);
+/// Milliseconds since the server began.
+#[derive(Clone, Debug)]
+pub(crate) enum Clock {
+    /// By the monotonic clock.
+    Monotonic(Instant),
+    /// As a simulation says.
+    #[cfg(feature = "simulation")]
+    Virtual(Arc<AtomicU64>),
+}
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Self(Instant::now())
+        Self::Monotonic(Instant::now())
     }
 
-    pub(crate) fn now_ms(self) -> u64 {
-        self.0.elapsed().as_millis() as u64
+    pub(crate) fn now_ms(&self) -> u64 {
+        match self {
+            Clock::Monotonic(began) => began.elapsed().as_millis() as u64,
+            #[cfg(feature = "simulation")]
+            Clock::Virtual(now_ms) => now_ms.load(Ordering::Relaxed),
+        }
     }
 }
 

@@ -5,15 +5,18 @@
 //! sessions in, `flush` sends, `ending` closes; here is what holds them together.
 
 mod classic;
+#[cfg(feature = "simulation")]
+mod driven;
 mod ending;
 mod flush;
 mod handshake;
+mod note;
 mod serve;
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mio::{Events, Interest, Poll, Token};
@@ -23,6 +26,7 @@ use nws_proto::{Reply, RequestId, SessionId};
 use crate::clock::{Clock, Random};
 use crate::config::{Limits, random_bytes};
 use crate::connection::Connection;
+use crate::gauges::Measures;
 use crate::input::Scratch;
 use crate::listener::{Accepted, Listener};
 use crate::outbox::Spare;
@@ -30,6 +34,7 @@ use crate::server::Shared;
 use crate::stream::Stream;
 use crate::table::Table;
 use crate::timers::Timers;
+pub(crate) use note::Note;
 
 pub(crate) const WAKER: Token = Token(0);
 const LISTENERS: usize = 1;
@@ -88,6 +93,7 @@ pub(crate) struct EventLoop {
     /// The core has values of deleted variables to drop.
     sweeps: bool,
     stop_at_ms: Option<u64>,
+    measures: Measures,
     shared: Arc<Shared>,
 }
 
@@ -110,6 +116,8 @@ impl EventLoop {
             session_workspaces: limits.session_workspaces,
             session_variables: limits.session_variables,
             session_waiting: limits.session_waiting,
+            waiting: limits.waiting,
+            session_orphans: limits.session_orphans,
             session_leases: limits.session_leases,
             value_bytes: limits.value_bytes,
             values_bytes: limits.values_bytes,
@@ -117,6 +125,7 @@ impl EventLoop {
             ..Settings::default()
         };
         let clock = Clock::new();
+        let now_ms = clock.now_ms();
         Ok(Self {
             poll,
             listeners,
@@ -126,7 +135,7 @@ impl EventLoop {
             table: Table::default(),
             timers: Timers::default(),
             clock,
-            now_ms: clock.now_ms(),
+            now_ms,
             random: Random::new(u64::from_le_bytes(random_bytes()?)),
             limits,
             token,
@@ -144,6 +153,7 @@ impl EventLoop {
             later: Vec::new(),
             sweeps: false,
             stop_at_ms: None,
+            measures: Measures::default(),
             shared,
         })
     }
@@ -156,21 +166,47 @@ impl EventLoop {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
-            self.now_ms = self.clock.now_ms();
-            self.take_notes(&events);
-            self.serve_line();
-            self.see_to_time();
-            self.flush();
-            self.sweeps = self.core.sweep();
-            self.shared.gauges.set_sessions(self.table.sessions());
+            let began = Instant::now();
+            self.turn(events.iter().map(Note::from));
+            self.shared.gauges.paused(began.elapsed());
             if self.has_stopped() {
                 return Ok(());
             }
         }
     }
 
+    /// What follows from what the poll tells.
+    pub(crate) fn turn(&mut self, notes: impl Iterator<Item = Note>) {
+        self.now_ms = self.clock.now_ms();
+        self.take_notes(notes);
+        self.serve_line();
+        self.see_to_time();
+        // Who is told of something finds it in the numbers as well.
+        self.publish();
+        self.flush();
+        self.sweeps = self.core.sweep();
+        self.publish();
+    }
+
+    /// Tells the other threads how it is.
+    fn publish(&mut self) {
+        let (core, measures) = (&self.core, &mut self.measures);
+        measures.sessions = self.table.sessions() as u64;
+        measures.connections = self.table.len() as u64;
+        measures.workspaces = core.workspaces() as u64;
+        measures.variables = core.variables() as u64;
+        measures.values = core.values();
+        measures.values_bytes = core.values_bytes();
+        measures.names_bytes = core.names_bytes();
+        measures.undelivered_bytes = self.transit_bytes;
+        measures.receiving_bytes = self.receiving_bytes;
+        measures.limit_bytes = self.limits.values_bytes;
+        measures.waiting = core.waiting() as u64;
+        self.shared.gauges.publish(measures);
+    }
+
     /// How long nothing needs to be done unless something comes.
-    fn patience(&self) -> Option<Duration> {
+    pub(crate) fn patience(&self) -> Option<Duration> {
         if !self.line.is_empty() || !self.later.is_empty() || self.sweeps {
             return Some(Duration::ZERO);
         }
@@ -178,21 +214,21 @@ impl EventLoop {
         next.into_iter().flatten().min().map(|due_ms| Duration::from_millis(due_ms.saturating_sub(self.clock.now_ms())))
     }
 
-    fn take_notes(&mut self, events: &Events) {
+    fn take_notes(&mut self, notes: impl Iterator<Item = Note>) {
         for slot in std::mem::take(&mut self.later) {
             self.flush_soon(slot);
         }
-        for event in events {
-            match event.token().0.checked_sub(CONNECTIONS) {
-                None if event.token() == WAKER => {}
-                None => self.accept(event.token().0 - LISTENERS),
+        for note in notes {
+            match note.token.0.checked_sub(CONNECTIONS) {
+                None if note.token == WAKER => {}
+                None => self.accept(note.token.0 - LISTENERS),
                 Some(slot) => {
-                    if event.is_writable() || event.is_write_closed() {
+                    if note.writable {
                         self.flush_soon(slot);
                     }
                     if let Some(connection) = self.table.get(slot) {
-                        connection.hung_up |= event.is_read_closed() || event.is_error();
-                        if event.is_readable() || connection.hung_up {
+                        connection.hung_up |= note.hung_up;
+                        if note.readable || connection.hung_up {
                             self.stand_in_line(slot);
                         }
                     }
@@ -208,7 +244,10 @@ impl EventLoop {
         for _ in 0..ACCEPTED_A_TURN {
             let Some(listener) = self.listeners.get(place) else { return };
             match listener.accept() {
-                Accepted::Connection(stream, address) => self.admit_connection(stream, address),
+                Accepted::Connection(stream, address) => {
+                    self.measures.accepted += 1;
+                    self.admit_connection(stream, address);
+                }
                 Accepted::TryAgain => {}
                 Accepted::None => return,
                 Accepted::Exhausted => {
@@ -303,6 +342,9 @@ impl EventLoop {
                     answered |= its_own.is_some();
                     let fetched =
                         its_own.map_or_else(|| connection.transit.was_fetch(request), |asking| asking.fetches);
+                    if let Reply::Failed(fault) = &reply {
+                        self.measures.count_fault(fault.code);
+                    }
                     match &mut connection.classic {
                         None => connection.outbox.reply(request, &reply),
                         Some(classic) => classic.answer(&mut connection.outbox, &reply),

@@ -6,18 +6,17 @@
 //! arrived, so a length that is announced and never sent costs nothing.
 
 use std::io;
-use std::os::fd::AsFd;
 
 use bytes::Bytes;
 use nws_proto::{ErrorCode, FRAME_HEADER_BYTES, Fault, FrameHeader};
 
-use crate::platform;
+use crate::stream::Carrier;
 
 /// Most bytes of one connection a turn.
 pub(crate) const TURN_BYTES: usize = 256 * 1024;
 /// A longer frame that has not arrived whole gets a buffer of its own. So what is left in the scratch
 /// when it is to receive is never more than this and a header.
-const SMALL_FRAME_BYTES: usize = 64 * 1024;
+pub(crate) const SMALL_FRAME_BYTES: usize = 64 * 1024;
 /// What a large frame gets at first, whatever it announces.
 const FIRST_BODY_BYTES: usize = 1024 * 1024;
 
@@ -130,14 +129,14 @@ impl Input {
     /// case the socket is empty. 0 bytes are the end of the stream.
     pub(crate) fn receive(
         &mut self,
-        socket: impl AsFd,
+        carrier: &impl Carrier,
         scratch: &mut Scratch,
         budget_bytes: usize,
     ) -> io::Result<(usize, bool)> {
         if let Some(body) = &mut self.body {
             body.grow();
             let asked = budget_bytes.min(body.bytes.capacity() - body.bytes.len()).min(body.missing_bytes());
-            let count = platform::receive_into_spare(socket, &mut body.bytes, asked)?;
+            let count = carrier.receive_into_spare(&mut body.bytes, asked)?;
             return Ok((count, count < asked));
         }
         if scratch.start > 0 {
@@ -145,7 +144,7 @@ impl Input {
             (scratch.start, scratch.end) = (0, scratch.end - scratch.start);
         }
         let asked = budget_bytes.min(scratch.bytes.len() - scratch.end);
-        let count = platform::receive(socket, &mut scratch.bytes[scratch.end..scratch.end + asked])?;
+        let count = carrier.receive(&mut scratch.bytes[scratch.end..scratch.end + asked])?;
         scratch.end += count;
         Ok((count, count < asked))
     }

@@ -18,10 +18,13 @@ mod http;
 mod input;
 mod listener;
 pub mod log;
+mod metrics;
 mod outbox;
 mod platform;
 pub mod program;
 mod server;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod stream;
 mod table;
 mod timers;

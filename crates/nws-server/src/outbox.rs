@@ -5,12 +5,11 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::os::fd::AsFd;
 
 use bytes::Bytes;
 use nws_proto::{ErrorCode, Event, FRAME_HEADER_BYTES, Fault, FrameHeader, Opcode, Reply, RequestId, Sink, limits};
 
-use crate::platform;
+use crate::stream::Carrier;
 
 /// From this length on a value is sent from where it is.
 const LARGE_VALUE_BYTES: usize = 4096;
@@ -135,13 +134,13 @@ impl Outbox {
     ///
     /// # Errors
     /// Where the peer is gone.
-    pub(crate) fn flush(&mut self, socket: impl AsFd, spare: &mut Spare) -> io::Result<Flushed> {
+    pub(crate) fn flush(&mut self, carrier: &impl Carrier, spare: &mut Spare) -> io::Result<Flushed> {
         let mut budget = FLUSH_BYTES;
         while !self.is_empty() {
             if budget == 0 {
                 return Ok(Flushed::Yielded);
             }
-            let (count, asked) = self.send_once(socket.as_fd())?;
+            let (count, asked) = self.send_once(carrier)?;
             if count < asked {
                 return Ok(Flushed::Blocked);
             }
@@ -160,7 +159,7 @@ impl Outbox {
         }
     }
 
-    fn send_once(&mut self, socket: impl AsFd) -> io::Result<(usize, usize)> {
+    fn send_once(&mut self, carrier: &impl Carrier) -> io::Result<(usize, usize)> {
         let mut pieces = [IoSlice::new(&[]); PIECES];
         let (mut used, mut asked, mut at) = (0, 0, self.small_sent);
         let mut larges = self.large.iter();
@@ -179,7 +178,7 @@ impl Outbox {
                 _ => break,
             }
         }
-        let count = match platform::send_pieces(socket, &pieces[..used]) {
+        let count = match carrier.send_pieces(&pieces[..used]) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(error) => return Err(error),

@@ -13,7 +13,7 @@ use crate::event_loop::{EventLoop, WAKER};
 use crate::gauges::Gauges;
 use crate::http::WebPages;
 use crate::listener::Listener;
-use crate::log::Logger;
+use crate::log::{Log, Logger};
 use crate::platform;
 
 /// What other threads share with the event loop.
@@ -28,6 +28,17 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub(crate) fn new(waker: Waker, log: Option<Log>, allow_users: bool) -> Self {
+        let gauges = Gauges::default();
+        Self { stopped: AtomicBool::new(false), waker, gauges, log: Logger::new(log), allow_users }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        // It fails only where the poll is gone, and with it the server.
+        let _ = self.waker.wake();
+    }
+
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
     }
@@ -59,13 +70,7 @@ impl Server {
         platform::raise_descriptor_limit();
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
-        let shared = Arc::new(Shared {
-            stopped: AtomicBool::new(false),
-            waker,
-            gauges: Gauges::default(),
-            log: Logger::new(config.log),
-            allow_users: config.allow_users,
-        });
+        let shared = Arc::new(Shared::new(waker, config.log, config.allow_users));
         let mut listeners = Vec::new();
         let mut tcp = None;
         if let Some(address) = config.tcp {
@@ -160,8 +165,6 @@ pub struct Handle(Arc<Shared>);
 impl Handle {
     /// Makes [`Server::run`] say goodbye to all clients and return.
     pub fn shutdown(&self) {
-        self.0.stopped.store(true, Ordering::Release);
-        // It fails only where the poll is gone, and with it the server.
-        let _ = self.0.waker.wake();
+        self.0.stop();
     }
 }

@@ -1,25 +1,61 @@
-//! A socket of either kind.
+//! What carries a connection: a socket of either kind.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
-use crate::platform::owner;
+use crate::platform::{self, owner};
+#[cfg(feature = "simulation")]
+use crate::simulation::Socket;
+
+/// What bytes come from and go to.
+pub(crate) trait Carrier {
+    /// Receives into memory that is initialised already. 0 is the end of the stream.
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Receives up to `most_bytes` into what `buffer` has spare.
+    fn receive_into_spare(&self, buffer: &mut Vec<u8>, most_bytes: usize) -> io::Result<usize>;
+
+    /// Sends what is taken of these pieces. A peer that is gone gives an error, never a signal.
+    fn send_pieces(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize>;
+}
+
+impl<T: AsFd> Carrier for T {
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        platform::receive(self, buffer)
+    }
+
+    fn receive_into_spare(&self, buffer: &mut Vec<u8>, most_bytes: usize) -> io::Result<usize> {
+        platform::receive_into_spare(self, buffer, most_bytes)
+    }
+
+    fn send_pieces(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        platform::send_pieces(self, pieces)
+    }
+}
 
 /// What carries a connection.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// No socket at all: a link of a simulation.
+    #[cfg(feature = "simulation")]
+    Memory(Socket),
 }
 
 impl Stream {
     pub(crate) fn is_unix(&self) -> bool {
-        matches!(self, Stream::Unix(_))
+        match self {
+            Stream::Tcp(_) => false,
+            Stream::Unix(_) => true,
+            #[cfg(feature = "simulation")]
+            Stream::Memory(socket) => socket.is_unix(),
+        }
     }
 
     /// Whether the peer is on this machine.
@@ -27,6 +63,8 @@ impl Stream {
         match self {
             Stream::Unix(_) => true,
             Stream::Tcp(stream) => stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback()),
+            #[cfg(feature = "simulation")]
+            Stream::Memory(_) => true,
         }
     }
 
@@ -36,6 +74,8 @@ impl Stream {
         let _ = match self {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+            #[cfg(feature = "simulation")]
+            Stream::Memory(socket) => socket.end_writing(),
         };
     }
 
@@ -43,6 +83,8 @@ impl Stream {
     pub(crate) fn peer_user(&self) -> io::Result<Option<u32>> {
         match self {
             Stream::Unix(stream) => owner::user_of_unix_peer(stream.as_fd()).map(Some),
+            #[cfg(feature = "simulation")]
+            Stream::Memory(_) => Ok(Some(owner::own_user())),
             Stream::Tcp(stream) => {
                 let peer = stream.peer_addr()?;
                 if !peer.ip().to_canonical().is_loopback() {
@@ -61,15 +103,37 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream,
             Stream::Unix(stream) => stream,
+            #[cfg(feature = "simulation")]
+            Stream::Memory(socket) => socket,
         }
     }
 }
 
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
+impl Carrier for Stream {
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Stream::Tcp(stream) => stream.as_fd(),
-            Stream::Unix(stream) => stream.as_fd(),
+            Stream::Tcp(stream) => stream.receive(buffer),
+            Stream::Unix(stream) => stream.receive(buffer),
+            #[cfg(feature = "simulation")]
+            Stream::Memory(socket) => socket.receive(buffer),
+        }
+    }
+
+    fn receive_into_spare(&self, buffer: &mut Vec<u8>, most_bytes: usize) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.receive_into_spare(buffer, most_bytes),
+            Stream::Unix(stream) => stream.receive_into_spare(buffer, most_bytes),
+            #[cfg(feature = "simulation")]
+            Stream::Memory(socket) => socket.receive_into_spare(buffer, most_bytes),
+        }
+    }
+
+    fn send_pieces(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.send_pieces(pieces),
+            Stream::Unix(stream) => stream.send_pieces(pieces),
+            #[cfg(feature = "simulation")]
+            Stream::Memory(socket) => socket.send_pieces(pieces),
         }
     }
 }

@@ -98,7 +98,11 @@ fn described(value: &Value) -> String {
     if let Some(text) = value.as_text() {
         let cut: String = text.chars().take(SHOWN_CHARS).collect();
         let dots = if cut.len() < text.len() { "..." } else { "" };
-        return if value.descriptor.is_json() { format!("the JSON {cut}{dots}") } else { format!("the text {cut:?}{dots}") };
+        return if value.descriptor.is_json() {
+            format!("the JSON {cut}{dots}")
+        } else {
+            format!("the text {cut:?}{dots}")
+        };
     }
     if value.is_none() {
         return "none".to_owned();

@@ -91,18 +91,18 @@ pub trait FromValue: Sized + 'static {
     /// The object.
     ///
     /// # Errors
-    /// Says what was expected and what came.
-    fn from_value(value: &Value) -> Result<Self, Mismatch>;
+    /// [`Error::Mismatch`], which says what was expected and what came.
+    fn from_value(value: &Value) -> Result<Self, Error>;
 }
 
 impl<T: DeserializeOwned + 'static> FromValue for T {
-    fn from_value(value: &Value) -> Result<Self, Mismatch> {
+    fn from_value(value: &Value) -> Result<Self, Error> {
         octets::read_as(value).map_or_else(|| read::object(value), Ok)
     }
 }
 
 impl FromValue for Value {
-    fn from_value(value: &Value) -> Result<Self, Mismatch> {
+    fn from_value(value: &Value) -> Result<Self, Error> {
         Ok(value.clone())
     }
 }

@@ -3,14 +3,14 @@
 use std::fmt::{self, Display};
 
 use serde::de::value::{SeqDeserializer, StrDeserializer};
-use serde::de::{DeserializeOwned, Deserializer, Error, Expected, Unexpected, Visitor};
+use serde::de::{self, DeserializeOwned, Deserializer, Expected, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::Mismatch;
-use crate::Value;
+use crate::{Error, Value};
 
 /// Reads `value` as a `T`.
-pub(super) fn object<T: DeserializeOwned>(value: &Value) -> Result<T, Mismatch> {
+pub(super) fn object<T: DeserializeOwned>(value: &Value) -> Result<T, Error> {
     let read = match form(value) {
         Some(Form::Json(text)) => {
             serde_json::from_str(text).map_err(|error| Unread { reason: Some(error.to_string()) })
@@ -18,7 +18,7 @@ pub(super) fn object<T: DeserializeOwned>(value: &Value) -> Result<T, Mismatch> 
         Some(form) => T::deserialize(form),
         None => Err(Unread { reason: None }),
     };
-    read.map_err(|error| Mismatch::new::<T>(value, error.reason))
+    read.map_err(|error| Mismatch::new::<T>(value, error.reason).into())
 }
 
 /// What a value is, to be deserialized.
@@ -61,7 +61,7 @@ impl Display for Unread {
 
 impl std::error::Error for Unread {}
 
-impl Error for Unread {
+impl de::Error for Unread {
     fn custom<T: Display>(message: T) -> Self {
         Unread { reason: Some(message.to_string()) }
     }
@@ -77,7 +77,7 @@ impl Error for Unread {
 
 impl<'a, 'de> Form<'a> {
     fn refuse<V: Visitor<'de>>(&self, visitor: &V) -> Unread {
-        Unread::invalid_type(Unexpected::Other("bytes"), visitor)
+        de::Error::invalid_type(Unexpected::Other("bytes"), visitor)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use nws_client::{Error, Workspace, Value};
+use nws_client::{Error, Value, Workspace};
 
 use crate::site::{LONG, Site, info, number, over_both, soon, until};
 

@@ -3,7 +3,7 @@
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use nws_client::{Connection, Error, Workspace, Value};
+use nws_client::{Connection, Error, Value, Workspace};
 use nws_proto::{
     Cursor, Descriptor, ErrorCode, Event, FinishItem, Item, LeaseId, Mode, OpenMode, Reply, Request, Retrieve,
     VariableHandle, Wait,

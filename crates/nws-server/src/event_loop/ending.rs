@@ -54,6 +54,7 @@ impl EventLoop {
             return self.close(slot);
         }
         if let Some(fault) = &fault {
+            self.measures.count_fault(fault.code);
             self.log_goodbye(slot, fault);
         }
         self.end_session(slot);
@@ -130,7 +131,7 @@ impl EventLoop {
         }
     }
 
-    pub(super) fn has_stopped(&self) -> bool {
+    pub(crate) fn has_stopped(&self) -> bool {
         self.stop_at_ms.is_some_and(|stop_at_ms| self.table.len() == 0 || stop_at_ms <= self.now_ms)
     }
 }

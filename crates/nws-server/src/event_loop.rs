@@ -184,7 +184,8 @@ impl EventLoop {
         // Who is told of something finds it in the numbers as well.
         self.publish();
         self.flush();
-        self.sweeps = self.core.sweep();
+        self.sweeps = self.core.sweep(&mut self.effects);
+        self.carry_out(None);
         self.publish();
     }
 

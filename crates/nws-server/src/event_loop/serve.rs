@@ -128,7 +128,18 @@ impl EventLoop {
             let Some(connection) = self.table.get(slot) else { return Onward::Stop };
             let longest = self.limits.frame_payload_bytes;
             match connection.input.next(scratch, |header| admit(header, longest, room, receivable)) {
-                Ok(Some(Arrival::Frame(header, payload))) => self.execute(slot, session, header, payload),
+                Ok(Some(Arrival::Short(header, _))) if header.opcode == Opcode::Pong.to_wire() => {}
+                Ok(Some(Arrival::Short(header, payload))) => {
+                    self.execute(slot, session, header, Request::decode_copying(header.opcode, payload));
+                }
+                Ok(Some(Arrival::Frame(header, payload))) => {
+                    let payload_bytes = payload.len();
+                    let mut request = Request::decode(header.opcode, payload);
+                    if let Ok(request) = &mut request {
+                        detach(payload_bytes, request);
+                    }
+                    self.execute(slot, session, header, request);
+                }
                 Ok(Some(Arrival::Skipped(header, fault))) => self.refuse(slot, session, header.request, fault),
                 Ok(None) => return Onward::Receive,
                 Err(fault) => {
@@ -156,14 +167,15 @@ impl EventLoop {
         self.room_bytes(slot).max(anyhow_bytes.max(WEIGHED_PAYLOAD_BYTES).into())
     }
 
-    fn execute(&mut self, slot: usize, session: SessionId, header: FrameHeader, payload: Bytes) {
-        if header.opcode == Opcode::Pong.to_wire() {
-            return;
-        }
-        let payload_bytes = payload.len();
-        match Request::decode(header.opcode, payload) {
-            Ok(mut request) => {
-                detach(payload_bytes, &mut request);
+    fn execute(
+        &mut self,
+        slot: usize,
+        session: SessionId,
+        header: FrameHeader,
+        request: Result<Request<Bytes>, Fault>,
+    ) {
+        match request {
+            Ok(request) => {
                 let fetches = matches!(request, Request::Retrieve(Retrieve { take: true, lease: false, .. }));
                 self.measures.operations += 1;
                 self.spent_units += 1;

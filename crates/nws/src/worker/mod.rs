@@ -14,8 +14,8 @@
 //!     nws::init();
 //!     let sleigh = Sleigh::builder().workers(1).build()?;
 //!     sleigh.each_elem(note, ["hello"])?;
-//!     let noted = sleigh.user_workspace().fetch("notes")?;
-//!     assert_eq!(noted.as_text(), Some("hello from worker Some(0)"));
+//!     let noted: String = sleigh.user_workspace().fetch("notes")?;
+//!     assert_eq!(noted, "hello from worker Some(0)");
 //!     assert_eq!(worker::rank(), None); // this is the master
 //!     Ok(())
 //! }
@@ -94,8 +94,8 @@ pub fn user_workspace() -> Result<Workspace, Error> {
     if let Some(user) = &opened.user {
         return Ok(user.clone());
     }
-    let name = context.own(&mut opened)?.find(USER_SPACE)?;
-    let user = context.server.use_workspace(name.as_text().unwrap_or_default())?;
+    let name: String = context.own(&mut opened)?.find(USER_SPACE)?;
+    let user = context.server.use_workspace(name)?;
     Ok(opened.user.insert(user).clone())
 }
 

@@ -6,7 +6,7 @@ use crate::{builder, limited, sleigh};
 
 #[nws::task]
 fn pass_on(name: &str) -> Result<u32, nws::Error> {
-    let baton = worker::user_workspace()?.fetch(name)?;
+    let baton: String = worker::user_workspace()?.fetch(name)?;
     worker::user_workspace()?.store("done", baton)?;
     Ok(worker::worker_count().unwrap_or_default())
 }
@@ -25,10 +25,10 @@ fn master_and_tasks_share_the_users_workspace_while_the_call_goes_on() {
         let workspace = sleigh.user_workspace().clone();
         let pending = sleigh.call(pass_on).start(["left", "right"]).unwrap();
         workspace.store("right", "r").unwrap();
-        assert_eq!(workspace.fetch("done").unwrap().as_text(), Some("r"));
+        assert_eq!(workspace.fetch::<String>("done").unwrap(), "r");
         workspace.store("left", "l").unwrap();
         assert_eq!(pending.wait().unwrap(), [2, 2]);
-        assert_eq!(workspace.fetch("done").unwrap().as_text(), Some("l"));
+        assert_eq!(workspace.fetch::<String>("done").unwrap(), "l");
     });
 }
 
@@ -37,7 +37,7 @@ fn the_task_that_workers_run_first_has_rank_and_workspaces() {
     limited(|| {
         let sleigh = builder(1).first(leave_a_note, true).build().unwrap();
         for workspace in [sleigh.workspace(), sleigh.user_workspace()] {
-            assert_eq!(workspace.fetch("notes").unwrap().as_text(), Some("from the first task"));
+            assert_eq!(workspace.fetch::<String>("notes").unwrap(), "from the first task");
         }
     });
 }

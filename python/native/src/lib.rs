@@ -17,6 +17,7 @@ mod lease;
 mod missing;
 mod sleigh_master;
 mod sleigh_worker;
+mod stream;
 mod value;
 mod variables;
 mod workspace;
@@ -39,6 +40,7 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<sleigh_master::Run>()?;
     module.add_class::<sleigh_worker::WorkerStart>()?;
     module.add_class::<sleigh_worker::WorkerLoop>()?;
+    module.add_class::<stream::Stream>()?;
     module.add_function(wrap_pyfunction!(sleigh_worker::worker_bootstrap, module)?)?;
     cores::register(module)?;
     Ok(())

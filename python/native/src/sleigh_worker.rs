@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use nws_work::control::{Bootstrap, FromWorker, WORKER_LINK_FD, WORKER_PAGE_FD, read_message, write_message};
-use nws_work::envelope::{Failure, FailureKind, Outcome, RESULT_HEAD_BYTES};
+use nws_work::control::{
+    Bootstrap, FromWorker, WORKER_CAPTURE_FDS, WORKER_LINK_FD, WORKER_PAGE_FD, read_message, write_message,
+};
+use nws_work::envelope::{Failure, FailureKind, Outcome, RESULT_HEAD_BYTES, Said};
 use nws_work::page::Page;
 use nws_work::platform::fork_generation;
 use nws_work::worker::{Next, Task, Worker};
@@ -18,6 +20,7 @@ use pyo3::types::{PyBytes, PyTuple};
 
 use crate::client::Connection;
 use crate::compact;
+use crate::stream::Stream;
 
 /// How long a wait goes on before Python's signal handlers get a turn.
 const SIGNAL_TURN: Duration = Duration::from_millis(200);
@@ -31,6 +34,8 @@ pub(crate) struct WorkerLoop {
     worker: Worker,
     /// To the host.
     word: Mutex<UnixStream>,
+    /// Taken when output is captured.
+    capture: Mutex<Option<[OwnedFd; 4]>>,
 }
 
 /// What a worker was told at its start: rank, number of workers, and the text of the settings.
@@ -50,22 +55,23 @@ pub(crate) fn worker_bootstrap(py: Python<'_>) -> PyResult<Option<(u32, u32, Str
     let read = py.detach(|| read_message::<Bootstrap>(&mut reader));
     let Some(bootstrap) = read.map_err(|error| PyOSError::new_err(error.to_string()))? else { return Ok(None) };
     let page = Page::map(&page)?;
+    let capture = if bootstrap.captures { Some(capture_descriptors()?) } else { None };
     let settings = bootstrap.settings.as_str().unwrap_or_default().to_owned();
     let (rank, count) = (bootstrap.rank, bootstrap.worker_count);
-    Ok(Some((rank, count, settings, WorkerStart { parts: Some((bootstrap, reader.into_inner(), page)) })))
+    Ok(Some((rank, count, settings, WorkerStart { parts: Some((bootstrap, reader.into_inner(), page, capture)) })))
 }
 
 /// A worker that knows its server and has not connected yet.
 #[pyclass(module = "nws._native")]
 pub(crate) struct WorkerStart {
-    parts: Option<(Bootstrap, UnixStream, Page)>,
+    parts: Option<(Bootstrap, UnixStream, Page, Option<[OwnedFd; 4]>)>,
 }
 
 #[pymethods]
 impl WorkerStart {
     /// Connects. The worker gets no tasks before it says that it is ready.
     fn join(&mut self, py: Python<'_>) -> PyResult<WorkerLoop> {
-        let (bootstrap, mut link, page) =
+        let (bootstrap, mut link, page, capture) =
             self.parts.take().ok_or_else(|| PyRuntimeError::new_err("this worker has joined already"))?;
         let joined = py.detach(|| Worker::connect(&bootstrap, page));
         let worker = match joined {
@@ -84,7 +90,7 @@ impl WorkerStart {
             let _ = link.read_to_end(&mut Vec::new());
             end("the sleigh was stopped");
         })?;
-        Ok(WorkerLoop { bootstrap, worker, word })
+        Ok(WorkerLoop { bootstrap, worker, word, capture: Mutex::new(capture) })
     }
 }
 
@@ -113,6 +119,21 @@ impl WorkerLoop {
     #[getter]
     fn workspace(&self) -> &str {
         &self.bootstrap.workspace
+    }
+
+    /// Captures what is written to standard output and error from now on, at most `limit` bytes a
+    /// task of each: returns what Python is to print to instead, or `None` where the host gave no
+    /// descriptors for it.
+    fn capture(&self, limit: usize) -> PyResult<Option<(Stream, Stream)>> {
+        let descriptors = self.capture.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(descriptors) = descriptors else { return Ok(None) };
+        let capture = self.worker.capture(descriptors, limit)?;
+        Ok(Some((Stream { capture: capture.clone(), error: false }, Stream { capture, error: true })))
+    }
+
+    /// Sends a log record (or a `warning`) of the task that runs to the master.
+    fn say(&self, warning: bool, payload: &[u8]) {
+        self.worker.say(if warning { Said::Warning } else { Said::Record }, payload);
     }
 
     /// The worker is set up: tells the host, and asks for tasks.
@@ -276,6 +297,13 @@ fn failure(type_name: String, message: String) -> Vec<u8> {
         Failure { kind: FailureKind::Exception, type_name, message, traceback: String::new(), cause: None, deaths: 0 };
     // A struct of strings and numbers has a JSON form.
     serde_json::to_vec(&failure).unwrap_or_default()
+}
+
+fn capture_descriptors() -> PyResult<[OwnedFd; 4]> {
+    // SAFETY: as for link and page; the host says that it handed these over as well.
+    let descriptors = WORKER_CAPTURE_FDS.map(|number| unsafe { OwnedFd::from_raw_fd(number) });
+    descriptors.iter().try_for_each(close_on_exec)?;
+    Ok(descriptors)
 }
 
 fn close_on_exec(descriptor: &OwnedFd) -> PyResult<()> {

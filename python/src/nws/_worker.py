@@ -10,6 +10,7 @@ from nws import _native, _pickle
 from nws._sleigh.failures import describe
 from nws._sleigh.setup import SetUpFailed, set_up
 from nws._sleigh.spaces import introduce
+from nws._sleigh.speaking import Speaker
 
 __all__ = ["main"]
 
@@ -33,24 +34,26 @@ def main() -> None:
     loop = start.join()
     introduce(loop, rank, count)
     pid = os.getpid()
+    if settings["verbose"]:
+        print(f"nws: worker {rank} has joined as process {pid}", file=sys.stderr, flush=True)
     try:
         set_up(loop, settings["awaits_set_up"])
     except SetUpFailed as failed:
         loop.fail(str(failed))
         sys.exit(1)
+    speaker = Speaker(loop, settings["output_limit"])
     loop.ready()
-    if settings["verbose"]:
-        print(f"nws: worker {rank} has joined as process {pid}", file=sys.stderr, flush=True)
-    reason = loop.run(_define, _pickle.loads, _pickle.dumps_result, describe)
+
+    def define(definition: bytes) -> tuple[Callable[..., Any], bool, int | None]:
+        function, spread, chunk_size, levels = _pickle.loads(definition)
+        speaker.follow(levels)
+        return function, spread, chunk_size
+
+    reason = loop.run(define, _pickle.loads, _pickle.dumps_result, describe)
     if os.getpid() != pid:
         # A child that a task forked and let come back: it must not touch what is the worker's.
         sys.stdout.flush()
         os._exit(0)
+    loop.leave()
     if settings["verbose"]:
         print(f"nws: worker {rank} ends: {reason}", file=sys.stderr, flush=True)
-    loop.leave()
-
-
-def _define(definition: bytes) -> tuple[Callable[..., Any], bool, int | None]:
-    function, spread, chunk_size = _pickle.loads(definition)
-    return function, spread, chunk_size

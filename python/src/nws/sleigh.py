@@ -43,6 +43,7 @@ from nws._sleigh.nesting import refuse_while_imported
 from nws._sleigh.options import Options, checked_count, checked_timeout_ms
 from nws._sleigh.pending import SleighPending
 from nws._sleigh.run import Run
+from nws._sleigh.said import Said, SleighOutput, TaskOutput, levels
 from nws._sleigh.setup import SetUp, label_of
 from nws._sleigh.spaces import describe_worker, make_user_space, master_spaces
 
@@ -57,12 +58,14 @@ __all__ = [
     "SleighJoinException",
     "SleighNwsException",
     "SleighOccupiedException",
+    "SleighOutput",
     "SleighPending",
     "SleighPicklingException",
     "SleighResultIterator",
     "SleighScriptException",
     "SleighStoppedException",
     "SleighTaskException",
+    "TaskOutput",
 ]
 
 _living: "weakref.WeakSet[Sleigh]" = weakref.WeakSet()
@@ -80,6 +83,10 @@ class Sleigh:
     - `modulePath`: a folder that the workers find modules in, before any other. They also find what this process finds.
     - `initializer`, `initargs`: a function that each worker calls with these arguments before its first task, or
       statements; a worker that replaces another does so as well. A worker whose initializer fails is given up.
+    - `output`: what tasks write is kept for each task and shown as it comes, `'show'`; with worker and task before each
+      line, `'prefix'`; or not shown, `'keep'`. `'inherit'`: it goes where this process's own output goes, unseen.
+    - `outputLimit`: how many bytes of a task's standard output are kept and shown, and as many of standard error;
+      1 MiB by default.
     - `threadsPerWorker`: how many threads OpenMP, BLAS and the like may start in each worker. `'auto'`, the default:
       the worker's share of the cores, unless the environment says otherwise; `None`: whatever they like.
     - `verbose`: workers tell on standard error when they come and go; off by default.
@@ -100,6 +107,7 @@ class Sleigh:
         refuse_while_imported()
         self._options = Options.checked(options)
         self._set_up = _set_up_of(self._options)
+        self._said = Said(self._options.output)
         self._busy = threading.Lock()
         self._owner_pid = os.getpid()
         self._failure: SleighNwsException | None = None
@@ -117,6 +125,7 @@ class Sleigh:
             args=_worker_arguments(self._options.python),
             env=self._options.environment(),
             cwd=self._options.workingDir or os.getcwd(),
+            captures=self._options.output != "inherit",
             settings=json.dumps(self._settings()),
         )
         self._set_up.open(self._core)
@@ -133,6 +142,7 @@ class Sleigh:
             "path": path,
             "verbose": self._options.verbose,
             "faulthandler": True,
+            "output_limit": self._options.outputLimit,
             "awaits_set_up": self._set_up.is_awaited,
         }
 
@@ -140,6 +150,11 @@ class Sleigh:
     def workerCount(self) -> int:
         """How many workers there are."""
         return self._options.workerCount
+
+    @property
+    def output(self) -> SleighOutput:
+        """What the tasks of the last call wrote to standard output and error, by index: `s.output[3].stdout`."""
+        return self._said.output
 
     @property
     def nodeList(self) -> list[str]:
@@ -360,7 +375,7 @@ class Sleigh:
         if not self._busy.acquire(blocking=False):
             raise SleighOccupiedException("this sleigh is busy with another call; wait for it, or make another sleigh")
         try:
-            shipment = _shipment(fun, what, samples)
+            shipment = _shipment(fun, (*what, levels() if self._options.output != "inherit" else None), samples)
             if isinstance(what[0], Define):
                 self._set_up.define(what[0].name, shipment.data)
             return Run(self, core.begin_run(shipment.data, often, timeout_ms), shipment, total, into)

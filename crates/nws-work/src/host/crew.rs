@@ -9,8 +9,9 @@ use nws_supervise::{End, OutOfMemory, ProcessId, Spawn, Supervisor};
 
 use super::channel::Channel;
 use super::charge::{Loads, is_killed};
+use super::leftovers::{self, Leftovers};
 use crate::clock::monotonic_ns;
-use crate::control::{Bootstrap, Cause, FromWorker, WORKER_LINK_FD, WORKER_PAGE_FD, WorkerCommand};
+use crate::control::{Bootstrap, Cause, FromWorker, WORKER_CAPTURE_FDS, WORKER_LINK_FD, WORKER_PAGE_FD, WorkerCommand};
 use crate::page::{Page, Running};
 
 /// A worker that ends by itself this many times in a row, before it is ready or soon after and
@@ -44,6 +45,8 @@ pub(super) struct Worker {
     pub(super) pid: u32,
     pub(super) link: Channel,
     page: Page,
+    /// What it writes and nobody has read when it ends.
+    leftovers: Option<Leftovers>,
     ended: Option<Ended>,
     /// Why it cannot work, in its own words.
     complaint: Option<String>,
@@ -79,6 +82,15 @@ impl Worker {
         }
     }
 
+    /// Its end with the last lines of what it wrote to standard error, and what it wrote last.
+    fn last_words(&self, end: &End, running: Option<Running>) -> (End, [Vec<u8>; 2]) {
+        let mut end = end.clone();
+        let written = self.leftovers.as_ref().map(Leftovers::read).unwrap_or_default();
+        let before = running.and_then(|running| self.page.tail(running.lease)).unwrap_or_default();
+        leftovers::add_lines(&mut end.stderr_tail, &[&before[..], &written[1]].concat());
+        (end, written)
+    }
+
     pub(super) fn is_ready(&self) -> bool {
         self.page.is_ready()
     }
@@ -104,6 +116,8 @@ pub(super) struct Death {
     pub(super) charges: bool,
     /// That task took longer than this, in milliseconds.
     pub(super) timed_out: Option<u64>,
+    /// What it wrote last, to standard output and to standard error.
+    pub(super) written: [Vec<u8>; 2],
 }
 
 #[derive(Debug, Default)]
@@ -203,7 +217,8 @@ impl Crew {
     pub(super) fn bootstrap(&mut self, rank: u32, bootstrap: &Bootstrap) {
         let Some(seat) = self.seats.get_mut(rank as usize) else { return };
         if let Some(worker) = &mut seat.worker {
-            worker.link.send(&Bootstrap { rank, careful: seat.careful, ..bootstrap.clone() });
+            let captures = self.command.captures;
+            worker.link.send(&Bootstrap { rank, careful: seat.careful, captures, ..bootstrap.clone() });
         }
     }
 
@@ -244,9 +259,11 @@ impl Crew {
         let worker = seat.worker.take()?;
         seat.count(&worker, end);
         seat.careful |= worker.ended_after_a_task(end);
+        let running = worker.page.running();
+        let (end, written) = worker.last_words(end, running);
+        let end = &end;
         let cause = explain(end, worker.ended, worker.complaint.as_deref().or(worker.way_in()));
         seat.last_end = Some(cause.clone());
-        let running = worker.page.running();
         self.done_by_dead += worker.page.tasks_done();
         let living = self.seats.iter().filter_map(|seat| seat.worker.as_ref());
         let tasks_done = self.done_by_dead + living.map(|worker| worker.page.tasks_done()).sum::<u64>();
@@ -263,6 +280,7 @@ impl Crew {
                 Some(Ended::TimedOut { timeout_ms, .. }) => Some(timeout_ms),
                 _ => None,
             },
+            written,
         })
     }
 }
@@ -289,7 +307,22 @@ fn start(command: &WorkerCommand, supervisor: &mut Supervisor) -> io::Result<Wor
         .descriptor(page_descriptor, WORKER_PAGE_FD);
     spawn.env = command.env.iter().map(|(name, value)| (name.into(), value.as_ref().map(Into::into))).collect();
     spawn.cwd = command.cwd.clone();
+    let mut leftovers = None;
+    if command.captures {
+        let (kept, descriptors) = Leftovers::pipes()?;
+        leftovers = Some(kept);
+        spawn.descriptors.extend(descriptors.into_iter().zip(WORKER_CAPTURE_FDS));
+    }
     let process = supervisor.spawn(spawn)?;
     let pid = supervisor.pid(process).unwrap_or_default();
-    Ok(Worker { process, pid, link: Channel::new(link.into()), page, ended: None, complaint: None, hopeless: false })
+    Ok(Worker {
+        process,
+        pid,
+        link: Channel::new(link.into()),
+        page,
+        leftovers,
+        ended: None,
+        complaint: None,
+        hopeless: false,
+    })
 }

@@ -92,6 +92,12 @@ def _arguments(name: str, value: Any) -> tuple[Any, ...]:
     return tuple(value)
 
 
+def _output(name: str, value: Any) -> str:
+    if value in ("show", "prefix", "keep", "inherit"):
+        return str(value)
+    raise SleighIllegalValueException(f"{name}: expected 'show', 'prefix', 'keep' or 'inherit', got {value!r}")
+
+
 def _port(name: str, value: Any) -> int:
     port = checked_count(name, value)
     if port > 65535:
@@ -159,6 +165,8 @@ class Options:
     initializer: Callable[..., Any] | str | None = _option(None, _maybe(_function))  # noqa: RUF009 (as immutable as the rest)
     initargs: tuple[Any, ...] = _option((), _arguments)
     threadsPerWorker: int | str | None = _option("auto", _threads)
+    output: str = _option("show", _output)
+    outputLimit: int = _option(1 << 20, _count(0))
     retries: int = _option(1, _count(0))
     progress: bool | None = _option(None, _maybe(_flag))
     events: str | None = _option(None, _maybe(_path))

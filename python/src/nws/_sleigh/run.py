@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nws import _native, _pickle
 from nws._sleigh.accumulators import Receiver
-from nws._sleigh.exceptions import SleighNwsException, SleighPicklingException, SleighStoppedException
+from nws._sleigh.exceptions import (
+    SleighNwsException,
+    SleighPicklingException,
+    SleighStoppedException,
+    SleighTaskException,
+)
 from nws._sleigh.failures import restore
 from nws._sleigh.progress import Progress
 
@@ -33,6 +38,8 @@ class Run:
         self._shipment = shipment
         self.into = into
         self._events = sleigh._events
+        self._said = sleigh._said
+        self._said.output.clear()
         self._timeline: list[tuple[int, int, int, int, bool]] | None = [] if self._events else None
         self._progress = Progress(sleigh._options.progress, total)
         self.over = False
@@ -112,7 +119,14 @@ class Run:
         into = self.into
         try:
             messages = self._run.collect(
-                into.results, into.indexes, until, timeout_s, _pickle.loads, restore, self._timeline
+                into.results,
+                into.indexes,
+                until,
+                timeout_s,
+                _pickle.loads,
+                self._failure,
+                self._said.hear,
+                self._timeline,
             )
         except SleighNwsException:
             if self._sleigh._was_stopped:
@@ -122,6 +136,12 @@ class Run:
         into.flush()
         if self._progress.shown:
             self._progress.move(self._run.submitted - self._run.outstanding)
+
+    def _failure(self, failure: bytes | BaseException, index: int, rank: int) -> SleighTaskException:
+        made = restore(failure, index, rank)
+        # What the task wrote came before its result.
+        made.output = self._said.output[index]
+        return made
 
     def _look(self, messages: list[str]) -> None:
         for message in messages:

@@ -67,6 +67,7 @@ check: setup ## format, lints with warnings denied, types, stubs, docs, the rule
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked --quiet
+	cargo metadata --format-version 1 --locked --quiet --manifest-path fuzz/Cargo.toml >/dev/null
 	cd python && ../$(VENV)/bin/ruff format --check --quiet . && ../$(VENV)/bin/ruff check --quiet .
 	$(VENV)/bin/ruff format --config python/pyproject.toml --check --quiet benches scripts
 	$(VENV)/bin/ruff check --config python/pyproject.toml --quiet benches scripts
@@ -87,7 +88,12 @@ $(VENV)/contest: python/requirements-bench.txt $(VENV)/prepared
 	@scripts/prepare.sh bench-server
 	@touch $@
 
+.PHONY: fuzz
+fuzz: ## looks for bytes that break something: FUZZ_SECONDS=60 a target, FUZZ_TARGET=one of them
+	@scripts/prepare.sh fuzz
+	@scripts/fuzz.sh
+
 .PHONY: clean
 clean: ## removes what the targets have made
-	@rm -rf target dist demo-out $(VENV) python/src/nws/_bin python/src/nws/*.so
+	@rm -rf target dist demo-out fuzz/corpus fuzz/artifacts $(VENV) python/src/nws/_bin python/src/nws/*.so
 	@find python benches scripts -name __pycache__ -prune -exec rm -rf {} +

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Looks for the tools that a build needs, makes .venv and installs python/requirements-dev.txt into it.
+# With the argument fuzz it looks for what the fuzzers need instead.
 # On a Debian where we are root it installs a missing package; elsewhere it says what is missing. It never asks.
 # `prepare.sh bench-server` looks for what that measurement needs beside all this.
 set -euo pipefail
@@ -39,6 +40,13 @@ require_linker() {
     provide gcc libc6-dev ||
         stop "cc was not found: Rust links with the C compiler. Install it (Debian: apt-get install gcc libc6-dev," \
             "Fedora: dnf install gcc), and run make again."
+}
+
+require_cxx() {
+    command -v c++ >/dev/null && return
+    provide g++ ||
+        stop "c++ was not found: libFuzzer is written in C++. Install it (Debian: apt-get install g++," \
+            "Fedora: dnf install gcc-c++), and run make fuzz again."
 }
 
 # Prints the first Python that is new enough. One that only pretends to be there (a pyenv shim) does not run.
@@ -95,6 +103,10 @@ if [ "${1-}" = bench-server ]; then
 fi
 require_rust
 require_linker
+if [ "${1:-}" = fuzz ]; then
+    require_cxx
+    exit
+fi
 if ! .venv/bin/python -c 'import pip' >/dev/null 2>&1; then
     python=$(find_python) ||
         stop "Python 3.11 or newer was not found (looked for: ${PYTHON:-python3, python3.11 to python3.14})." \

@@ -16,7 +16,7 @@ mod serve;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mio::{Events, Interest, Poll, Token};
@@ -26,6 +26,7 @@ use nws_proto::{Reply, RequestId, SessionId};
 use crate::clock::{Clock, Random};
 use crate::config::{Limits, random_bytes};
 use crate::connection::Connection;
+use crate::gauges::Measures;
 use crate::input::Scratch;
 use crate::listener::{Accepted, Listener};
 use crate::outbox::Spare;
@@ -92,6 +93,7 @@ pub(crate) struct EventLoop {
     /// The core has values of deleted variables to drop.
     sweeps: bool,
     stop_at_ms: Option<u64>,
+    measures: Measures,
     shared: Arc<Shared>,
 }
 
@@ -114,6 +116,8 @@ impl EventLoop {
             session_workspaces: limits.session_workspaces,
             session_variables: limits.session_variables,
             session_waiting: limits.session_waiting,
+            waiting: limits.waiting,
+            session_orphans: limits.session_orphans,
             session_leases: limits.session_leases,
             value_bytes: limits.value_bytes,
             values_bytes: limits.values_bytes,
@@ -149,6 +153,7 @@ impl EventLoop {
             later: Vec::new(),
             sweeps: false,
             stop_at_ms: None,
+            measures: Measures::default(),
             shared,
         })
     }
@@ -161,7 +166,9 @@ impl EventLoop {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
+            let began = Instant::now();
             self.turn(events.iter().map(Note::from));
+            self.shared.gauges.paused(began.elapsed());
             if self.has_stopped() {
                 return Ok(());
             }
@@ -174,9 +181,28 @@ impl EventLoop {
         self.take_notes(notes);
         self.serve_line();
         self.see_to_time();
+        // Who is told of something finds it in the numbers as well.
+        self.publish();
         self.flush();
         self.sweeps = self.core.sweep();
-        self.shared.gauges.set_sessions(self.table.sessions());
+        self.publish();
+    }
+
+    /// Tells the other threads how it is.
+    fn publish(&mut self) {
+        let (core, measures) = (&self.core, &mut self.measures);
+        measures.sessions = self.table.sessions() as u64;
+        measures.connections = self.table.len() as u64;
+        measures.workspaces = core.workspaces() as u64;
+        measures.variables = core.variables() as u64;
+        measures.values = core.values();
+        measures.values_bytes = core.values_bytes();
+        measures.names_bytes = core.names_bytes();
+        measures.undelivered_bytes = self.transit_bytes;
+        measures.receiving_bytes = self.receiving_bytes;
+        measures.limit_bytes = self.limits.values_bytes;
+        measures.waiting = core.waiting() as u64;
+        self.shared.gauges.publish(measures);
     }
 
     /// How long nothing needs to be done unless something comes.
@@ -218,7 +244,10 @@ impl EventLoop {
         for _ in 0..ACCEPTED_A_TURN {
             let Some(listener) = self.listeners.get(place) else { return };
             match listener.accept() {
-                Accepted::Connection(stream, address) => self.admit_connection(stream, address),
+                Accepted::Connection(stream, address) => {
+                    self.measures.accepted += 1;
+                    self.admit_connection(stream, address);
+                }
                 Accepted::TryAgain => {}
                 Accepted::None => return,
                 Accepted::Exhausted => {
@@ -313,6 +342,9 @@ impl EventLoop {
                     answered |= its_own.is_some();
                     let fetched =
                         its_own.map_or_else(|| connection.transit.was_fetch(request), |asking| asking.fetches);
+                    if let Reply::Failed(fault) = &reply {
+                        self.measures.count_fault(fault.code);
+                    }
                     match &mut connection.classic {
                         None => connection.outbox.reply(request, &reply),
                         Some(classic) => classic.answer(&mut connection.outbox, &reply),

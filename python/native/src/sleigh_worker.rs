@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nws_work::control::{
-    Bootstrap, FromWorker, WORKER_CAPTURE_FDS, WORKER_LINK_FD, WORKER_PAGE_FD, read_message, write_message,
+    Bootstrap, FromWorker, ToWorker, WORKER_CAPTURE_FDS, WORKER_LINK_FD, WORKER_PAGE_FD, read_message, write_message,
 };
 use nws_work::envelope::{Failure, FailureKind, Outcome, RESULT_HEAD_BYTES, Said};
 use nws_work::page::Page;
@@ -17,6 +17,7 @@ use nws_work::worker::{Next, Task, Worker};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::client::Connection;
 use crate::compact;
@@ -58,13 +59,13 @@ pub(crate) fn worker_bootstrap(py: Python<'_>) -> PyResult<Option<(u32, u32, Str
     let capture = if bootstrap.captures { Some(capture_descriptors()?) } else { None };
     let settings = bootstrap.settings.as_str().unwrap_or_default().to_owned();
     let (rank, count) = (bootstrap.rank, bootstrap.worker_count);
-    Ok(Some((rank, count, settings, WorkerStart { parts: Some((bootstrap, reader.into_inner(), page, capture)) })))
+    Ok(Some((rank, count, settings, WorkerStart { parts: Some((bootstrap, reader, page, capture)) })))
 }
 
 /// A worker that knows its server and has not connected yet.
 #[pyclass(module = "nws._native")]
 pub(crate) struct WorkerStart {
-    parts: Option<(Bootstrap, UnixStream, Page, Option<[OwnedFd; 4]>)>,
+    parts: Option<(Bootstrap, BufReader<UnixStream>, Page, Option<[OwnedFd; 4]>)>,
 }
 
 #[pymethods]
@@ -73,20 +74,31 @@ impl WorkerStart {
     fn join(&mut self, py: Python<'_>) -> PyResult<WorkerLoop> {
         let (bootstrap, mut link, page, capture) =
             self.parts.take().ok_or_else(|| PyRuntimeError::new_err("this worker has joined already"))?;
+        if is_too_late(&mut link) {
+            let message = "too late: the group of workers was closed before this one had joined";
+            // The host learns it from the exit as well.
+            let _ = write_message(
+                link.get_mut(),
+                &FromWorker::Failed { message: format!("SleighJoinException: {message}"), for_good: false },
+            );
+            let class = py.import("nws._sleigh.exceptions")?.getattr("SleighJoinException")?;
+            return Err(PyErr::from_value(class.call1((message,))?));
+        }
         let joined = py.detach(|| Worker::connect(&bootstrap, page));
         let worker = match joined {
             Ok(worker) => worker,
             Err(error) => {
                 let message = error.to_string();
                 // The host learns it from the exit as well.
-                let _ = write_message(&mut link, &FromWorker::Failed { message: message.clone(), for_good: false });
+                let failed = FromWorker::Failed { message: message.clone(), for_good: false };
+                let _ = write_message(link.get_mut(), &failed);
                 return Err(PyRuntimeError::new_err(message));
             }
         };
-        let word = Mutex::new(link.try_clone()?);
+        let word = Mutex::new(link.get_ref().try_clone()?);
         let end = worker.ender();
         std::thread::Builder::new().name("nws-link".into()).spawn(move || {
-            // The host says nothing more: the link's end is the word to go.
+            // Only who is too late is told more, and is ended as well: the link's end is the word to go.
             let _ = link.read_to_end(&mut Vec::new());
             end("the sleigh was stopped");
         })?;
@@ -304,6 +316,13 @@ fn capture_descriptors() -> PyResult<[OwnedFd; 4]> {
     let descriptors = WORKER_CAPTURE_FDS.map(|number| unsafe { OwnedFd::from_raw_fd(number) });
     descriptors.iter().try_for_each(close_on_exec)?;
     Ok(descriptors)
+}
+
+/// Whether the host has said already that the group is closed. A link that has ended is another matter.
+fn is_too_late(link: &mut BufReader<UnixStream>) -> bool {
+    let mut watched = [PollFd::new(link.get_ref(), PollFlags::IN)];
+    let readable = matches!(poll(&mut watched, Some(&Timespec::default())), Ok(1..));
+    (readable || !link.buffer().is_empty()) && matches!(read_message(link), Ok(Some(ToWorker::TooLate)))
 }
 
 fn close_on_exec(descriptor: &OwnedFd) -> PyResult<()> {

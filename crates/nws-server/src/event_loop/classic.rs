@@ -11,7 +11,7 @@ use nws_proto::{
     limits,
 };
 
-use super::serve::{Onward, WEIGHED_PAYLOAD_BYTES};
+use super::serve::Onward;
 use super::{Asking, EventLoop};
 use crate::classic::{Classic, QUIET_REQUEST, REQUEST, VARIABLE};
 use crate::connection::Phase;
@@ -31,6 +31,7 @@ impl EventLoop {
             refusal.filter(|_| !(self.allow_users && connection.stream.is_of_this_machine()))
         };
         if let Some(refusal) = refusal {
+            self.measures.refused += 1;
             let fields: [(&str, &dyn Display); 2] = [("peer", &address), ("why", &refusal)];
             self.shared.log.of_a_connection(Level::Warn, "refused a classic client", &fields);
             return self.close(slot);
@@ -52,11 +53,11 @@ impl EventLoop {
 
     /// Executes the next request, where it has come whole.
     pub(super) fn execute_classic(&mut self, slot: usize, session: SessionId, scratch: &mut Scratch) -> Option<Onward> {
-        let room = self.room_bytes(slot);
+        let room = self.receivable_bytes(slot);
         let most = u64::from(limits::VALUE_BYTES.min(self.limits.frame_payload_bytes));
         let weigh = |length: u64| match length {
             _ if length > most => Weight::Refuse(most),
-            _ if length > WEIGHED_PAYLOAD_BYTES.into() && length > room => Weight::Skip,
+            _ if length > room => Weight::Skip,
             _ => Weight::Take,
         };
         let Some(connection) = self.table.get(slot) else { return Some(Onward::Stop) };
@@ -76,6 +77,7 @@ impl EventLoop {
         };
         match asked {
             Ok(Some(asked)) => {
+                self.measures.operations += 1;
                 classic.waits = true;
                 classic.wants_value = asked.replies_with_value();
                 if let Err(fault) = self.execute_asked(slot, session, asked) {
@@ -264,6 +266,9 @@ impl EventLoop {
     fn reply_classic(&mut self, slot: usize, reply: &Reply<Bytes>) {
         let Some(connection) = self.table.get(slot) else { return };
         connection.outbox.prepare(&mut self.spare);
+        if let Reply::Failed(fault) = reply {
+            self.measures.count_fault(fault.code);
+        }
         if let Some(classic) = &mut connection.classic {
             classic.answer(&mut connection.outbox, reply);
         }

@@ -33,6 +33,7 @@ impl EventLoop {
         let Ok(flushed) = connection.outbox.flush(&connection.stream, &mut self.spare) else {
             return self.close(slot);
         };
+        self.measures.sent_bytes += connection.outbox.sent() - sent;
         self.transit_bytes -= connection.transit.bytes();
         connection.transit.sent(connection.outbox.sent());
         self.transit_bytes += connection.transit.bytes();

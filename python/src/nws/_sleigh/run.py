@@ -40,7 +40,6 @@ class Run:
         self._events = sleigh._events
         self._said = sleigh._said
         self._said.output.clear()
-        self._timeline: list[tuple[int, int, int, int, bool]] | None = [] if self._events else None
         self._progress = Progress(sleigh._options.progress, total)
         self.over = False
         if self._events:
@@ -66,7 +65,6 @@ class Run:
             elif not isinstance(error, SleighNwsException | SleighStoppedException):
                 self._run.give_up()
             if self._events:
-                self._look([])
                 self._events.write("run_done", run=self._run.number, tasks=self._run.submitted)
                 self._events.flush()
         finally:
@@ -117,6 +115,7 @@ class Run:
 
     def _take(self, until: int, timeout_s: float) -> None:
         into = self.into
+        events = self._events.tasks if self._events else None
         try:
             messages = self._run.collect(
                 into.results,
@@ -124,9 +123,9 @@ class Run:
                 until,
                 timeout_s,
                 _pickle.loads,
-                self._failure,
-                self._said.hear,
-                self._timeline,
+                self._restore,
+                self._hear,
+                events,
             )
         except SleighNwsException:
             if self._sleigh._was_stopped:
@@ -137,17 +136,18 @@ class Run:
         if self._progress.shown:
             self._progress.move(self._run.submitted - self._run.outstanding)
 
-    def _failure(self, failure: bytes | BaseException, index: int, rank: int) -> SleighTaskException:
-        made = restore(failure, index, rank)
+    def _look(self, messages: list[str]) -> None:
+        for message in messages:
+            self._sleigh._heard(json.loads(message))
+
+    def _restore(self, failure: bytes | BaseException, index: int, rank: int) -> SleighTaskException:
+        made = restore(failure, index, self._sleigh._rank_of(rank))
         # What the task wrote came before its result.
         made.output = self._said.output[index]
         return made
 
-    def _look(self, messages: list[str]) -> None:
-        for message in messages:
-            self._sleigh._heard(json.loads(message))
-        if self._events is not None and self._timeline is not None:
-            self._events.tasks(self._run.number, self._timeline)
+    def _hear(self, kind: int, index: int | None, rank: int, data: bytes) -> None:
+        self._said.hear(kind, index, self._sleigh._rank_of(rank), data)
 
     @property
     def _dumps(self) -> Callable[[Any], bytes]:

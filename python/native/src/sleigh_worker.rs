@@ -28,6 +28,9 @@ const SIGNAL_TURN: Duration = Duration::from_millis(200);
 /// Longest result with its head, in bytes.
 const RESULT_BYTES: usize = nws_proto::limits::VALUE_BYTES as usize;
 
+/// The descriptors that `WORKER_CAPTURE_FDS` names.
+type CaptureEnds = [OwnedFd; 4];
+
 /// A worker that has joined.
 #[pyclass(module = "nws._native", frozen)]
 pub(crate) struct WorkerLoop {
@@ -36,7 +39,7 @@ pub(crate) struct WorkerLoop {
     /// To the host.
     word: Mutex<UnixStream>,
     /// Taken when output is captured.
-    capture: Mutex<Option<[OwnedFd; 4]>>,
+    capture: Mutex<Option<CaptureEnds>>,
 }
 
 /// What a worker was told at its start: rank, number of workers, and the text of the settings.
@@ -65,7 +68,7 @@ pub(crate) fn worker_bootstrap(py: Python<'_>) -> PyResult<Option<(u32, u32, Str
 /// A worker that knows its server and has not connected yet.
 #[pyclass(module = "nws._native")]
 pub(crate) struct WorkerStart {
-    parts: Option<(Bootstrap, BufReader<UnixStream>, Page, Option<[OwnedFd; 4]>)>,
+    parts: Option<(Bootstrap, BufReader<UnixStream>, Page, Option<CaptureEnds>)>,
 }
 
 #[pymethods]
@@ -311,7 +314,7 @@ fn failure(type_name: String, message: String) -> Vec<u8> {
     serde_json::to_vec(&failure).unwrap_or_default()
 }
 
-fn capture_descriptors() -> PyResult<[OwnedFd; 4]> {
+fn capture_descriptors() -> PyResult<CaptureEnds> {
     // SAFETY: as for link and page; the host says that it handed these over as well.
     let descriptors = WORKER_CAPTURE_FDS.map(|number| unsafe { OwnedFd::from_raw_fd(number) });
     descriptors.iter().try_for_each(close_on_exec)?;

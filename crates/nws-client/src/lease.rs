@@ -1,7 +1,7 @@
 //! A value that was handed out and is not done yet.
 
 use bytes::Bytes;
-use nws_proto::{ErrorCode, Fault, FinishItem, Grant, Index, LeaseId, Reply, Request};
+use nws_proto::{Fault, FinishItem, Grant, Index, LeaseId, Reply, Request};
 
 use crate::call::{done, unexpected};
 use crate::in_flight::Outcome;
@@ -76,7 +76,7 @@ impl Lease {
     }
 
     /// Ends the lease and stores a result in a variable, in one step. Where the lease has ended
-    /// meanwhile, nothing is stored, and it is [`LeaseEnded`](ErrorCode::LeaseEnded).
+    /// meanwhile, nothing is stored, and it is [`LeaseEnded`](nws_proto::ErrorCode::LeaseEnded).
     /// Where the result cannot be stored, the value is given back.
     pub fn finish(mut self, workspace: &Workspace, variable: impl AsRef<[u8]>, result: impl IntoValue) -> Call<()> {
         let result = match result.into_value() {
@@ -95,7 +95,7 @@ impl Lease {
     }
 
     /// Ends the lease without a result: the value is done, and gone. Where the lease has ended
-    /// meanwhile, it is [`LeaseEnded`](ErrorCode::LeaseEnded): the value may be somebody else's by now.
+    /// meanwhile, it is [`LeaseEnded`](nws_proto::ErrorCode::LeaseEnded): the value may be somebody else's by now.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/served.rs"));

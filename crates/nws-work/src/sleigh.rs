@@ -192,6 +192,12 @@ impl Sleigh {
         }
     }
 
+    /// Why the connection of the master has ended: the host can mostly name the cause, and is waited for
+    /// shortly; else `reason`.
+    pub fn why_dropped(&self, reason: &str) -> WorkError {
+        self.watch.explain(WorkError::Ended(reason.to_owned()))
+    }
+
     /// The run is over.
     pub fn end_run(&self, run: u32) {
         self.master.end_run(run);

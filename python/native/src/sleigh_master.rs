@@ -110,6 +110,11 @@ impl SleighCore {
         }
     }
 
+    /// The error for a connection that was dropped for this reason, with the cause that the host knows.
+    fn why_dropped(&self, py: Python<'_>, reason: &str) -> PyErr {
+        raise(&py.detach(|| self.sleigh.why_dropped(reason)))
+    }
+
     /// Closes the group to whoever has not joined, and returns the ranks that have.
     fn close_group(&self, py: Python<'_>) -> PyResult<Vec<u32>> {
         Ok(py.detach(|| self.sleigh.close_group()).map_err(|error| raise(&error))?.joined)

@@ -11,8 +11,8 @@ class Lease:
     """A value taken by lease: `NetWorkSpace.lease` makes them.
 
     Nobody else gets the value while the lease lasts. It ends by `finish`, by `done`, by `release`, at the end of its
-    `with` block, and with the connection; unless it was finished or done, the value is then back at its own place, as if
-    it had never left.
+    `with` block, and with the connection; unless it was finished or done, the value is then back at its own place, as
+    if it had never left.
     """
 
     __module__ = "nws.client"

@@ -1,15 +1,17 @@
 """The two workspaces of a sleigh, as master and workers see them."""
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nws import _native
+from nws._errors import NwsConnectionDroppedException
 
 if TYPE_CHECKING:
     from nws.client import NetWorkSpace
 
-__all__ = ["describe_worker", "introduce", "make_user_space", "master_spaces", "regroup"]
+__all__ = ["describe_worker", "explained", "introduce", "make_user_space", "master_spaces", "regroup"]
 
 # In the sleigh's workspace: the name of the user's.
 _USER_SPACE = "user workspace"
@@ -18,16 +20,27 @@ _USER_SPACE = "user workspace"
 def make_user_space(core: _native.SleighCore, template: str, named: str | None) -> str:
     """Make the user's workspace, owned by the master unless it is another's, and leave its name for the workers."""
     connection = core.connection()
-    name: str = connection.make_temporary(template).wait() if named is None else named
-    connection.open(name, True, False, named is not None).wait()
-    connection.open(core.workspace, False, False, False).wait().store(_USER_SPACE, name).wait()
+    with explained(core):
+        name: str = connection.make_temporary(template).wait() if named is None else named
+        connection.open(name, True, False, named is not None).wait()
+        connection.open(core.workspace, False, False, False).wait().store(_USER_SPACE, name).wait()
     return name
 
 
 def master_spaces(core: _native.SleighCore, user_space: str) -> tuple["NetWorkSpace", "NetWorkSpace"]:
     """Return the sleigh's workspace and the user's, over the master's connection."""
     server = _server(core.connection())
-    return server.openWs(core.workspace), server.openWs(user_space)
+    with explained(core):
+        return server.openWs(core.workspace), server.openWs(user_space)
+
+
+@contextmanager
+def explained(core: _native.SleighCore) -> Iterator[None]:
+    """Raise what ended the sleigh where the connection ends."""
+    try:
+        yield
+    except NwsConnectionDroppedException as error:
+        raise core.why_dropped(str(error)) from None
 
 
 def _server(connection: _native.Connection) -> Any:

@@ -259,8 +259,8 @@ class Sleigh:
         """Run `fun` for the items of the iterables, as `map` does, and return an iterator over the results in order.
 
         The iterables may be endless: they are read no further ahead than `loadFactor` tasks a worker beyond what was
-        consumed, or by default so far that the workers do not run out of tasks. A failed task is a
-        `SleighTaskException` among the results.
+        consumed. By default that is ten, and more while tasks are so short that the workers run out of them. A failed
+        task is a `SleighTaskException` among the results.
 
             >>> import itertools
             >>> with Sleigh(workerCount=2) as s:

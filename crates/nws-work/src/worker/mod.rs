@@ -6,6 +6,7 @@
 //! recalls from it. How many tasks a fetch asks for is the `pace`'s business.
 
 mod capture;
+mod newcomer;
 mod outbox;
 mod pace;
 mod queue;
@@ -29,6 +30,7 @@ use crate::page::{Page, Running};
 use crate::{link, names};
 
 pub use capture::Capture;
+pub use newcomer::{Joining, Newcomer};
 use outbox::{Outbox, Sent, Urgency};
 use queue::Queue;
 pub use queue::{Next, Task};

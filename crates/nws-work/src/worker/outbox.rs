@@ -213,7 +213,7 @@ mod tests {
         let outbox = Outbox::default();
         assert_eq!(outbox.say(vec![7], monotonic_ns()), Urgency::Later);
         assert!(outbox.wait_until_due());
-        assert_eq!(outbox.put(&task(1), &mut vec![1], monotonic_ns(), 10), Urgency::Later);
+        assert_eq!(outbox.put(&task(1), &mut vec![1], monotonic_ns(), 10), Urgency::Now, "it has waited");
         let sent = outbox.take().unwrap();
         assert_eq!((sent.said.len(), sent.items.len()), (1, 1));
         assert_eq!(outbox.say(vec![0; BATCH_BYTES], 0), Urgency::Now);

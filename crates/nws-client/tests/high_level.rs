@@ -136,7 +136,7 @@ fn a_finish_that_cannot_be_sent_releases_the_lease() {
     });
     let workspace = Server::from(connection).open("ws").wait().unwrap();
     let lease = workspace.fetch_lease("tasks").wait().unwrap();
-    let too_long = vec![0; limits::VALUE_BYTES as usize + 1];
+    let too_long = Value::raw(vec![0u8; limits::VALUE_BYTES as usize + 1]);
     let error = lease.finish(&workspace, "results", too_long).wait().unwrap_err();
     assert_eq!(error.code(), Some(ErrorCode::FrameTooLong));
     script.result();

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use hashbrown::HashMap;
 use nws_proto::{ErrorCode, Fault, Reply, Request, RequestId, SessionId};
 
+use crate::chores::Chore;
 use crate::effect::{Effect, Payload};
 use crate::fact::Journal;
 use crate::fault;
@@ -16,9 +17,6 @@ use crate::slab::{Key, Slab};
 use crate::variables::Variable;
 use crate::waiting::Waiter;
 use crate::workspaces::Workspace;
-
-/// How many values of deleted variables are dropped at a time.
-const SLICE_VALUES: usize = 1024;
 
 /// What a request comes to: a reply now, none yet because it waits, or a fault.
 pub(crate) type Outcome<V> = Result<Option<Reply<V>>, Fault>;
@@ -60,11 +58,17 @@ pub struct Core<V, J = ()> {
     pub(crate) next_lease: u64,
     /// Goes into the names of temporary workspaces.
     pub(crate) temporaries: u64,
-    /// What all values kept and leased take, in bytes.
+    /// How many values are kept and leased.
+    pub(crate) values: u64,
+    /// What they take, in bytes.
     pub(crate) bytes: u64,
-    /// The same of values that were fetched and have not reached who fetched them.
+    /// What names and their entries in the tables take, in bytes.
+    pub(crate) names_bytes: u64,
+    /// What values take that were fetched and have not reached who fetched them.
     pub(crate) undelivered_bytes: u64,
-    /// Values of variables that were deleted, dropped a slice at a time.
+    /// Work that is done in parts, the next one last.
+    pub(crate) chores: Vec<Chore>,
+    /// Values of variables that were deleted.
     pub(crate) trash: Vec<Kept<V>>,
 }
 
@@ -83,8 +87,11 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             blocks: Slab::new(),
             next_lease: 1,
             temporaries: 0,
+            values: 0,
             bytes: 0,
+            names_bytes: 0,
             undelivered_bytes: 0,
+            chores: Vec::new(),
             trash: Vec::new(),
         };
         core.make_default_workspace();
@@ -105,7 +112,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         request: Request<V>,
         effects: &mut Vec<Effect<V>>,
     ) {
-        self.sweep();
+        self.sweep_a_little(effects);
         let outcome = match self.sessions.get(&session) {
             None => return,
             Some(_) if id.0 == 0 => Err(fault::bad_arguments("a request's id is 1 or above, this one's is 0")),
@@ -147,27 +154,6 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         }
     }
 
-    /// Drops a slice of the values whose variables were deleted; whether some are left. Each
-    /// request does so too: a large deletion holds nobody up. A driver with nothing else to do
-    /// calls it to have the memory back without waiting for the next request.
-    pub fn sweep(&mut self) -> bool {
-        self.drop_trash(SLICE_VALUES);
-        !self.trash.is_empty()
-    }
-
-    /// Drops up to this many values of variables that were deleted.
-    pub(crate) fn drop_trash(&mut self, values: usize) {
-        let mut left = values;
-        while left > 0
-            && let Some(kept) = self.trash.last_mut()
-        {
-            left -= kept.discard(left);
-            if kept.len() == 0 {
-                self.trash.pop();
-            }
-        }
-    }
-
     /// How many sessions are open.
     pub fn sessions(&self) -> usize {
         self.sessions.len()
@@ -188,9 +174,20 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         self.waiters.len()
     }
 
+    /// How many values are kept and leased.
+    pub fn values(&self) -> u64 {
+        self.values
+    }
+
     /// What all values kept and leased take, in bytes: see [`Payload::held_bytes`].
     pub fn values_bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// What names of workspaces and variables take with their entries in the tables, in bytes. It counts
+    /// towards the limit on values.
+    pub fn names_bytes(&self) -> u64 {
+        self.names_bytes
     }
 
     /// Tells what the driver holds of values that were fetched without a lease and have not reached

@@ -9,6 +9,7 @@ use crate::core::{Core, Outcome};
 use crate::effect::{Effect, Payload};
 use crate::fact::{Fact, Journal};
 use crate::fault;
+use crate::memory::variable_bytes;
 use crate::names::variable_id;
 use crate::slab::Key;
 use crate::waiting::Ask;
@@ -45,12 +46,9 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         self.check_batch(items.len())?;
         let place = self.place(session, handle)?;
         self.check_lengths(items.iter())?;
-        let most = self.settings.values_bytes;
-        let held = self.bytes.saturating_add(self.undelivered_bytes);
-        let after = items.iter().fold(held, |sum, item| sum.saturating_add(item.value.held_bytes()));
-        if after > most {
-            return Err(fault::memory_full(most));
-        }
+        let name_bytes = if place.variable.is_none() { variable_bytes(self.bound_name(session, handle)) } else { 0 };
+        let bytes = items.iter().fold(name_bytes, |sum, item| sum.saturating_add(item.value.held_bytes()));
+        self.check_room_for_values(bytes)?;
         if let Some(key) = self.ensure(session, handle, place) {
             self.put(key, items, effects);
         }
@@ -71,6 +69,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             variable.mode != Some(Mode::Single) && variable.finders.is_empty() && variable.fetchers.is_empty();
         let mut arrivals = VecDeque::with_capacity(if straight { 0 } else { items.len() });
         let mut bytes = 0;
+        self.values += items.len() as u64;
         for item in items {
             let index = Index(variable.next_index);
             variable.next_index += 1;
@@ -96,7 +95,11 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
     /// that its own waits do not get them.
     pub fn undelivered(&mut self, variable: VariableId, values: Vec<Grant<V>>, effects: &mut Vec<Effect<V>>) {
         let key = Key::from_u64(variable.0);
+        if !self.is_live(key) {
+            return;
+        }
         let Some(place) = self.variables.get_mut(key) else { return };
+        self.values += values.len() as u64;
         let bytes: u64 = values.iter().map(|value| value.item.value.held_bytes()).sum();
         place.bytes += bytes;
         self.bytes += bytes;
@@ -119,12 +122,27 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             while let Some((_, value)) = values.next_if(|(next, _)| *next == key) {
                 arrivals.push_back(value);
             }
+            if !self.is_live(key) {
+                self.forget_values(key, arrivals.iter());
+                continue;
+            }
             self.drop_outdated(key, &mut arrivals);
             for value in &arrivals {
                 let (variable, index, deaths) = (variable_id(key), value.index, value.deaths);
                 self.journal.record(Fact::Restore { variable, index, deaths });
             }
             self.deal(key, arrivals, passed_over, effects);
+        }
+    }
+
+    /// These were handed out by a variable that has gone since. Its own end has discounted them, or
+    /// has yet to come.
+    fn forget_values<'a>(&mut self, key: Key, values: impl Iterator<Item = &'a Grant<V>>)
+    where
+        V: 'a,
+    {
+        if self.variables.get(key).is_some_and(|variable| !variable.gone) {
+            values.for_each(|value| self.discount(key, 1, value.item.value.held_bytes()));
         }
     }
 
@@ -142,17 +160,17 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
 
     /// In single, what was kept goes as soon as newer values come.
     fn replace_single(&mut self, key: Key) {
-        let Some(variable) = self.variables.get_mut(key).filter(|variable| variable.mode == Some(Mode::Single)) else {
+        if self.variables.get(key).is_none_or(|variable| variable.mode != Some(Mode::Single)) {
             return;
-        };
-        for value in variable.kept.take_all() {
+        }
+        while let Some(value) = self.variables.get_mut(key).and_then(|variable| variable.kept.take_any()) {
             self.replaced(key, &value);
         }
     }
 
     fn replaced(&mut self, key: Key, value: &Grant<V>) {
         self.journal.record(Fact::Replaced { variable: variable_id(key), index: value.index });
-        self.discount(key, value.item.value.held_bytes());
+        self.discount(key, 1, value.item.value.held_bytes());
     }
 
     /// Answers those who wait with values that came in, in the order of their indices, and keeps

@@ -35,6 +35,11 @@ impl<V> Linked for Block<V> {
 }
 
 impl<V> Block<V> {
+    /// What its end costs, in units of [`crate::chores`].
+    pub(crate) fn units(&self) -> usize {
+        2 + 2 * self.live as usize
+    }
+
     pub(crate) fn live_leases(&self) -> impl Iterator<Item = (u64, &Grant<V>)> {
         (self.first..).zip(&self.values).filter_map(|(lease, value)| Some((lease, value.as_ref()?)))
     }
@@ -104,9 +109,11 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             None => {
                 self.end_run(session, run);
                 let blocks = &self.sessions.get(&session)?.blocks;
-                let (first, key) = blocks.range(..=lease.0).next_back()?;
-                run.block = Some((*key, *first));
-                (*key, *first)
+                let (first, key) = blocks.range(..=lease.0).next_back().map(|(first, key)| (*first, *key))?;
+                // What was deleted has no leases, though they may stand in the tables for a while.
+                self.blocks.get(key).filter(|block| self.is_live(block.variable))?;
+                run.block = Some((key, first));
+                (key, first)
             }
         };
         let block = self.blocks.get_mut(key)?;
@@ -142,8 +149,9 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         }
     }
 
-    /// A value of this variable is gone for good: its bytes count no more.
-    pub(crate) fn discount(&mut self, key: Key, bytes: u64) {
+    /// So many values of this variable are gone for good: they count no more, and what they took.
+    pub(crate) fn discount(&mut self, key: Key, count: usize, bytes: u64) {
+        self.values -= count as u64;
         self.bytes -= bytes;
         if let Some(variable) = self.variables.get_mut(key) {
             variable.bytes -= bytes;
@@ -159,6 +167,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
     ) -> Outcome<V> {
         self.check_batch(items.len())?;
         let place = self.place(session, handle)?;
+        self.check_may_make(session, handle, place)?;
         self.check_results_fit(session, &items)?;
         let mut refused = Vec::new();
         let mut results = Vec::with_capacity(items.len());
@@ -168,7 +177,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             match self.end_lease(session, item.lease, &mut run) {
                 Some((key, value)) => {
                     note(&mut lessened, key);
-                    self.discount(key, value.item.value.held_bytes());
+                    self.discount(key, 1, value.item.value.held_bytes());
                     let (variable, index) = (variable_id(key), value.index);
                     self.journal.record(Fact::Finish { variable, index });
                     results.push(item.result);
@@ -189,20 +198,23 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
     /// Whether the results fit the memory that the leased values leave.
     fn check_results_fit(&self, session: SessionId, items: &[FinishItem<V>]) -> Result<(), nws_proto::Fault> {
         self.check_lengths(items.iter().map(|item| &item.result))?;
-        let most = self.settings.values_bytes;
         let bytes = |item: &Item<V>| item.value.held_bytes();
-        let held = self.bytes.saturating_add(self.undelivered_bytes);
-        let added = items.iter().fold(held, |sum, item| sum.saturating_add(bytes(&item.result)));
-        if added <= most {
+        let added = items.iter().fold(0u64, |sum, item| sum.saturating_add(bytes(&item.result)));
+        if self.check_room_for_values(added).is_ok() {
             return Ok(());
         }
         let freed = items.iter().filter_map(|item| {
             let blocks = &self.sessions.get(&session)?.blocks;
             let (first, key) = blocks.range(..=item.lease.0).next_back()?;
-            let value = self.blocks.get(*key)?.values.get(usize::try_from(item.lease.0 - first).ok()?)?.as_ref()?;
+            let block = self.blocks.get(*key).filter(|block| self.is_live(block.variable))?;
+            let value = block.values.get(usize::try_from(item.lease.0 - first).ok()?)?.as_ref()?;
             Some(bytes(&value.item))
         });
-        if added.saturating_sub(freed.sum()) <= most { Ok(()) } else { Err(fault::memory_full(most)) }
+        // Names may have taken more than the limit: what makes nothing worse is done all the same.
+        match added.saturating_sub(freed.sum()) {
+            0 => Ok(()),
+            more => self.check_room_for_values(more),
+        }
     }
 
     pub(crate) fn release(
@@ -233,38 +245,62 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         Ok(Some(Reply::Done))
     }
 
-    /// Ends all leases of a session that has ended, and puts their values back.
-    pub(crate) fn return_blocks(
+    /// Gives leases of a session that has ended to its guardian, or their values back where there is
+    /// none; whether that is done.
+    pub(crate) fn pass_on_or_return(
         &mut self,
         session: SessionId,
-        blocks: BTreeMap<u64, Key>,
+        guardian: SessionId,
+        blocks: &mut BTreeMap<u64, Key>,
+        passed: &mut Vec<u64>,
+        units: &mut usize,
         effects: &mut Vec<Effect<V>>,
-    ) {
+    ) -> bool {
+        let guarded = self.sessions.contains_key(&guardian);
         let mut values = Vec::new();
-        for key in blocks.into_values() {
-            let Some(variable_key) = self.blocks.get(key).map(|block| block.variable) else { continue };
-            if let Some(variable) = self.variables.get_mut(variable_key) {
-                self.blocks.unlink(&mut variable.blocks, key);
-                if let Some(block) = self.blocks.remove(key) {
-                    variable.leased -= u64::from(block.live);
-                    variable.consumers.ended(session, block.live);
-                    values.extend(block.values.into_iter().flatten().map(|value| (variable_key, value)));
-                }
+        while *units > 0
+            && let Some((first, key)) = blocks.pop_first()
+        {
+            let Some(block) = self.blocks.get(key).filter(|block| block.session == session) else { continue };
+            *units = units.saturating_sub(block.units());
+            if guarded {
+                self.pass_block(key, first, guardian);
+                passed.push(first);
+            } else {
+                self.return_block(key, &mut values);
             }
         }
         self.restore(values, None, effects);
+        if !blocks.is_empty() {
+            return false;
+        }
+        if guarded {
+            self.announce_orphan(session, guardian, core::mem::take(passed), effects);
+        }
+        true
     }
 
-    /// Ends all leases of a variable that goes.
-    pub(crate) fn drop_blocks(&mut self, key: Key) {
-        while let Some(variable) = self.variables.get_mut(key) {
-            let Some(first) = variable.blocks.first() else { return };
-            self.blocks.unlink(&mut variable.blocks, first);
-            let Some(block) = self.blocks.remove(first) else { return };
-            if let Some(open) = self.sessions.get_mut(&block.session) {
-                open.blocks.remove(&block.first);
-                open.leased -= block.live;
-            }
+    fn pass_block(&mut self, key: Key, first: u64, guardian: SessionId) {
+        let Some(block) = self.blocks.get_mut(key) else { return };
+        let (ended, live) = (core::mem::replace(&mut block.session, guardian), block.live);
+        if let Some(variable) = self.variables.get_mut(block.variable) {
+            variable.consumers.ended(ended, live);
+            variable.consumers.leased(guardian, live, None);
+        }
+        if let Some(heir) = self.sessions.get_mut(&guardian) {
+            heir.blocks.insert(first, key);
+            heir.leased += live;
+        }
+    }
+
+    fn return_block(&mut self, key: Key, values: &mut Vec<(Key, Grant<V>)>) {
+        let Some(variable_key) = self.blocks.get(key).map(|block| block.variable) else { return };
+        let Some(variable) = self.variables.get_mut(variable_key) else { return };
+        self.blocks.unlink(&mut variable.blocks, key);
+        if let Some(block) = self.blocks.remove(key) {
+            variable.leased -= u64::from(block.live);
+            variable.consumers.ended(block.session, block.live);
+            values.extend(block.values.into_iter().flatten().map(|value| (variable_key, value)));
         }
     }
 }

@@ -11,6 +11,7 @@
 extern crate alloc;
 
 mod audit;
+mod chores;
 mod core;
 mod deal;
 mod effect;
@@ -18,10 +19,12 @@ mod fact;
 mod fault;
 mod kept;
 mod lease;
+mod memory;
 mod names;
 mod recall;
 mod retrieve;
 mod ring;
+mod segmented;
 mod sessions;
 mod settings;
 mod slab;

@@ -3,6 +3,8 @@
 use alloc::vec::Vec;
 use nws_proto::limits;
 
+use crate::chores::PART_UNITS;
+
 /// Limits of one core. The defaults are those of the protocol; a server may lower them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -18,13 +20,21 @@ pub struct Settings {
     pub session_variables: u32,
     /// Most requests that one session may have waiting at a time.
     pub session_waiting: u32,
+    /// Most requests of all sessions that may wait at a time.
+    pub waiting: u32,
+    /// Most ended sessions that may wait for one guardian to adopt them. The leases of further ones are
+    /// returned as if they had no guardian.
+    pub session_orphans: u32,
     /// Most values that one session may hold by lease at a time. What a guardian adopts comes on
     /// top.
     pub session_leases: u32,
     /// Longest value, in bytes.
     pub value_bytes: u64,
-    /// Most bytes that values kept and leased may take at a time.
+    /// Most bytes that values kept and leased, and names, may take at a time.
     pub values_bytes: u64,
+    /// What is done at once of a large deletion, or of the end of a session that holds much, in units
+    /// of some 100 ns. The rest of it is done in parts of this size.
+    pub part_units: usize,
     /// Ends the names of temporary workspaces; the same for one run of the server, and another in
     /// every run.
     pub temporary_suffix: Vec<u8>,
@@ -39,9 +49,12 @@ impl Default for Settings {
             session_workspaces: limits::SESSION_WORKSPACES,
             session_variables: limits::SESSION_VARIABLES,
             session_waiting: limits::SESSION_WAITING,
+            waiting: limits::WAITING,
+            session_orphans: limits::SESSION_ORPHANS,
             session_leases: limits::SESSION_LEASES,
             value_bytes: u64::MAX,
             values_bytes: u64::MAX,
+            part_units: PART_UNITS,
             temporary_suffix: Vec::new(),
         }
     }

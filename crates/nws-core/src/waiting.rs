@@ -9,6 +9,9 @@ use crate::fact::Journal;
 use crate::fault;
 use crate::slab::{Key, Linked, Links};
 
+/// Most requests whose wait ends in one call.
+const EXPIRED_AT_A_TIME: usize = 4096;
+
 /// A request that waits.
 pub(crate) struct Waiter {
     pub(crate) session: SessionId,
@@ -74,10 +77,14 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
     pub(crate) fn check_may_wait(&self, session: SessionId) -> Result<(), nws_proto::Fault> {
         let most = self.settings.session_waiting;
         let waiting = self.sessions.get(&session).map_or(0, |open| open.waiting.len());
-        if waiting < most as usize {
-            return Ok(());
+        if waiting >= most as usize {
+            let advice = "cancel some or wait less often";
+            return Err(fault::too_many(ErrorCode::TooManyWaiting, most, "requests waiting", advice));
         }
-        Err(fault::too_many(ErrorCode::TooManyWaiting, most, "requests waiting", "cancel some or wait less often"))
+        if self.waiters.len() >= self.settings.waiting as usize {
+            return Err(fault::too_many_waiting(self.settings.waiting));
+        }
+        Ok(())
     }
 
     /// Sets a request aside.
@@ -154,9 +161,11 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         Ok(Some(Reply::Done))
     }
 
-    /// Answers the requests whose wait is over at `now_ms`.
+    /// Answers the requests whose wait is over at `now_ms`, some thousand of them at a time: whether more
+    /// are due, [`Core::next_deadline_ms`] tells.
     pub fn expire(&mut self, now_ms: u64, effects: &mut Vec<Effect<V>>) {
-        while let Some((deadline_ms, key)) = self.deadlines.first().copied() {
+        for _ in 0..EXPIRED_AT_A_TIME {
+            let Some((deadline_ms, key)) = self.deadlines.first().copied() else { return };
             if deadline_ms > now_ms {
                 return;
             }

@@ -225,6 +225,24 @@ fn a_session_has_limits_for_workspaces_variables_and_waits() {
 }
 
 #[test]
+fn all_sessions_together_have_a_limit_of_waits() {
+    let mut world = World::with(Settings { waiting: 3, ..Settings::default() });
+    let [one, two] = world.clients();
+    world.ask(one, Request::Retrieve(fetch()));
+    world.ask(one, Request::Retrieve(find()));
+    world.ask(two, Request::Adopt { wait: Wait::Forever });
+    for session in [one, two] {
+        let Reply::Failed(fault) = world.call(session, Request::Retrieve(find())) else { panic!("there is no room") };
+        assert_eq!(fault.code, ErrorCode::TooManyWaiting);
+        assert!(fault.message.contains("at most 3 requests of all sessions wait (setting waiting)"), "{fault}");
+        assert_eq!(world.values(session, Retrieve { wait: Wait::No, ..find() }), [], "what does not wait may go on");
+    }
+    world.end(one);
+    world.ask(two, Request::Retrieve(find()));
+    assert_eq!(world.core.waiting(), 2);
+}
+
+#[test]
 fn a_session_has_a_limit_of_leases_also_where_it_waits() {
     let mut world = World::with(Settings { session_leases: 3, ..Settings::default() });
     let [client, storer] = world.clients();
@@ -264,7 +282,12 @@ fn batches_have_a_limit() {
 
 #[test]
 fn memory_has_a_limit_that_counts_leased_values_and_what_a_finish_frees() {
-    let mut world = World::with(Settings { values_bytes: 100, ..Settings::default() });
+    // What names take counts as well.
+    let mut named = World::default();
+    let name = named.client();
+    named.done(name, Request::Declare { variable: VARIABLE, mode: nws_proto::Mode::Fifo });
+    let values_bytes = 100 + named.core.names_bytes();
+    let mut world = World::with(Settings { values_bytes, ..Settings::default() });
     let client = world.client();
     let store = |bytes| Request::Store { variable: VARIABLE, items: vec![sized(1, bytes)] };
     assert_eq!(world.fails(client, store(101)), ErrorCode::MemoryFull);
@@ -306,52 +329,4 @@ fn ten_thousand_waiting_sessions_are_answered_forgotten_and_deleted_at_little_co
     assert_eq!((world.core.waiting(), world.core.values_bytes()), (0, 0));
     assert_eq!(world.core.next_deadline_ms(), None);
     assert_eq!(world.effects.len(), 2500);
-}
-
-#[test]
-fn a_large_deletion_proceeds_in_slices() {
-    for mode in [Mode::Fifo, Mode::Multi] {
-        let mut world = World::default();
-        let client = world.client();
-        world.declare(client, mode);
-        for _ in 0..10 {
-            world.store(client, 0..1000);
-        }
-        world.done(client, Request::DeleteVariable { variable: VARIABLE });
-        assert_eq!(world.core.values_bytes(), 0);
-        let slices = 1 + (0..100).take_while(|_| world.core.sweep()).count();
-        assert_eq!(slices, 10, "10,000 values, 1,024 at a time");
-        assert!(!world.core.sweep());
-    }
-}
-
-#[test]
-fn who_stores_and_deletes_all_the_time_leaves_no_more_than_was_kept_at_a_time() {
-    for mode in [Mode::Fifo, Mode::Multi] {
-        let mut world = World::default();
-        let client = world.client();
-        for _ in 0..20 {
-            world.declare(client, mode);
-            world.store(client, 0..10_000);
-            world.done(client, Request::DeleteVariable { variable: VARIABLE });
-        }
-        let slices = 1 + (0..1000).take_while(|_| world.core.sweep()).count();
-        assert!(slices <= 10, "{slices} slices of 1,024 values are left, and 10,000 were kept at a time");
-    }
-}
-
-#[test]
-fn many_small_variables_that_were_deleted_go_in_few_slices() {
-    let mut world = World::default();
-    let client = world.client();
-    let workspace = WorkspaceHandle(7);
-    world.open(client, workspace, "many", OpenMode::Use);
-    for number in 0..2000 {
-        let variable = VariableHandle(100 + number);
-        world.bind(client, variable, workspace, &number.to_string());
-        world.done(client, Request::Store { variable, items: vec![item(1)] });
-    }
-    world.done(client, Request::DeleteWorkspace { name: b"many".to_vec() });
-    let slices = 1 + (0..1000).take_while(|_| world.core.sweep()).count();
-    assert_eq!(slices, 2, "2,000 values, 1,024 at a time");
 }

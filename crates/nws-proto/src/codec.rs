@@ -21,20 +21,27 @@ impl core::fmt::Display for Malformed {
 
 impl core::error::Error for Malformed {}
 
-/// Reads fields from one payload. Values are slices of it, not copies.
+/// Reads fields from one payload.
 #[derive(Debug)]
-pub struct Reader {
-    payload: Bytes,
+pub struct Reader<'a> {
+    payload: &'a [u8],
     at: usize,
+    /// What values share; else they are copied.
+    shared: Option<&'a Bytes>,
 }
 
-impl Reader {
-    /// Reads from the start of `payload`.
-    pub fn new(payload: Bytes) -> Self {
-        Self { payload, at: 0 }
+impl<'a> Reader<'a> {
+    /// Reads from the start of `payload`. Values are slices of it, not copies.
+    pub fn new(payload: &'a Bytes) -> Self {
+        Self { payload, at: 0, shared: Some(payload) }
     }
 
-    fn take(&mut self, count: usize, expected: &'static str) -> Result<&[u8], Malformed> {
+    /// Reads from the start of `payload`, which stays its owner's: values are copies.
+    pub fn copying(payload: &'a [u8]) -> Self {
+        Self { payload, at: 0, shared: None }
+    }
+
+    fn take(&mut self, count: usize, expected: &'static str) -> Result<&'a [u8], Malformed> {
         let end = self.at.checked_add(count).filter(|end| *end <= self.payload.len()).ok_or(Malformed { expected })?;
         let field = &self.payload[self.at..end];
         self.at = end;
@@ -90,12 +97,11 @@ impl Reader {
         core::str::from_utf8(bytes).map(String::from).map_err(|_| Malformed { expected })
     }
 
-    /// A value: its length in four bytes, then its bytes, shared with the payload.
+    /// A value: its length in four bytes, then its bytes.
     pub fn value(&mut self, expected: &'static str) -> Result<Bytes, Malformed> {
         let length = self.u32(expected)? as usize;
-        let start = self.at;
-        self.take(length, expected)?;
-        Ok(self.payload.slice(start..start + length))
+        let bytes = self.take(length, expected)?;
+        Ok(self.shared.map_or_else(|| Bytes::copy_from_slice(bytes), |shared| shared.slice_ref(bytes)))
     }
 
     /// The number of items that follow, refused where `least_bytes` each could not fit in what is

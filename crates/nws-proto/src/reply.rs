@@ -215,7 +215,7 @@ impl Reply<Bytes> {
     /// # Errors
     /// [`ErrorCode::UnknownOpcode`] or [`ErrorCode::MalformedFrame`]; the connection is to end.
     pub fn decode(opcode: u16, payload: Bytes) -> Result<Self, Fault> {
-        decode(opcode, payload, Self::read)
+        decode(opcode, Reader::new(&payload), Self::read)
     }
 
     fn read(opcode: Opcode, reader: &mut Reader) -> Result<Option<Self>, Malformed> {
@@ -281,7 +281,7 @@ impl Event {
     /// # Errors
     /// [`ErrorCode::UnknownOpcode`] or [`ErrorCode::MalformedFrame`]; the connection is to end.
     pub fn decode(opcode: u16, payload: Bytes) -> Result<Self, Fault> {
-        decode(opcode, payload, Self::read)
+        decode(opcode, Reader::new(&payload), Self::read)
     }
 
     fn read(opcode: Opcode, reader: &mut Reader) -> Result<Option<Self>, Malformed> {

@@ -66,7 +66,7 @@ pub struct Limits {
     pub connections: usize,
     /// Longest payload of a frame, in bytes.
     pub frame_payload_bytes: u32,
-    /// Most bytes of all values together. The default is half of the machine's memory.
+    /// Most bytes of all values and names together. The default is half of the machine's memory.
     pub values_bytes: u64,
     /// Longest value, in bytes. What does not fit a frame is refused as well.
     pub value_bytes: u64,
@@ -78,6 +78,10 @@ pub struct Limits {
     pub session_variables: u32,
     /// Most requests that one session may have waiting at a time.
     pub session_waiting: u32,
+    /// Most requests of all sessions that may wait at a time.
+    pub waiting: u32,
+    /// Most ended sessions that may wait for one guardian to adopt them.
+    pub session_orphans: u32,
     /// Most values that one session may hold by lease at a time.
     pub session_leases: u32,
     /// A connection with more bytes to be sent than this is not read from until half of them are gone.
@@ -101,6 +105,8 @@ impl Default for Limits {
             session_workspaces: limits::SESSION_WORKSPACES,
             session_variables: limits::SESSION_VARIABLES,
             session_waiting: limits::SESSION_WAITING,
+            waiting: limits::WAITING,
+            session_orphans: limits::SESSION_ORPHANS,
             session_leases: limits::SESSION_LEASES,
             unsent_bytes: 8 << 20,
             handshake_ms: 10_000,

@@ -16,7 +16,7 @@ mod serve;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mio::{Events, Interest, Poll, Token};
@@ -26,6 +26,7 @@ use nws_proto::{Reply, RequestId, SessionId};
 use crate::clock::{Clock, Random};
 use crate::config::{Limits, random_bytes};
 use crate::connection::Connection;
+use crate::gauges::Measures;
 use crate::input::Scratch;
 use crate::listener::{Accepted, Listener};
 use crate::outbox::Spare;
@@ -40,7 +41,16 @@ const LISTENERS: usize = 1;
 const CONNECTIONS: usize = 8;
 const EVENTS: usize = 1024;
 /// Most connections accepted in a row from one listener.
-const ACCEPTED_A_TURN: usize = 256;
+const ACCEPTED_A_TURN: usize = 128;
+/// Most appointments kept in a turn.
+const APPOINTMENTS_A_TURN: usize = 512;
+/// After how much reading and executing a turn goes on to sending, and after how much sending it ends,
+/// in units of about a microsecond. Who is left stands first in line in the next turn.
+const TURN_UNITS: usize = 4000;
+/// What a connection's turn to be read costs beside what it asks for, and its turn to be sent to.
+const CONNECTION_UNITS: usize = 5;
+/// Bytes that are received or sent in a unit's time.
+const UNIT_BYTES: usize = 4096;
 /// How long to wait before accepting again when descriptors ran out, in milliseconds.
 const ACCEPT_PAUSE_MS: u64 = 250;
 /// Connections above the limit that are kept for as long as it takes to tell them so.
@@ -89,9 +99,12 @@ pub(crate) struct EventLoop {
     dirty: VecDeque<usize>,
     /// Slots to be flushed in the next turn: they had their share of this one.
     later: Vec<usize>,
-    /// The core has values of deleted variables to drop.
+    /// What this turn has spent on what it does now, in units of about a microsecond.
+    spent_units: usize,
+    /// The core has something left to be done in parts.
     sweeps: bool,
     stop_at_ms: Option<u64>,
+    measures: Measures,
     shared: Arc<Shared>,
 }
 
@@ -114,6 +127,8 @@ impl EventLoop {
             session_workspaces: limits.session_workspaces,
             session_variables: limits.session_variables,
             session_waiting: limits.session_waiting,
+            waiting: limits.waiting,
+            session_orphans: limits.session_orphans,
             session_leases: limits.session_leases,
             value_bytes: limits.value_bytes,
             values_bytes: limits.values_bytes,
@@ -147,8 +162,10 @@ impl EventLoop {
             urgent: VecDeque::new(),
             dirty: VecDeque::new(),
             later: Vec::new(),
+            spent_units: 0,
             sweeps: false,
             stop_at_ms: None,
+            measures: Measures::default(),
             shared,
         })
     }
@@ -161,7 +178,9 @@ impl EventLoop {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
+            let began = Instant::now();
             self.turn(events.iter().map(Note::from));
+            self.shared.gauges.paused(began.elapsed());
             if self.has_stopped() {
                 return Ok(());
             }
@@ -174,14 +193,35 @@ impl EventLoop {
         self.take_notes(notes);
         self.serve_line();
         self.see_to_time();
+        // Who is told of something finds it in the numbers as well.
+        self.publish();
         self.flush();
-        self.sweeps = self.core.sweep();
-        self.shared.gauges.set_sessions(self.table.sessions());
+        self.sweeps = self.core.sweep(&mut self.effects);
+        self.carry_out(None);
+        self.publish();
+    }
+
+    /// Tells the other threads how it is.
+    fn publish(&mut self) {
+        let (core, measures) = (&self.core, &mut self.measures);
+        measures.sessions = self.table.sessions() as u64;
+        measures.connections = self.table.len() as u64;
+        measures.workspaces = core.workspaces() as u64;
+        measures.variables = core.variables() as u64;
+        measures.values = core.values();
+        measures.values_bytes = core.values_bytes();
+        measures.names_bytes = core.names_bytes();
+        measures.undelivered_bytes = self.transit_bytes;
+        measures.receiving_bytes = self.receiving_bytes;
+        measures.limit_bytes = self.limits.values_bytes;
+        measures.waiting = core.waiting() as u64;
+        self.shared.gauges.publish(measures);
     }
 
     /// How long nothing needs to be done unless something comes.
     pub(crate) fn patience(&self) -> Option<Duration> {
-        if !self.line.is_empty() || !self.later.is_empty() || self.sweeps {
+        let to_flush = !self.urgent.is_empty() || !self.dirty.is_empty() || !self.later.is_empty();
+        if !self.line.is_empty() || to_flush || self.sweeps {
             return Some(Duration::ZERO);
         }
         let next = [self.core.next_deadline_ms(), self.timers.next_ms(), self.accept_again_ms, self.stop_at_ms];
@@ -218,7 +258,10 @@ impl EventLoop {
         for _ in 0..ACCEPTED_A_TURN {
             let Some(listener) = self.listeners.get(place) else { return };
             match listener.accept() {
-                Accepted::Connection(stream, address) => self.admit_connection(stream, address),
+                Accepted::Connection(stream, address) => {
+                    self.measures.accepted += 1;
+                    self.admit_connection(stream, address);
+                }
                 Accepted::TryAgain => {}
                 Accepted::None => return,
                 Accepted::Exhausted => {
@@ -279,7 +322,8 @@ impl EventLoop {
             self.core.expire(self.now_ms, &mut self.effects);
             self.carry_out(None);
         }
-        while let Some((due_ms, serial, slot)) = self.timers.pop_due(self.now_ms) {
+        for _ in 0..APPOINTMENTS_A_TURN {
+            let Some((due_ms, serial, slot)) = self.timers.pop_due(self.now_ms) else { break };
             let Some(connection) = self.table.get(slot) else { continue };
             if connection.serial != serial || connection.timer_ms != Some(due_ms) {
                 continue;
@@ -313,6 +357,9 @@ impl EventLoop {
                     answered |= its_own.is_some();
                     let fetched =
                         its_own.map_or_else(|| connection.transit.was_fetch(request), |asking| asking.fetches);
+                    if let Reply::Failed(fault) = &reply {
+                        self.measures.count_fault(fault.code);
+                    }
                     match &mut connection.classic {
                         None => connection.outbox.reply(request, &reply),
                         Some(classic) => classic.answer(&mut connection.outbox, &reply),

@@ -18,6 +18,7 @@ mod http;
 mod input;
 mod listener;
 pub mod log;
+mod metrics;
 mod outbox;
 mod platform;
 pub mod program;

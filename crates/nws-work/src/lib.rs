@@ -12,6 +12,7 @@ pub mod clock;
 pub mod control;
 pub mod envelope;
 mod error;
+pub mod events;
 pub mod host;
 pub mod launch;
 mod link;
@@ -20,6 +21,8 @@ pub mod names;
 pub mod page;
 pub mod platform;
 pub mod sleigh;
+pub mod threads;
 pub mod worker;
 
 pub use error::WorkError;
+pub use nws_supervise::{fitting_workers, usable_cores};

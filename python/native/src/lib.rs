@@ -11,7 +11,9 @@ mod call;
 mod client;
 mod compact;
 mod connecting;
+mod cores;
 mod errors;
+mod events;
 mod lease;
 mod missing;
 mod sleigh_master;
@@ -30,6 +32,7 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<bell::PyBell>()?;
     module.add_class::<call::Call>()?;
     module.add_class::<client::Connection>()?;
+    module.add_class::<events::EventLog>()?;
     module.add_class::<lease::Lease>()?;
     module.add_class::<workspace::Cursor>()?;
     module.add_class::<workspace::Stored>()?;
@@ -39,5 +42,6 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<sleigh_worker::WorkerStart>()?;
     module.add_class::<sleigh_worker::WorkerLoop>()?;
     module.add_function(wrap_pyfunction!(sleigh_worker::worker_bootstrap, module)?)?;
+    cores::register(module)?;
     Ok(())
 }

@@ -4,9 +4,10 @@ use std::io::{BufReader, Read};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use nws_work::control::{Bootstrap, FromWorker, WORKER_LINK_FD, WORKER_PAGE_FD, read_message, write_message};
+use nws_work::control::{Bootstrap, FromWorker, ToWorker, WORKER_LINK_FD, WORKER_PAGE_FD, read_message, write_message};
 use nws_work::envelope::{Failure, FailureKind, Outcome, RESULT_HEAD_BYTES};
 use nws_work::page::Page;
 use nws_work::platform::fork_generation;
@@ -14,6 +15,7 @@ use nws_work::worker::{Next, Task, Worker};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::client::Connection;
 use crate::compact;
@@ -28,6 +30,8 @@ const RESULT_BYTES: usize = nws_proto::limits::VALUE_BYTES as usize;
 pub(crate) struct WorkerLoop {
     bootstrap: Bootstrap,
     worker: Worker,
+    /// To the host.
+    word: Mutex<UnixStream>,
 }
 
 /// What a worker was told at its start: rank, number of workers, and the text of the settings.
@@ -49,48 +53,50 @@ pub(crate) fn worker_bootstrap(py: Python<'_>) -> PyResult<Option<(u32, u32, Str
     let page = Page::map(&page)?;
     let settings = bootstrap.settings.as_str().unwrap_or_default().to_owned();
     let (rank, count) = (bootstrap.rank, bootstrap.worker_count);
-    Ok(Some((rank, count, settings, WorkerStart { parts: Some((bootstrap, reader.into_inner(), page)) })))
+    Ok(Some((rank, count, settings, WorkerStart { parts: Some((bootstrap, reader, page)) })))
 }
 
 /// A worker that knows its server and has not connected yet.
 #[pyclass(module = "nws._native")]
 pub(crate) struct WorkerStart {
-    parts: Option<(Bootstrap, UnixStream, Page)>,
+    parts: Option<(Bootstrap, BufReader<UnixStream>, Page)>,
 }
 
 #[pymethods]
 impl WorkerStart {
-    /// Connects, and tells the host.
+    /// Connects. The worker gets no tasks before it says that it is ready.
     fn join(&mut self, py: Python<'_>) -> PyResult<WorkerLoop> {
         let (bootstrap, mut link, page) =
             self.parts.take().ok_or_else(|| PyRuntimeError::new_err("this worker has joined already"))?;
-        let joined = py.detach(|| Worker::join(&bootstrap, page));
+        if is_too_late(&mut link) {
+            let message = "too late: the group of workers was closed before this one had joined";
+            // The host learns it from the exit as well.
+            let _ = write_message(
+                link.get_mut(),
+                &FromWorker::Failed { message: format!("SleighJoinException: {message}"), for_good: false },
+            );
+            let class = py.import("nws._sleigh.exceptions")?.getattr("SleighJoinException")?;
+            return Err(PyErr::from_value(class.call1((message,))?));
+        }
+        let joined = py.detach(|| Worker::connect(&bootstrap, page));
         let worker = match joined {
             Ok(worker) => worker,
             Err(error) => {
                 let message = error.to_string();
                 // The host learns it from the exit as well.
-                let _ = write_message(&mut link, &FromWorker::Failed { message: message.clone() });
+                let failed = FromWorker::Failed { message: message.clone(), for_good: false };
+                let _ = write_message(link.get_mut(), &failed);
                 return Err(PyRuntimeError::new_err(message));
             }
         };
-        let session = worker.connection().session().0;
-        write_message(&mut link, &FromWorker::Joined { session })?;
+        let word = Mutex::new(link.get_ref().try_clone()?);
         let end = worker.ender();
         std::thread::Builder::new().name("nws-link".into()).spawn(move || {
-            // The host says nothing more: the link's end is the word to go.
+            // Only who is too late is told more, and is ended as well: the link's end is the word to go.
             let _ = link.read_to_end(&mut Vec::new());
             end("the sleigh was stopped");
         })?;
-        Ok(WorkerLoop { bootstrap, worker })
-    }
-
-    /// Tells the host why this worker cannot work.
-    fn fail(&mut self, message: String) {
-        if let Some((_, mut link, _)) = self.parts.take() {
-            // The host learns it from the exit as well.
-            let _ = write_message(&mut link, &FromWorker::Failed { message });
-        }
+        Ok(WorkerLoop { bootstrap, worker, word })
     }
 }
 
@@ -119,6 +125,17 @@ impl WorkerLoop {
     #[getter]
     fn workspace(&self) -> &str {
         &self.bootstrap.workspace
+    }
+
+    /// The worker is set up: tells the host, and asks for tasks.
+    fn ready(&self) {
+        self.worker.set_ready();
+        self.tell(&FromWorker::Joined { session: self.worker.connection().session().0 });
+    }
+
+    /// Tells the host why neither this worker nor another of its rank can work.
+    fn fail(&self, message: String) {
+        self.tell(&FromWorker::Failed { message, for_good: true });
     }
 
     /// Runs tasks until the sleigh is over, and says why it is. `define` makes `(function, spread,
@@ -188,6 +205,12 @@ impl WorkerLoop {
 }
 
 impl WorkerLoop {
+    fn tell(&self, message: &FromWorker) {
+        let mut word = self.word.lock().unwrap_or_else(PoisonError::into_inner);
+        // A host that has gone ends this worker.
+        let _ = write_message(&mut *word, message);
+    }
+
     fn definition(&self, py: Python<'_>, calls: &Calls<'_, '_>, run: u32) -> PyResult<Option<Definition>> {
         let Ok(bytes) = py.detach(|| self.worker.definition(run)) else { return Ok(None) };
         let prepared = calls
@@ -265,6 +288,13 @@ fn failure(type_name: String, message: String) -> Vec<u8> {
         Failure { kind: FailureKind::Exception, type_name, message, traceback: String::new(), cause: None, deaths: 0 };
     // A struct of strings and numbers has a JSON form.
     serde_json::to_vec(&failure).unwrap_or_default()
+}
+
+/// Whether the host has said already that the group is closed. A link that has ended is another matter.
+fn is_too_late(link: &mut BufReader<UnixStream>) -> bool {
+    let mut watched = [PollFd::new(link.get_ref(), PollFlags::IN)];
+    let readable = matches!(poll(&mut watched, Some(&Timespec::default())), Ok(1..));
+    (readable || !link.buffer().is_empty()) && matches!(read_message(link), Ok(Some(ToWorker::TooLate)))
 }
 
 fn close_on_exec(descriptor: &OwnedFd) -> PyResult<()> {

@@ -11,7 +11,7 @@ use nws_proto::{
     limits,
 };
 
-use super::serve::{Onward, WEIGHED_PAYLOAD_BYTES};
+use super::serve::Onward;
 use super::{Asking, EventLoop};
 use crate::classic::{Classic, QUIET_REQUEST, REQUEST, VARIABLE};
 use crate::connection::Phase;
@@ -31,6 +31,7 @@ impl EventLoop {
             refusal.filter(|_| !(self.allow_users && connection.stream.is_of_this_machine()))
         };
         if let Some(refusal) = refusal {
+            self.measures.refused += 1;
             let fields: [(&str, &dyn Display); 2] = [("peer", &address), ("why", &refusal)];
             self.shared.log.of_a_connection(Level::Warn, "refused a classic client", &fields);
             return self.close(slot);
@@ -52,11 +53,11 @@ impl EventLoop {
 
     /// Executes the next request, where it has come whole.
     pub(super) fn execute_classic(&mut self, slot: usize, session: SessionId, scratch: &mut Scratch) -> Option<Onward> {
-        let room = self.room_bytes(slot);
+        let room = self.receivable_bytes(slot);
         let most = u64::from(limits::VALUE_BYTES.min(self.limits.frame_payload_bytes));
         let weigh = |length: u64| match length {
             _ if length > most => Weight::Refuse(most),
-            _ if length > WEIGHED_PAYLOAD_BYTES.into() && length > room => Weight::Skip,
+            _ if length > room => Weight::Skip,
             _ => Weight::Take,
         };
         let Some(connection) = self.table.get(slot) else { return Some(Onward::Stop) };
@@ -76,6 +77,8 @@ impl EventLoop {
         };
         match asked {
             Ok(Some(asked)) => {
+                self.measures.operations += 1;
+                self.spent_units += 1;
                 classic.waits = true;
                 classic.wants_value = asked.replies_with_value();
                 if let Err(fault) = self.execute_asked(slot, session, asked) {
@@ -243,9 +246,11 @@ impl EventLoop {
 
     /// Makes a request of which nobody but this session hears.
     fn ask_quietly(&mut self, session: SessionId, request: Request<Bytes>) -> Result<Reply<Bytes>, Fault> {
-        let mut effects = Vec::with_capacity(1);
-        self.core.request(self.now_ms, 0, session, QUIET_REQUEST, request, &mut effects);
-        match effects.pop() {
+        self.core.request(self.now_ms, 0, session, QUIET_REQUEST, request, &mut self.effects);
+        let reply = self.effects.pop();
+        // What earlier deletions had left to be told may have come before it.
+        self.carry_out(None);
+        match reply {
             Some(Effect::Reply { reply: Reply::Failed(fault), .. }) => Err(fault),
             Some(Effect::Reply { reply, .. }) => Ok(reply),
             _ => Err(Fault::new(ErrorCode::Internal, "a request that cannot wait was not answered")),
@@ -264,6 +269,9 @@ impl EventLoop {
     fn reply_classic(&mut self, slot: usize, reply: &Reply<Bytes>) {
         let Some(connection) = self.table.get(slot) else { return };
         connection.outbox.prepare(&mut self.spare);
+        if let Reply::Failed(fault) = reply {
+            self.measures.count_fault(fault.code);
+        }
         if let Some(classic) = &mut connection.classic {
             classic.answer(&mut connection.outbox, reply);
         }

@@ -6,6 +6,9 @@ use super::EventLoop;
 use crate::connection::Phase;
 use crate::log::Level;
 
+/// What closing a connection costs of a turn.
+const CLOSE_UNITS: usize = 10;
+
 impl EventLoop {
     /// What is to be done when a connection's time has come.
     pub(super) fn keep_appointment(&mut self, slot: usize) {
@@ -54,6 +57,7 @@ impl EventLoop {
             return self.close(slot);
         }
         if let Some(fault) = &fault {
+            self.measures.count_fault(fault.code);
             self.log_goodbye(slot, fault);
         }
         self.end_session(slot);
@@ -83,6 +87,7 @@ impl EventLoop {
     /// Closes the connection now.
     pub(super) fn close(&mut self, slot: usize) {
         self.end_session(slot);
+        self.spent_units += CLOSE_UNITS;
         if let Some(mut connection) = self.table.remove(slot) {
             self.receiving_bytes -= connection.counted_bytes;
             // Closing the descriptor takes it out of the poll as well.

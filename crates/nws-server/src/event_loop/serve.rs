@@ -6,13 +6,18 @@ use bytes::Bytes;
 use nws_core::Effect;
 use nws_proto::{ErrorCode, Fault, FrameHeader, Opcode, Reply, Request, RequestId, Retrieve, SessionId, limits};
 
-use super::{Asking, EventLoop};
+use super::{Asking, CONNECTION_UNITS, EventLoop, TURN_UNITS, UNIT_BYTES};
 use crate::connection::Phase;
 use crate::detach::detach;
-use crate::input::{Admission, Arrival, Scratch, TURN_BYTES};
+use crate::input::{Admission, Arrival, SMALL_FRAME_BYTES, Scratch, TURN_BYTES};
 
-/// From this length on a frame is weighed against the memory that is left before it is received.
-pub(super) const WEIGHED_PAYLOAD_BYTES: u32 = 1 << 20;
+/// A longer frame is weighed against the memory that is left before it is received. A shorter one
+/// arrives in memory that each connection may have beside.
+const WEIGHED_PAYLOAD_BYTES: u32 = SMALL_FRAME_BYTES as u32;
+/// Frames up to this length are received also where no room is left for values, so that results can
+/// take the place of their tasks, as long as all that is being received takes no more than the latter.
+const RECEIVED_ANYHOW_PAYLOAD_BYTES: u32 = 1 << 20;
+const RECEIVED_ANYHOW_BYTES: u64 = 16 << 20;
 
 /// Whether to go on with a connection.
 pub(super) enum Onward {
@@ -23,9 +28,14 @@ pub(super) enum Onward {
 }
 
 impl EventLoop {
-    /// Serves those who stand in line now. Who has more than its share stands at the end of it again.
+    /// Serves those who stand in line now, as many as a turn has time for. Who has more than its share
+    /// stands at the end of it again.
     pub(super) fn serve_line(&mut self) {
+        self.spent_units = 0;
         for _ in 0..self.line.len() {
+            if self.spent_units >= TURN_UNITS {
+                return;
+            }
             let Some(slot) = self.line.pop_front() else { return };
             self.serve(slot);
         }
@@ -34,6 +44,7 @@ impl EventLoop {
     pub(super) fn serve(&mut self, slot: usize) {
         let Some(connection) = self.table.get(slot) else { return };
         connection.in_line = false;
+        self.spent_units += CONNECTION_UNITS;
         if connection.paused {
             return;
         }
@@ -67,6 +78,8 @@ impl EventLoop {
                 Ok((0, _)) => return self.close(slot),
                 Ok((count, room_left)) => {
                     budget -= count;
+                    self.measures.received_bytes += count as u64;
+                    self.spent_units += count / UNIT_BYTES;
                     // Anew, as a turn may be long: a wait is counted from when it arrived.
                     self.now_ms = self.clock.now_ms();
                     connection.heard(self.now_ms);
@@ -111,11 +124,22 @@ impl EventLoop {
                     None => continue,
                 }
             }
-            let room = self.room_bytes(slot);
+            let (room, receivable) = (self.room_bytes(slot), self.receivable_bytes(slot));
             let Some(connection) = self.table.get(slot) else { return Onward::Stop };
             let longest = self.limits.frame_payload_bytes;
-            match connection.input.next(scratch, |header| admit(header, longest, room)) {
-                Ok(Some(Arrival::Frame(header, payload))) => self.execute(slot, session, header, payload),
+            match connection.input.next(scratch, |header| admit(header, longest, room, receivable)) {
+                Ok(Some(Arrival::Short(header, _))) if header.opcode == Opcode::Pong.to_wire() => {}
+                Ok(Some(Arrival::Short(header, payload))) => {
+                    self.execute(slot, session, header, Request::decode_copying(header.opcode, payload));
+                }
+                Ok(Some(Arrival::Frame(header, payload))) => {
+                    let payload_bytes = payload.len();
+                    let mut request = Request::decode(header.opcode, payload);
+                    if let Ok(request) = &mut request {
+                        detach(payload_bytes, request);
+                    }
+                    self.execute(slot, session, header, request);
+                }
                 Ok(Some(Arrival::Skipped(header, fault))) => self.refuse(slot, session, header.request, fault),
                 Ok(None) => return Onward::Receive,
                 Err(fault) => {
@@ -133,19 +157,28 @@ impl EventLoop {
         if let Some(connection) = self.table.get(slot) {
             receiving_bytes = receiving_bytes - connection.counted_bytes + connection.receiving_bytes();
         }
-        let taken = self.core.values_bytes() + receiving_bytes + self.transit_bytes;
+        let taken = self.core.values_bytes() + self.core.names_bytes() + receiving_bytes + self.transit_bytes;
         self.limits.values_bytes.saturating_sub(taken)
     }
 
-    fn execute(&mut self, slot: usize, session: SessionId, header: FrameHeader, payload: Bytes) {
-        if header.opcode == Opcode::Pong.to_wire() {
-            return;
-        }
-        let payload_bytes = payload.len();
-        match Request::decode(header.opcode, payload) {
-            Ok(mut request) => {
-                detach(payload_bytes, &mut request);
+    /// How long a payload may be that begins to arrive now, in bytes.
+    pub(super) fn receivable_bytes(&mut self, slot: usize) -> u64 {
+        let anyhow_bytes = if self.receiving_bytes < RECEIVED_ANYHOW_BYTES { RECEIVED_ANYHOW_PAYLOAD_BYTES } else { 0 };
+        self.room_bytes(slot).max(anyhow_bytes.max(WEIGHED_PAYLOAD_BYTES).into())
+    }
+
+    fn execute(
+        &mut self,
+        slot: usize,
+        session: SessionId,
+        header: FrameHeader,
+        request: Result<Request<Bytes>, Fault>,
+    ) {
+        match request {
+            Ok(request) => {
                 let fetches = matches!(request, Request::Retrieve(Retrieve { take: true, lease: false, .. }));
+                self.measures.operations += 1;
+                self.spent_units += 1;
                 let random = self.random.next();
                 // The millisecond that has begun is not counted: no wait ends before its time.
                 let now_ms = self.now_ms + 1;
@@ -164,7 +197,7 @@ impl EventLoop {
 }
 
 /// What is to happen with a session's frame, by its header alone.
-fn admit(header: &FrameHeader, longest_bytes: u32, room_bytes: u64) -> Admission {
+fn admit(header: &FrameHeader, longest_bytes: u32, room_bytes: u64, receivable_bytes: u64) -> Admission {
     let carries_values = match Opcode::from_wire(header.opcode) {
         Some(Opcode::Store | Opcode::Finish) => true,
         Some(Opcode::Pong) if header.payload_bytes == 0 => return Admission::Take,
@@ -187,7 +220,7 @@ fn admit(header: &FrameHeader, longest_bytes: u32, room_bytes: u64) -> Admission
         );
         return Admission::Refuse(Fault::new(ErrorCode::FrameTooLong, message));
     }
-    if carries_values && header.payload_bytes > WEIGHED_PAYLOAD_BYTES && u64::from(header.payload_bytes) > room_bytes {
+    if u64::from(header.payload_bytes) > receivable_bytes {
         let message = format!(
             "expected at most {room_bytes} bytes, the room left for values (setting values-memory), got {}; fetch or \
              delete values first",

@@ -1,6 +1,7 @@
 //! A server on free ports, and clients that speak in frames. Every wait has an end.
 #![allow(clippy::unwrap_used, clippy::expect_used, dead_code, unreachable_pub)]
 
+pub mod http;
 pub mod old;
 
 use std::io::{self, Read, Write};

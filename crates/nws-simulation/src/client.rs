@@ -170,7 +170,7 @@ impl Client {
             self.received += count;
             moved |= count > 0;
             moved |= match &mut self.speaker {
-                Speaker::Own(own) => own.react(self.received, &mut self.out, ledger, dice),
+                Speaker::Own(own) => own.react(self.received, &mut self.out, dice),
                 Speaker::Classic(_) => false,
             };
         }

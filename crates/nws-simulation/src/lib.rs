@@ -3,7 +3,7 @@
 //! The server is the real one but for its sockets and its clock (`nws_server::simulation`). Around it
 //! are clients of both protocols that send and read in pieces, are slow, stop reading, fall silent,
 //! close half of their connection, die at any byte, or send garbage. What each connection was sent is
-//! read along, and a [`ledger`](mod@crate) of all values says where each one is; at the end everything
+//! read along, and a ledger of all values says where each one is; at the end everything
 //! that was acknowledged has to be in exactly one place.
 //!
 //! Start with [`run`]. `world` has the course of a run, `client` what both protocols' clients have in

@@ -58,6 +58,17 @@ fn no_fault_of_a_client_costs_a_value_or_another_client_anything() {
     }
 }
 
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let _watchdog = Watchdog::start(300);
+    for seed in 0..50 {
+        let (mut once, mut again) = (Tally::new(), Tally::new());
+        let outcomes = (run(seed, STEPS, &mut once), run(seed, STEPS, &mut again));
+        assert_eq!(outcomes.0, outcomes.1);
+        assert_eq!(once, again, "seed {seed}");
+    }
+}
+
 /// Runs in which nothing goes wrong prove nothing.
 fn assert_everything_happened(tally: &Tally) {
     let kinds = [

@@ -145,9 +145,12 @@ impl Link {
 
     fn leave(&self, how: Gone) {
         let mut wire = lock(&self.0);
-        wire.client_ended = true;
-        wire.client_gone = Some(how);
-        wire.changed = true;
+        // The poll tells of it once: who misses that shall not be told again.
+        if wire.client_gone.is_none() {
+            wire.client_ended = true;
+            wire.client_gone = Some(how);
+            wire.changed = true;
+        }
     }
 
     /// Whether the server has ended the connection, or its half of it.

@@ -10,8 +10,8 @@
 //!   `leftovers`: what they wrote and did not send.
 //! - `guardian`: the host's own session. `deaths`: brings the end of a process and that of its
 //!   session together. `charge`: decides who pays for a death.
-//! - `inner`: the loop around them. `settling`: what follows from a death. `closing`: the orderly
-//!   end. `vigil`: how warden and host notice that the other is stopped.
+//! - `inner`: the loop around them. `settling`: what follows from a death. `group`: who is too late.
+//!   `closing`: the orderly end. `vigil`: how warden and host notice that the other is stopped.
 //!
 //! Nothing here is in the path of tasks and results.
 
@@ -21,6 +21,7 @@ mod charge;
 mod closing;
 mod crew;
 mod deaths;
+mod group;
 mod guardian;
 mod inner;
 mod leftovers;

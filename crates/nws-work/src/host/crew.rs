@@ -12,6 +12,7 @@ use super::charge::{Loads, is_killed};
 use crate::clock::monotonic_ns;
 use crate::control::{Bootstrap, Cause, FromWorker, ToWorker, WORKER_LINK_FD, WORKER_PAGE_FD, WorkerCommand};
 use crate::page::{Page, Running};
+use crate::roles::{self, OWN_PROGRAM, ROLE_VARIABLE, Role};
 
 /// A worker that ends by itself this many times in a row, before it is ready or soon after and
 /// without having begun a task, is given up.
@@ -340,12 +341,17 @@ fn explain(end: &End, ended: Option<Ended>, complaint: Option<&str>) -> Cause {
 fn start(command: &WorkerCommand, supervisor: &mut Supervisor) -> io::Result<Worker> {
     let (page, page_descriptor) = Page::create()?;
     let (link, its_link) = UnixStream::pair()?;
+    let told = Role::Worker.told(&its_link)?;
     let mut spawn = Spawn::new(&command.program)
         .args(&command.args)
         .descriptor(its_link.into(), WORKER_LINK_FD)
         .descriptor(page_descriptor, WORKER_PAGE_FD);
     spawn.env = command.env.iter().map(|(name, value)| (name.into(), value.as_ref().map(Into::into))).collect();
+    spawn = spawn.env(ROLE_VARIABLE, told);
     spawn.cwd = command.cwd.clone();
+    if spawn.program == OWN_PROGRAM {
+        spawn.arg0 = Some(roles::own_name());
+    }
     let process = supervisor.spawn(spawn)?;
     let pid = supervisor.pid(process).unwrap_or_default();
     let link = Channel::new(link.into());

@@ -86,14 +86,17 @@ impl Worker {
         }
     }
 
+    pub(super) fn is_connected(&self) -> bool {
+        self.page.session().is_some()
+    }
+
     pub(super) fn is_ready(&self) -> bool {
         self.page.is_ready()
     }
 
     /// Where it was on its way into the sleigh, if it was not yet in.
     fn way_in(&self) -> Option<&'static str> {
-        let connected = self.page.session().is_some();
-        (connected && !self.page.is_ready()).then_some("it ended while it was being set up")
+        (self.is_connected() && !self.page.is_ready()).then_some("it ended while it was being set up")
     }
 }
 
@@ -330,7 +333,7 @@ fn explain(end: &End, ended: Option<Ended>, complaint: Option<&str>) -> Cause {
         }
         (Some(Ended::TimedOut { .. }), _) => cause.preceded_by("its task took too long, so the host ended it"),
         (Some(Ended::Late), _) => {
-            cause.preceded_by("it joined after the group of workers was closed, so the host ended it")
+            cause.preceded_by("it came after the group of workers was closed, so the host ended it")
         }
         (Some(Ended::Aborted), _) => cause.preceded_by("the run of its task was given up, so the host ended it"),
         (None, Some(complaint)) => cause.preceded_by(complaint),

@@ -24,12 +24,14 @@ use mio::{Events, Interest, Poll, Token};
 use nws_core::{Core, Effect, Settings};
 use nws_proto::{Reply, RequestId, SessionId};
 
+use crate::admission::Rules;
 use crate::clock::{Clock, Random};
 use crate::config::{Limits, random_bytes};
 use crate::connection::Connection;
 use crate::gauges::Measures;
 use crate::input::Scratch;
 use crate::listener::{Accepted, Listener};
+use crate::log::Level;
 use crate::outbox::Spare;
 use crate::server::Shared;
 use crate::stream::Stream;
@@ -43,7 +45,16 @@ const LISTENERS: usize = 1;
 const CONNECTIONS: usize = 8;
 const EVENTS: usize = 1024;
 /// Most connections accepted in a row from one listener.
-const ACCEPTED_A_TURN: usize = 256;
+const ACCEPTED_A_TURN: usize = 128;
+/// Most appointments kept in a turn.
+const APPOINTMENTS_A_TURN: usize = 512;
+/// After how much reading and executing a turn goes on to sending, and after how much sending it ends,
+/// in units of about a microsecond. Who is left stands first in line in the next turn.
+const TURN_UNITS: usize = 4000;
+/// What a connection's turn to be read costs beside what it asks for, and its turn to be sent to.
+const CONNECTION_UNITS: usize = 5;
+/// Bytes that are received or sent in a unit's time.
+const UNIT_BYTES: usize = 4096;
 /// How long to wait before accepting again when descriptors ran out, in milliseconds.
 const ACCEPT_PAUSE_MS: u64 = 250;
 /// Connections above the limit that are kept for as long as it takes to tell them so.
@@ -73,8 +84,7 @@ pub(crate) struct EventLoop {
     now_ms: u64,
     random: Random,
     limits: Limits,
-    token: nws_proto::Token,
-    allow_users: bool,
+    rules: Rules,
     server_id: [u8; 16],
     next_session: u64,
     next_serial: u64,
@@ -92,7 +102,9 @@ pub(crate) struct EventLoop {
     dirty: VecDeque<usize>,
     /// Slots to be flushed in the next turn: they had their share of this one.
     later: Vec<usize>,
-    /// The core has values of deleted variables to drop.
+    /// What this turn has spent on what it does now, in units of about a microsecond.
+    spent_units: usize,
+    /// The core has something left to be done in parts.
     sweeps: bool,
     stop_at_ms: Option<u64>,
     measures: Measures,
@@ -103,8 +115,7 @@ impl EventLoop {
     pub(crate) fn new(
         poll: Poll,
         mut listeners: Vec<Listener>,
-        token: nws_proto::Token,
-        allow_users: bool,
+        rules: Rules,
         limits: Limits,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
@@ -140,8 +151,7 @@ impl EventLoop {
             now_ms,
             random: Random::new(u64::from_le_bytes(random_bytes()?)),
             limits,
-            token,
-            allow_users,
+            rules,
             server_id,
             next_session: 1,
             next_serial: 1,
@@ -153,6 +163,7 @@ impl EventLoop {
             urgent: VecDeque::new(),
             dirty: VecDeque::new(),
             later: Vec::new(),
+            spent_units: 0,
             sweeps: false,
             stop_at_ms: None,
             measures: Measures::default(),
@@ -188,7 +199,8 @@ impl EventLoop {
         // Who is told of something finds it in the numbers as well.
         self.publish();
         self.flush();
-        self.sweeps = self.core.sweep();
+        self.sweeps = self.core.sweep(&mut self.effects);
+        self.carry_out(None);
         self.publish();
     }
 
@@ -211,7 +223,8 @@ impl EventLoop {
 
     /// How long nothing needs to be done unless something comes.
     pub(crate) fn patience(&self) -> Option<Duration> {
-        if !self.line.is_empty() || !self.later.is_empty() || self.sweeps {
+        let to_flush = !self.urgent.is_empty() || !self.dirty.is_empty() || !self.later.is_empty();
+        if !self.line.is_empty() || to_flush || self.sweeps {
             return Some(Duration::ZERO);
         }
         let next = [self.core.next_deadline_ms(), self.timers.next_ms(), self.accept_again_ms, self.stop_at_ms];
@@ -277,6 +290,8 @@ impl EventLoop {
         if self.poll.registry().register(&mut stream, Token(CONNECTIONS + slot), Interest::READABLE).is_err() {
             return;
         }
+        let peer = String::from_utf8_lossy(&address);
+        self.shared.log.write(Level::Debug, "a client has connected", &[("peer", &peer)]);
         let serial = self.next_serial;
         self.next_serial += 1;
         self.table.insert(Connection::new(stream, address, serial, self.now_ms, surplus));
@@ -312,7 +327,8 @@ impl EventLoop {
             self.core.expire(self.now_ms, &mut self.effects);
             self.carry_out(None);
         }
-        while let Some((due_ms, serial, slot)) = self.timers.pop_due(self.now_ms) {
+        for _ in 0..APPOINTMENTS_A_TURN {
+            let Some((due_ms, serial, slot)) = self.timers.pop_due(self.now_ms) else { break };
             let Some(connection) = self.table.get(slot) else { continue };
             if connection.serial != serial || connection.timer_ms != Some(due_ms) {
                 continue;

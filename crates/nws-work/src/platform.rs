@@ -3,6 +3,18 @@
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+unsafe extern "C" {
+    /// Of the C library, which no crate declares.
+    static stdout: *mut libc::FILE;
+}
+
+/// Passes on what C code has printed and its library has kept so far. Only of standard output, as
+/// another stream may be locked by a thread that waits for something.
+pub(crate) fn flush_c_stdout() {
+    // SAFETY: the C library's own stream, which nobody may close for good.
+    unsafe { libc::fflush(stdout) };
+}
+
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 extern "C" fn count_fork() {
@@ -20,4 +32,11 @@ pub fn fork_generation() -> u32 {
         unsafe { libc::pthread_atfork(None, None, Some(count_fork)) };
     });
     GENERATION.load(Ordering::Relaxed)
+}
+
+/// Ends this process at once, without what a program does at its end: for a child that a task forked
+/// and let come back, in which everything open is its parent's.
+pub fn leave_fork() -> ! {
+    // SAFETY: the call has no preconditions.
+    unsafe { libc::_exit(0) }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use nws_core::Effect;
 use nws_proto::{ErrorCode, Fault, FrameHeader, Opcode, Reply, Request, RequestId, Retrieve, SessionId, limits};
 
-use super::{Asking, EventLoop};
+use super::{Asking, CONNECTION_UNITS, EventLoop, TURN_UNITS, UNIT_BYTES};
 use crate::connection::Phase;
 use crate::detach::detach;
 use crate::input::{Admission, Arrival, SMALL_FRAME_BYTES, Scratch, TURN_BYTES};
@@ -28,9 +28,14 @@ pub(super) enum Onward {
 }
 
 impl EventLoop {
-    /// Serves those who stand in line now. Who has more than its share stands at the end of it again.
+    /// Serves those who stand in line now, as many as a turn has time for. Who has more than its share
+    /// stands at the end of it again.
     pub(super) fn serve_line(&mut self) {
+        self.spent_units = 0;
         for _ in 0..self.line.len() {
+            if self.spent_units >= TURN_UNITS {
+                return;
+            }
             let Some(slot) = self.line.pop_front() else { return };
             self.serve(slot);
         }
@@ -39,6 +44,7 @@ impl EventLoop {
     pub(super) fn serve(&mut self, slot: usize) {
         let Some(connection) = self.table.get(slot) else { return };
         connection.in_line = false;
+        self.spent_units += CONNECTION_UNITS;
         if connection.paused {
             return;
         }
@@ -69,10 +75,11 @@ impl EventLoop {
                 return self.stand_in_line(slot);
             }
             match connection.input.receive(&connection.stream, scratch, budget) {
-                Ok((0, _)) => return self.close(slot),
+                Ok((0, _)) => return self.close(slot, "it hung up"),
                 Ok((count, room_left)) => {
                     budget -= count;
                     self.measures.received_bytes += count as u64;
+                    self.spent_units += count / UNIT_BYTES;
                     // Anew, as a turn may be long: a wait is counted from when it arrived.
                     self.now_ms = self.clock.now_ms();
                     connection.heard(self.now_ms);
@@ -83,7 +90,7 @@ impl EventLoop {
                     connection.hung_up = false;
                     return;
                 }
-                Err(_) => return self.close(slot),
+                Err(_) => return self.close(slot, "it was cut off"),
             }
         }
     }
@@ -171,6 +178,7 @@ impl EventLoop {
             Ok(request) => {
                 let fetches = matches!(request, Request::Retrieve(Retrieve { take: true, lease: false, .. }));
                 self.measures.operations += 1;
+                self.spent_units += 1;
                 let random = self.random.next();
                 // The millisecond that has begun is not counted: no wait ends before its time.
                 let now_ms = self.now_ms + 1;

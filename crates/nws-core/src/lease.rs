@@ -233,6 +233,12 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         Ok(Some(Reply::Done))
     }
 
+    /// Puts values back that were handed out by lease and never reached the session, as a release does.
+    pub fn give_back(&mut self, session: SessionId, leases: Vec<LeaseId>, effects: &mut Vec<Effect<V>>) {
+        // A release of leases is never refused.
+        let _ = self.release(session, leases, false, false, effects);
+    }
+
     /// Ends all leases of a session that has ended, and puts their values back.
     pub(crate) fn return_blocks(
         &mut self,

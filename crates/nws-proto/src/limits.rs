@@ -27,6 +27,12 @@ pub const SESSION_VARIABLES: u32 = 1 << 16;
 pub const SESSION_WAITING: u32 = 1 << 16;
 /// Most values that one session may hold by lease at a time.
 pub const SESSION_LEASES: u32 = 1 << 20;
+/// Longest part of a value that travels in parts, in bytes.
+pub const PART_BYTES: u32 = 1 << 20;
+/// Most values that one session may be sending in parts at a time.
+pub const SESSION_TRANSFERS: u32 = 64;
+/// Most values that one session may have open to be read in parts at a time.
+pub const SESSION_READINGS: u32 = 1 << 16;
 /// Longest wait, in milliseconds; longer ones are waits without end.
 pub const WAIT_MS: u32 = u32::MAX - 1;
 /// Shortest silence after which a session may ask to be ended, in milliseconds.
@@ -37,6 +43,7 @@ pub const SILENCE_DEFAULT_MS: u32 = 4000;
 const _: () = {
     assert!(BATCH_VALUES <= SESSION_LEASES, "one batch must fit a session's leases");
     assert!(PLAIN_PAYLOAD_BYTES < FRAME_PAYLOAD_BYTES);
+    assert!(PART_BYTES + 8 <= PLAIN_PAYLOAD_BYTES, "a part must fit a frame");
     assert!(HANDSHAKE_PAYLOAD_BYTES < FRAME_PAYLOAD_BYTES);
     assert!(HANDSHAKE_PAYLOAD_BYTES > LABEL_BYTES as u32 + 256, "a hello with the longest label must fit");
     assert!(HANDSHAKE_PAYLOAD_BYTES >= MESSAGE_BYTES + 6, "a goodbye must fit a handshake's frame");

@@ -4,21 +4,24 @@
 //! requests, look at what time has brought, send. `serve` reads and executes, `handshake` lets
 //! sessions in, `flush` sends, `ending` closes; here is what holds them together.
 
+mod admission;
 mod classic;
 #[cfg(feature = "simulation")]
 mod driven;
 mod ending;
 mod flush;
 mod handshake;
+mod long;
 mod note;
+mod parts;
 mod serve;
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use mio::{Events, Interest, Poll, Token};
 use nws_core::{Core, Effect, Settings};
 use nws_proto::{Reply, RequestId, SessionId};
@@ -26,10 +29,13 @@ use nws_proto::{Reply, RequestId, SessionId};
 use crate::clock::{Clock, Random};
 use crate::config::{Limits, random_bytes};
 use crate::connection::Connection;
+use crate::disk::Disk;
 use crate::input::Scratch;
 use crate::listener::{Accepted, Listener};
 use crate::outbox::Spare;
+use crate::readings;
 use crate::server::Shared;
+use crate::stored::Stored;
 use crate::stream::Stream;
 use crate::table::Table;
 use crate::timers::Timers;
@@ -62,8 +68,8 @@ pub(crate) struct EventLoop {
     poll: Poll,
     listeners: Vec<Listener>,
     accept_again_ms: Option<u64>,
-    core: Core<Bytes>,
-    effects: Vec<Effect<Bytes>>,
+    core: Core<Stored>,
+    effects: Vec<Effect<Stored>>,
     table: Table,
     timers: Timers,
     clock: Clock,
@@ -81,6 +87,11 @@ pub(crate) struct EventLoop {
     receiving_bytes: u64,
     /// Taken by values that were fetched and not sent yet, in bytes.
     transit_bytes: u64,
+    disk: Disk,
+    /// What was loaded from the disk and is not sent yet, in bytes.
+    loaded_bytes: usize,
+    /// Slots that are not read from until all together have less on its way to the disk.
+    awaiting_disk: Vec<usize>,
     /// Slots to be read.
     line: VecDeque<usize>,
     /// Slots to be flushed first: they got what others stored.
@@ -102,6 +113,7 @@ impl EventLoop {
         token: nws_proto::Token,
         allow_users: bool,
         limits: Limits,
+        tmp_dir: PathBuf,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
         for (place, listener) in listeners.iter_mut().enumerate() {
@@ -122,6 +134,7 @@ impl EventLoop {
         };
         let clock = Clock::new();
         let now_ms = clock.now_ms();
+        let disk = Disk::new(tmp_dir, limits.values_disk_bytes, Arc::clone(&shared));
         Ok(Self {
             poll,
             listeners,
@@ -143,6 +156,9 @@ impl EventLoop {
             spare: Spare::default(),
             receiving_bytes: 0,
             transit_bytes: 0,
+            disk,
+            loaded_bytes: 0,
+            awaiting_disk: Vec::new(),
             line: VecDeque::new(),
             urgent: VecDeque::new(),
             dirty: VecDeque::new(),
@@ -172,6 +188,7 @@ impl EventLoop {
     pub(crate) fn turn(&mut self, notes: impl Iterator<Item = Note>) {
         self.now_ms = self.clock.now_ms();
         self.take_notes(notes);
+        self.hear_of_disk();
         self.serve_line();
         self.see_to_time();
         self.flush();
@@ -181,7 +198,7 @@ impl EventLoop {
 
     /// How long nothing needs to be done unless something comes.
     pub(crate) fn patience(&self) -> Option<Duration> {
-        if !self.line.is_empty() || !self.later.is_empty() || self.sweeps {
+        if !self.line.is_empty() || !self.later.is_empty() || self.sweeps || self.disk.has_completed() {
             return Some(Duration::ZERO);
         }
         let next = [self.core.next_deadline_ms(), self.timers.next_ms(), self.accept_again_ms, self.stop_at_ms];
@@ -299,10 +316,11 @@ impl EventLoop {
     fn carry_out(&mut self, asking: Option<Asking>) {
         let mut effects = std::mem::take(&mut self.effects);
         let mut answered = false;
+        let mut unopened = Vec::new();
         for effect in effects.drain(..) {
-            let (Effect::Reply { session, .. } | Effect::Event { session, .. }) = &effect;
-            let asked = asking.as_ref().filter(|asking| asking.session == *session);
-            let Some(slot) = asked.map_or_else(|| self.table.session_slot(*session), |asking| Some(asking.slot)) else {
+            let (Effect::Reply { session, .. } | Effect::Event { session, .. }) = effect;
+            let asked = asking.as_ref().filter(|asking| asking.session == session);
+            let Some(slot) = asked.map_or_else(|| self.table.session_slot(session), |asking| Some(asking.slot)) else {
                 continue;
             };
             let Some(connection) = self.table.get(slot) else { continue };
@@ -313,13 +331,20 @@ impl EventLoop {
                     answered |= its_own.is_some();
                     let fetched =
                         its_own.map_or_else(|| connection.transit.was_fetch(request), |asking| asking.fetches);
+                    let own = connection.classic.is_none();
+                    let (reply, readings) = if own && readings::are_needed(&reply) {
+                        connection.open_readings(session, reply, fetched, &self.limits, &mut unopened)
+                    } else {
+                        (reply, Vec::new())
+                    };
                     match &mut connection.classic {
-                        None => connection.outbox.reply(request, &reply),
                         Some(classic) => classic.answer(&mut connection.outbox, &reply),
+                        None if readings.is_empty() => connection.outbox.reply(request, &reply),
+                        None => connection.outbox.reply_with_readings(request, &reply, readings.into_iter()),
                     }
                     if fetched && let Reply::Values { variable, values, .. } = reply {
                         self.transit_bytes -= connection.transit.bytes();
-                        connection.transit.sends(connection.outbox.end(), variable, values);
+                        connection.transit.sends(connection.outbox.end(), variable, values, own);
                         self.transit_bytes += connection.transit.bytes();
                     }
                 }
@@ -333,6 +358,7 @@ impl EventLoop {
             }
         }
         self.effects = effects;
+        self.take_back(unopened);
         if let Some(asking) = asking.filter(|asking| asking.fetches && !answered)
             && let Some(connection) = self.table.get(asking.slot)
         {

@@ -70,6 +70,10 @@ pub(crate) enum Admission {
     Take,
     /// Let its payload go by: the request is answered with this fault.
     Skip(Fault),
+    /// Hand on what follows these bytes of its payload as it comes: a value that goes to the disk.
+    Spool { head_bytes: usize },
+    /// More of its payload has to come before that can be said.
+    Wait,
     /// End the connection for this reason.
     Refuse(Fault),
 }
@@ -80,6 +84,10 @@ pub(crate) enum Arrival {
     Frame(FrameHeader, Bytes),
     /// A frame whose payload was let go by.
     Skipped(FrameHeader, Fault),
+    /// The next bytes of the value that is spooled.
+    Spooling(Bytes),
+    /// All of it was handed on; here is what came before it.
+    Spooled(FrameHeader, Bytes),
 }
 
 #[derive(Debug)]
@@ -101,11 +109,32 @@ impl Body {
     }
 }
 
+/// A frame whose value is handed on as it comes.
+#[derive(Debug)]
+struct Spooling {
+    header: FrameHeader,
+    head: Bytes,
+    missing_bytes: usize,
+}
+
+impl Spooling {
+    /// What has come of the value.
+    fn take(&mut self, scratch: &mut Scratch) -> Option<Bytes> {
+        let unread = scratch.unread();
+        let here = unread.get(..unread.len().min(self.missing_bytes)).filter(|here| !here.is_empty())?;
+        let bytes = Bytes::copy_from_slice(here);
+        self.missing_bytes -= bytes.len();
+        scratch.consume(bytes.len());
+        Some(bytes)
+    }
+}
+
 /// A connection's incomplete frame.
 #[derive(Debug, Default)]
 pub(crate) struct Input {
     partial: Vec<u8>,
     body: Option<Box<Body>>,
+    spooling: Option<Box<Spooling>>,
     skip_bytes: u64,
 }
 
@@ -149,17 +178,24 @@ impl Input {
         Ok((count, count < asked))
     }
 
-    /// The next frame that is complete, if any.
+    /// The next frame that is complete, if any. `admit` is asked about each by its header and what of
+    /// its payload has come.
     ///
     /// # Errors
     /// Where the bytes are no frame, or the frame was refused; the connection is to end.
     pub(crate) fn next(
         &mut self,
         scratch: &mut Scratch,
-        admit: impl FnOnce(&FrameHeader) -> Admission,
+        admit: impl FnOnce(&FrameHeader, &[u8]) -> Admission,
     ) -> Result<Option<Arrival>, Fault> {
         if let Some(body) = self.body.take_if(|body| body.missing_bytes() == 0) {
             return Ok(Some(Arrival::Frame(body.header, body.bytes.into())));
+        }
+        if let Some(spooled) = self.spooling.take_if(|spooling| spooling.missing_bytes == 0) {
+            return Ok(Some(Arrival::Spooled(spooled.header, spooled.head)));
+        }
+        if let Some(spooling) = &mut self.spooling {
+            return Ok(spooling.take(scratch).map(Arrival::Spooling));
         }
         self.skip(scratch);
         let unread = scratch.unread();
@@ -167,7 +203,7 @@ impl Input {
         let header = FrameHeader::decode(head).ok_or_else(|| {
             Fault::new(ErrorCode::MalformedFrame, "expected a frame header, whose last two bytes are 0")
         })?;
-        match admit(&header) {
+        match admit(&header, &rest[..rest.len().min(header.payload_bytes as usize)]) {
             Admission::Refuse(fault) => return Err(fault),
             Admission::Skip(fault) => {
                 self.skip_bytes = header.payload_bytes.into();
@@ -175,6 +211,16 @@ impl Input {
                 self.skip(scratch);
                 return Ok(Some(Arrival::Skipped(header, fault)));
             }
+            Admission::Spool { head_bytes } if head_bytes <= rest.len() => {
+                let head = Bytes::copy_from_slice(&rest[..head_bytes]);
+                let missing_bytes = header.payload_bytes as usize - head_bytes;
+                scratch.start += FRAME_HEADER_BYTES + head_bytes;
+                let mut spooling = Box::new(Spooling { header, head, missing_bytes });
+                let first = spooling.take(scratch).unwrap_or_default();
+                self.spooling = Some(spooling);
+                return Ok(Some(Arrival::Spooling(first)));
+            }
+            Admission::Spool { .. } | Admission::Wait => return Ok(None),
             Admission::Take => {}
         }
         let length = header.payload_bytes as usize;

@@ -35,6 +35,11 @@ impl Shared {
 
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Has the loop run a turn.
+    pub(crate) fn wake(&self) {
         // It fails only where the poll is gone, and with it the server.
         let _ = self.waker.wake();
     }
@@ -86,8 +91,15 @@ impl Server {
             Some(address) => Some(bind_web(address).map_err(|error| BindError::wrap(address.to_string(), error))?),
             None => None,
         };
-        let event_loop =
-            EventLoop::new(poll, listeners, config.token, config.allow_users, config.limits, Arc::clone(&shared))?;
+        let event_loop = EventLoop::new(
+            poll,
+            listeners,
+            config.token,
+            config.allow_users,
+            config.limits,
+            config.tmp_dir,
+            Arc::clone(&shared),
+        )?;
         Ok(Self { event_loop, web, tcp, unix: config.unix, shared })
     }
 

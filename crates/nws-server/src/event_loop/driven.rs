@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use bytes::Bytes;
 use mio::{Poll, Waker};
 use nws_core::Core;
 
@@ -13,6 +12,7 @@ use crate::clock::{Clock, Random};
 use crate::config::Limits;
 use crate::connection::{Connection, Phase};
 use crate::server::Shared;
+use crate::stored::Stored;
 use crate::stream::Stream;
 
 impl EventLoop {
@@ -25,7 +25,9 @@ impl EventLoop {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let shared = Arc::new(Shared::new(waker, None, false));
-        let mut event_loop = Self::new(poll, Vec::new(), token, false, limits, Arc::clone(&shared))?;
+        let mut event_loop =
+            Self::new(poll, Vec::new(), token, false, limits, std::env::temp_dir(), Arc::clone(&shared))?;
+        event_loop.disk = event_loop.disk.inline();
         event_loop.clock = Clock::Virtual(now_ms);
         event_loop.now_ms = event_loop.clock.now_ms();
         event_loop.random = Random::new(seed);
@@ -37,7 +39,7 @@ impl EventLoop {
         self.admit_connection(stream, address);
     }
 
-    pub(crate) fn core(&self) -> &Core<Bytes> {
+    pub(crate) fn core(&self) -> &Core<Stored> {
         &self.core
     }
 

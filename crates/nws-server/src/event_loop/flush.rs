@@ -30,9 +30,10 @@ impl EventLoop {
         connection.dirty = false;
         let was_blocked = connection.watches_writing;
         let sent = connection.outbox.sent();
-        let Ok(flushed) = connection.outbox.flush(&connection.stream, &mut self.spare) else {
-            return self.close(slot);
-        };
+        self.loaded_bytes -= connection.outbox.loaded_bytes();
+        let flushed = connection.outbox.flush(&connection.stream, &mut self.spare);
+        self.loaded_bytes += connection.outbox.loaded_bytes();
+        let Ok(flushed) = flushed else { return self.close(slot) };
         self.transit_bytes -= connection.transit.bytes();
         connection.transit.sent(connection.outbox.sent());
         self.transit_bytes += connection.transit.bytes();
@@ -65,5 +66,6 @@ impl EventLoop {
             connection.paused = false;
             self.stand_in_line(slot);
         }
+        self.load(slot);
     }
 }

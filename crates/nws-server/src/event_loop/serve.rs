@@ -3,16 +3,14 @@
 use std::io;
 
 use bytes::Bytes;
-use nws_core::Effect;
-use nws_proto::{ErrorCode, Fault, FrameHeader, Opcode, Reply, Request, RequestId, Retrieve, SessionId, limits};
+use nws_proto::{Fault, FrameHeader, LongRequest, Opcode, Reply, Request, RequestId, Retrieve, Sent, SessionId};
 
-use super::{Asking, EventLoop};
+use super::{Asking, EventLoop, admission};
 use crate::connection::Phase;
 use crate::detach::detach;
-use crate::input::{Admission, Arrival, Scratch, TURN_BYTES};
-
-/// From this length on a frame is weighed against the memory that is left before it is received.
-pub(super) const WEIGHED_PAYLOAD_BYTES: u32 = 1 << 20;
+use crate::input::{Arrival, Scratch, TURN_BYTES};
+use crate::long::Held;
+use crate::stored::Stored;
 
 /// Whether to go on with a connection.
 pub(super) enum Onward {
@@ -34,7 +32,7 @@ impl EventLoop {
     pub(super) fn serve(&mut self, slot: usize) {
         let Some(connection) = self.table.get(slot) else { return };
         connection.in_line = false;
-        if connection.paused {
+        if connection.paused || connection.awaits_disk {
             return;
         }
         let mut scratch = std::mem::take(&mut self.scratch);
@@ -105,6 +103,13 @@ impl EventLoop {
                 self.flush_soon(slot);
                 return Onward::Stop;
             }
+            if self.awaits_disk(slot) {
+                return Onward::Stop;
+            }
+            if self.execute_held(slot, session) {
+                continue;
+            }
+            let Some(connection) = self.table.get(slot) else { return Onward::Stop };
             if connection.classic.is_some() {
                 match self.execute_classic(slot, session, scratch) {
                     Some(onward) => return onward,
@@ -112,11 +117,14 @@ impl EventLoop {
                 }
             }
             let room = self.room_bytes(slot);
-            let Some(connection) = self.table.get(slot) else { return Onward::Stop };
-            let longest = self.limits.frame_payload_bytes;
-            match connection.input.next(scratch, |header| admit(header, longest, room)) {
+            let Self { table, limits, disk, .. } = self;
+            let Some(connection) = table.get(slot) else { return Onward::Stop };
+            let admit = |header: &FrameHeader, come: &[u8]| admission::of_frame(header, come, limits, room, disk);
+            match connection.input.next(scratch, admit) {
                 Ok(Some(Arrival::Frame(header, payload))) => self.execute(slot, session, header, payload),
                 Ok(Some(Arrival::Skipped(header, fault))) => self.refuse(slot, session, header.request, fault),
+                Ok(Some(Arrival::Spooling(bytes))) => self.spool(slot, bytes),
+                Ok(Some(Arrival::Spooled(header, head))) => self.hold(slot, Held::Spooled(header, head)),
                 Ok(None) => return Onward::Receive,
                 Err(fault) => {
                     self.say_goodbye(slot, fault);
@@ -142,58 +150,51 @@ impl EventLoop {
             return;
         }
         let payload_bytes = payload.len();
+        if LongRequest::has(header.opcode) {
+            return match LongRequest::decode(header.opcode, payload) {
+                Ok(request) => self.execute_long(slot, session, header.request, request),
+                Err(fault) => self.say_goodbye(slot, fault),
+            };
+        }
         match Request::decode(header.opcode, payload) {
-            Ok(mut request) => {
-                detach(payload_bytes, &mut request);
-                let fetches = matches!(request, Request::Retrieve(Retrieve { take: true, lease: false, .. }));
-                let random = self.random.next();
-                // The millisecond that has begun is not counted: no wait ends before its time.
-                let now_ms = self.now_ms + 1;
-                self.core.set_undelivered_bytes(self.transit_bytes);
-                self.core.request(now_ms, random, session, header.request, request, &mut self.effects);
-                self.carry_out(Some(Asking { session, slot, request: header.request, fetches }));
+            Ok(request) if self.is_early(slot, &request) => {
+                self.hold(slot, Held::Transferred(header.request, payload_bytes, request));
             }
+            Ok(request) => self.execute_request(slot, session, header.request, payload_bytes, request),
             Err(fault) => self.say_goodbye(slot, fault),
         }
     }
 
-    fn refuse(&mut self, slot: usize, session: SessionId, request: RequestId, fault: Fault) {
-        self.effects.push(Effect::Reply { session, request, reply: Reply::Failed(fault) });
-        self.carry_out(Some(Asking { session, slot, request, fetches: false }));
-    }
-}
-
-/// What is to happen with a session's frame, by its header alone.
-fn admit(header: &FrameHeader, longest_bytes: u32, room_bytes: u64) -> Admission {
-    let carries_values = match Opcode::from_wire(header.opcode) {
-        Some(Opcode::Store | Opcode::Finish) => true,
-        Some(Opcode::Pong) if header.payload_bytes == 0 => return Admission::Take,
-        Some(opcode) if opcode.to_wire() < Opcode::Done.to_wire() && opcode != Opcode::Hello => false,
-        _ => {
-            let message = format!("expected a request of protocol version 1, got opcode {:#06x}", header.opcode);
-            return Admission::Refuse(Fault::new(ErrorCode::UnknownOpcode, message));
+    /// Executes a request whose values the server has.
+    pub(super) fn execute_request(
+        &mut self,
+        slot: usize,
+        session: SessionId,
+        id: RequestId,
+        payload_bytes: usize,
+        request: Request<Sent>,
+    ) {
+        match self.resolve(slot, request) {
+            Ok(mut request) => {
+                detach(payload_bytes, &mut request);
+                self.ask(slot, session, id, request);
+            }
+            Err(fault) => self.refuse(slot, session, id, fault),
         }
-    };
-    if header.request.0 == 0 {
-        let message = "expected a request id from 1 to 4294967295, got 0";
-        return Admission::Refuse(Fault::new(ErrorCode::MalformedFrame, message));
     }
-    let longest_bytes = if carries_values { longest_bytes } else { longest_bytes.min(limits::PLAIN_PAYLOAD_BYTES) };
-    if header.payload_bytes > longest_bytes {
-        let message = format!(
-            "expected a payload of at most {longest_bytes} bytes (setting frame-size), got one of {}; send fewer values \
-             in a frame",
-            header.payload_bytes
-        );
-        return Admission::Refuse(Fault::new(ErrorCode::FrameTooLong, message));
+
+    /// Makes a request of the core and carries out what comes of it.
+    pub(super) fn ask(&mut self, slot: usize, session: SessionId, id: RequestId, request: Request<Stored>) {
+        let fetches = matches!(request, Request::Retrieve(Retrieve { take: true, lease: false, .. }));
+        let random = self.random.next();
+        // The millisecond that has begun is not counted: no wait ends before its time.
+        let now_ms = self.now_ms + 1;
+        self.core.set_undelivered_bytes(self.transit_bytes);
+        self.core.request(now_ms, random, session, id, request, &mut self.effects);
+        self.carry_out(Some(Asking { session, slot, request: id, fetches }));
     }
-    if carries_values && header.payload_bytes > WEIGHED_PAYLOAD_BYTES && u64::from(header.payload_bytes) > room_bytes {
-        let message = format!(
-            "expected at most {room_bytes} bytes, the room left for values (setting values-memory), got {}; fetch or \
-             delete values first",
-            header.payload_bytes
-        );
-        return Admission::Skip(Fault::new(ErrorCode::MemoryFull, message));
+
+    pub(super) fn refuse(&mut self, slot: usize, session: SessionId, request: RequestId, fault: Fault) {
+        self.answer(slot, session, request, Reply::Failed(fault));
     }
-    Admission::Take
 }

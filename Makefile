@@ -31,7 +31,7 @@ endif
 
 .PHONY: help
 help: ## says what each target does
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(VENV)/prepared $(BINARY) $(VENV)/installed ## builds everything and installs it into .venv
@@ -67,6 +67,7 @@ check: setup ## format, lints with warnings denied, types, stubs, docs, the rule
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked --quiet
+	cargo metadata --format-version 1 --locked --quiet --manifest-path fuzz/Cargo.toml >/dev/null
 	cd python && ../$(VENV)/bin/ruff format --check --quiet . && ../$(VENV)/bin/ruff check --quiet .
 	$(VENV)/bin/ruff format --config python/pyproject.toml --check --quiet benches scripts
 	$(VENV)/bin/ruff check --config python/pyproject.toml --quiet benches scripts
@@ -78,7 +79,21 @@ check: setup ## format, lints with warnings denied, types, stubs, docs, the rule
 bench: setup ## measures the aims on this machine and prints a table
 	@$(PY) benches/run.py
 
+.PHONY: bench-server
+bench-server: setup $(VENV)/contest ## measures the server against redis-server, which it installs where it may
+	@cargo build --release --locked --quiet --package nws-server --example load
+	@$(PY) benches/run.py server
+
+$(VENV)/contest: python/requirements-bench.txt $(VENV)/prepared
+	@scripts/prepare.sh bench-server
+	@touch $@
+
+.PHONY: fuzz
+fuzz: ## looks for bytes that break something: FUZZ_SECONDS=60 a target, FUZZ_TARGET=one of them
+	@scripts/prepare.sh fuzz
+	@scripts/fuzz.sh
+
 .PHONY: clean
 clean: ## removes what the targets have made
-	@rm -rf target dist demo-out $(VENV) python/src/nws/_bin python/src/nws/*.so
+	@rm -rf target dist demo-out fuzz/corpus fuzz/artifacts $(VENV) python/src/nws/_bin python/src/nws/*.so
 	@find python benches scripts -name __pycache__ -prune -exec rm -rf {} +

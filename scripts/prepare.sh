@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Looks for the tools that a build needs, makes .venv and installs python/requirements-dev.txt into it.
+# With the argument fuzz it looks for what the fuzzers need instead.
 # On a Debian where we are root it installs a missing package; elsewhere it says what is missing. It never asks.
+# `prepare.sh bench-server` looks for what that measurement needs beside all this.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -40,6 +42,13 @@ require_linker() {
             "Fedora: dnf install gcc), and run make again."
 }
 
+require_cxx() {
+    command -v c++ >/dev/null && return
+    provide g++ ||
+        stop "c++ was not found: libFuzzer is written in C++. Install it (Debian: apt-get install g++," \
+            "Fedora: dnf install gcc-c++), and run make fuzz again."
+}
+
 # Prints the first Python that is new enough. One that only pretends to be there (a pyenv shim) does not run.
 find_python() {
     local candidate
@@ -62,21 +71,42 @@ make_venv() {
     "$python" -m venv --clear .venv
 }
 
+# The server that ours is measured against.
+require_redis() {
+    if ! command -v redis-server >/dev/null; then
+        provide redis-server ||
+            stop "redis-server was not found. Install it (Debian: apt-get install redis-server," \
+                "Fedora: dnf install redis), and run make again."
+    fi
+    redis-server --version | grep -Eq ' v=([7-9]|[1-9][0-9])\.' ||
+        stop "redis-server 7 or newer is needed, and it says: $(redis-server --version)"
+}
+
 # Networks are slow at times: a few attempts, with a pause that grows.
 install_requirements() {
-    local attempt
+    local file=$1 attempt
     for attempt in $(seq "$attempts"); do
         if .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --retries 5 --timeout 60 \
-            --requirement python/requirements-dev.txt; then
+            --requirement "$file"; then
             return
         fi
         [ "$attempt" = "$attempts" ] || { say "pip failed; trying again"; sleep $((attempt * 5)); }
     done
-    stop "pip could not install python/requirements-dev.txt: see its message above. Is there a way to pypi.org?"
+    stop "pip could not install $file: see its message above. Is there a way to pypi.org?"
 }
 
+if [ "${1-}" = bench-server ]; then
+    require_redis
+    say "installing what the measurement needs into .venv"
+    install_requirements python/requirements-bench.txt
+    exit
+fi
 require_rust
 require_linker
+if [ "${1:-}" = fuzz ]; then
+    require_cxx
+    exit
+fi
 if ! .venv/bin/python -c 'import pip' >/dev/null 2>&1; then
     python=$(find_python) ||
         stop "Python 3.11 or newer was not found (looked for: ${PYTHON:-python3, python3.11 to python3.14})." \
@@ -85,4 +115,4 @@ if ! .venv/bin/python -c 'import pip' >/dev/null 2>&1; then
     make_venv "$python"
 fi
 say "installing the development tools into .venv"
-install_requirements
+install_requirements python/requirements-dev.txt

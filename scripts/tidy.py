@@ -105,10 +105,10 @@ def guards() -> Iterator[Violation]:
 
 def commands() -> Iterator[Violation]:
     """What the first pages tell people to type exists."""
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / ".ci/run"):
         for number, line in enumerate(page.read_text(encoding="utf-8").split("\n"), 1):
-            for target in re.findall(r"(?:^|`)make ([a-z]+)", line.strip()):
+            for target in re.findall(r"(?:^|`)make ([a-z-]+)", line.strip()):
                 if target not in targets:
                     yield page, number, f"make has no target {target}"
             for module in re.findall(r"python -m (nws[.\w]*)", line):

@@ -99,6 +99,11 @@ impl Connection {
         self.shared().server
     }
 
+    /// After how much silence either end gives the other up, as granted by the server; `None`: never.
+    pub fn silence(&self) -> Option<std::time::Duration> {
+        self.shared().silence
+    }
+
     /// Longest payload of a request that the server takes, in bytes.
     pub fn payload_limit_bytes(&self) -> u32 {
         self.shared().payload_limit_bytes

@@ -31,10 +31,10 @@ struct IoThread<'a> {
     shared: &'a Shared,
     poll: Poll,
     incoming: Incoming,
-    /// When something came last.
+    /// When something came last, or a long queue moved.
     heard: Instant,
-    /// A ping is unanswered.
-    pinged: bool,
+    /// A ping is unanswered; when it was sent.
+    pinged: Option<Instant>,
     /// How far a long queue had come when the silence was looked at last.
     progress: Option<u64>,
 }
@@ -42,14 +42,14 @@ struct IoThread<'a> {
 impl<'a> IoThread<'a> {
     fn new(shared: &'a Shared, poll: Poll) -> Self {
         let incoming = Incoming::new(nws_proto::limits::FRAME_PAYLOAD_BYTES);
-        Self { shared, poll, incoming, heard: Instant::now(), pinged: false, progress: None }
+        Self { shared, poll, incoming, heard: Instant::now(), pinged: None, progress: None }
     }
 
     /// Runs until the connection ends, and says why it did.
     fn run(mut self) -> String {
         let mut events = Events::with_capacity(8);
         loop {
-            let timeout = self.shared.silence.map(|silence| silence.saturating_sub(self.heard.elapsed()));
+            let timeout = self.shared.silence.map(|silence| self.patience(silence));
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return format!("waiting for the socket failed: {error}"),
@@ -84,7 +84,7 @@ impl<'a> IoThread<'a> {
                 Filled::More | Filled::Drained => {}
             }
             self.heard = Instant::now();
-            self.pinged = false;
+            self.pinged = None;
             while let Some((header, payload)) = self.incoming.next_frame().map_err(|bad| bad.to_string())? {
                 self.dispatch(header, payload)?;
             }
@@ -121,25 +121,32 @@ impl<'a> IoThread<'a> {
         Ok(())
     }
 
-    /// Asks a server that has been silent for long whether it is there; ends the connection where it
-    /// does not say so in as long again.
+    /// How long until [`IoThread::watch_silence`] has something to do.
+    fn patience(&self, silence: Duration) -> Duration {
+        match self.pinged {
+            None => (silence / 4).saturating_sub(self.heard.elapsed()),
+            Some(asked) => (silence - silence / 4).saturating_sub(asked.elapsed()),
+        }
+    }
+
+    /// Asks a server that has been quiet for a quarter of the silence whether it is there; ends the
+    /// connection where it does not say so in the rest of it.
     fn watch_silence(&mut self) -> Result<(), String> {
-        let Some(silence) = self.shared.silence.filter(|silence| self.heard.elapsed() >= *silence) else {
+        let Some(silence) = self.shared.silence.filter(|silence| self.patience(*silence).is_zero()) else {
             return Ok(());
         };
         // A ping would wait behind what is queued; while that moves, somebody reads.
         let progress = self.shared.backlog_progress();
         if progress.is_some() && std::mem::replace(&mut self.progress, progress) != progress {
-            self.heard = Instant::now();
+            (self.heard, self.pinged) = (Instant::now(), None);
             return Ok(());
         }
-        if self.pinged {
-            let waited_ms = Duration::as_millis(&silence);
-            return Err(format!("the server did not answer a ping within {waited_ms} ms"));
+        if self.pinged.is_some() {
+            let silence_ms = Duration::as_millis(&silence);
+            return Err(format!("the server was silent for {silence_ms} ms and did not answer a ping"));
         }
-        // From here on counts what the ping takes.
-        self.heard = Instant::now();
-        self.pinged = true;
+        // The rest counts from here: this process may have been stopped meanwhile, not the server.
+        self.pinged = Some(Instant::now());
         // It fails only where the connection is ending anyway.
         self.shared.submit_and_forget(&Request::Ping);
         self.shared.flush(false);

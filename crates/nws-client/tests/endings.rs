@@ -148,7 +148,7 @@ fn a_server_that_is_silent_is_asked_and_then_given_up() {
     let (sender, ended) = channel();
     connection.on_close(move |error| sender.send(error.clone()).unwrap());
     let error = ended.recv_timeout(LONG).unwrap();
-    assert_eq!(reason(error), "the server did not answer a ping within 400 ms");
+    assert_eq!(reason(error), "the server was silent for 400 ms and did not answer a ping");
     script.result();
 }
 

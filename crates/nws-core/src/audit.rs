@@ -8,6 +8,8 @@ use nws_proto::SessionId;
 
 use crate::core::Core;
 use crate::effect::Payload;
+use crate::memory::{variable_bytes, workspace_bytes};
+use crate::names::Binding;
 use crate::slab::Key;
 use crate::waiting::Wish;
 
@@ -38,7 +40,7 @@ impl<V: Payload, J> Core<V, J> {
         self.audit_waiters(&mut seen)?;
         self.audit_blocks(&mut seen)?;
         self.audit_names()?;
-        let mut bytes = 0;
+        let (mut values, mut bytes) = (0, 0);
         for (key, variable) in self.variables.iter() {
             let seen = seen.remove(&key).unwrap_or_default();
             let kept: u64 = variable.kept.iter().map(|value| value.item.value.held_bytes()).sum();
@@ -49,9 +51,12 @@ impl<V: Payload, J> Core<V, J> {
             same("leases of a variable", variable.leased, seen.leased)?;
             same("bytes of a variable", variable.bytes, kept + seen.bytes)?;
             variable.consumers.audit(&seen.consumers)?;
+            values += variable.kept.len() as u64 + variable.leased;
             bytes += variable.bytes;
         }
+        same("values", self.values, values)?;
         same("bytes", self.bytes, bytes)?;
+        self.audit_names_bytes()?;
         same("what belongs to no variable", seen.len(), 0)
     }
 
@@ -105,6 +110,19 @@ impl<V: Payload, J> Core<V, J> {
             same("leases of a session", open.leased, leased.get(session).copied().unwrap_or(0))?;
         }
         Ok(())
+    }
+
+    fn audit_names_bytes(&self) -> Result<(), String> {
+        let workspaces = self.workspaces.iter().map(|(_, workspace)| workspace_bytes(&workspace.name)).sum::<u64>();
+        let variables = self.variables.iter().map(|(_, variable)| variable_bytes(&variable.name)).sum::<u64>();
+        let mut handles = 0;
+        for open in self.sessions.values() {
+            let opened = open.workspaces.values().map(|opening| opening.bytes).sum::<u64>();
+            let bound = open.variables.values().map(Binding::bytes).sum::<u64>();
+            same("bytes of a session's names", open.names_bytes, opened + bound)?;
+            handles += open.names_bytes;
+        }
+        same("bytes of names", self.names_bytes, workspaces + variables + handles)
     }
 
     fn audit_names(&self) -> Result<(), String> {

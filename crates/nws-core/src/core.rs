@@ -60,9 +60,13 @@ pub struct Core<V, J = ()> {
     pub(crate) next_lease: u64,
     /// Goes into the names of temporary workspaces.
     pub(crate) temporaries: u64,
-    /// What all values kept and leased take, in bytes.
+    /// How many values are kept and leased.
+    pub(crate) values: u64,
+    /// What they take, in bytes.
     pub(crate) bytes: u64,
-    /// The same of values that were fetched and have not reached who fetched them.
+    /// What names and their entries in the tables take, in bytes.
+    pub(crate) names_bytes: u64,
+    /// What values take that were fetched and have not reached who fetched them.
     pub(crate) undelivered_bytes: u64,
     /// Values of variables that were deleted, dropped a slice at a time.
     pub(crate) trash: Vec<Kept<V>>,
@@ -83,7 +87,9 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             blocks: Slab::new(),
             next_lease: 1,
             temporaries: 0,
+            values: 0,
             bytes: 0,
+            names_bytes: 0,
             undelivered_bytes: 0,
             trash: Vec::new(),
         };
@@ -188,9 +194,20 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         self.waiters.len()
     }
 
+    /// How many values are kept and leased.
+    pub fn values(&self) -> u64 {
+        self.values
+    }
+
     /// What all values kept and leased take, in bytes: see [`Payload::held_bytes`].
     pub fn values_bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// What names of workspaces and variables take with their entries in the tables, in bytes. It counts
+    /// towards the limit on values.
+    pub fn names_bytes(&self) -> u64 {
+        self.names_bytes
     }
 
     /// Tells what the driver holds of values that were fetched without a lease and have not reached

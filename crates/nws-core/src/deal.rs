@@ -9,6 +9,7 @@ use crate::core::{Core, Outcome};
 use crate::effect::{Effect, Payload};
 use crate::fact::{Fact, Journal};
 use crate::fault;
+use crate::memory::variable_bytes;
 use crate::names::variable_id;
 use crate::slab::Key;
 use crate::waiting::Ask;
@@ -45,12 +46,9 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         self.check_batch(items.len())?;
         let place = self.place(session, handle)?;
         self.check_lengths(items.iter())?;
-        let most = self.settings.values_bytes;
-        let held = self.bytes.saturating_add(self.undelivered_bytes);
-        let after = items.iter().fold(held, |sum, item| sum.saturating_add(item.value.held_bytes()));
-        if after > most {
-            return Err(fault::memory_full(most));
-        }
+        let name_bytes = if place.variable.is_none() { variable_bytes(self.bound_name(session, handle)) } else { 0 };
+        let bytes = items.iter().fold(name_bytes, |sum, item| sum.saturating_add(item.value.held_bytes()));
+        self.check_room_for_values(bytes)?;
         if let Some(key) = self.ensure(session, handle, place) {
             self.put(key, items, effects);
         }
@@ -71,6 +69,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             variable.mode != Some(Mode::Single) && variable.finders.is_empty() && variable.fetchers.is_empty();
         let mut arrivals = VecDeque::with_capacity(if straight { 0 } else { items.len() });
         let mut bytes = 0;
+        self.values += items.len() as u64;
         for item in items {
             let index = Index(variable.next_index);
             variable.next_index += 1;
@@ -97,6 +96,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
     pub fn undelivered(&mut self, variable: VariableId, values: Vec<Grant<V>>, effects: &mut Vec<Effect<V>>) {
         let key = Key::from_u64(variable.0);
         let Some(place) = self.variables.get_mut(key) else { return };
+        self.values += values.len() as u64;
         let bytes: u64 = values.iter().map(|value| value.item.value.held_bytes()).sum();
         place.bytes += bytes;
         self.bytes += bytes;
@@ -152,7 +152,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
 
     fn replaced(&mut self, key: Key, value: &Grant<V>) {
         self.journal.record(Fact::Replaced { variable: variable_id(key), index: value.index });
-        self.discount(key, value.item.value.held_bytes());
+        self.discount(key, 1, value.item.value.held_bytes());
     }
 
     /// Answers those who wait with values that came in, in the order of their indices, and keeps

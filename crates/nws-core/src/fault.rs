@@ -85,11 +85,17 @@ pub(crate) fn too_many(code: ErrorCode, most: u32, what: &str, advice: &str) -> 
     Fault::new(code, format!("a session has at most {most} {what} (setting {setting}); {advice}"))
 }
 
+pub(crate) fn too_many_waiting(most: u32) -> Fault {
+    let message = format!("at most {most} requests of all sessions wait (setting waiting); try again when fewer wait");
+    Fault::new(ErrorCode::TooManyWaiting, message)
+}
+
 pub(crate) fn memory_full(most_bytes: u64) -> Fault {
     Fault::new(
         ErrorCode::MemoryFull,
         format!(
-            "the server keeps at most {most_bytes} bytes of values (setting values-memory); fetch or delete some first"
+            "the server keeps at most {most_bytes} bytes of values and names (setting values-memory); fetch or delete \
+             some first"
         ),
     )
 }

@@ -18,6 +18,7 @@ mod fact;
 mod fault;
 mod kept;
 mod lease;
+mod memory;
 mod names;
 mod recall;
 mod retrieve;

@@ -7,8 +7,17 @@ use crate::core::{Core, Outcome};
 use crate::effect::Payload;
 use crate::fact::{Fact, Journal};
 use crate::fault;
+use crate::memory::{handle_bytes, variable_bytes};
 use crate::slab::Key;
 use crate::variables::Variable;
+
+/// A workspace as a session opened it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opening {
+    pub(crate) workspace: Key,
+    /// What keeping it takes.
+    pub(crate) bytes: u64,
+}
 
 /// A variable's name as a session bound it. It names whatever variable bears the name in that
 /// instance of the workspace.
@@ -18,6 +27,13 @@ pub(crate) struct Binding {
     name: Vec<u8>,
     /// The variable that bore the name when it was last looked up.
     variable: Option<Key>,
+}
+
+impl Binding {
+    /// What keeping it takes.
+    pub(crate) fn bytes(&self) -> u64 {
+        handle_bytes(&self.name)
+    }
 }
 
 /// Where a variable's handle leads now.
@@ -43,7 +59,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
     /// `UnknownHandle`, or `WorkspaceGone`.
     pub(crate) fn opened(&self, session: SessionId, handle: WorkspaceHandle) -> Result<Key, Fault> {
         let open = self.sessions.get(&session);
-        let Some(key) = open.and_then(|open| open.workspaces.get(&handle).copied()) else {
+        let Some(key) = open.and_then(|open| open.workspaces.get(&handle).map(|opening| opening.workspace)) else {
             return Err(fault::unknown_handle("workspace", handle.0));
         };
         if self.workspaces.get(key).is_some() { Ok(key) } else { Err(fault::workspace_gone(None)) }
@@ -58,6 +74,8 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
     ) -> Outcome<V> {
         self.check_name(&name)?;
         let workspace = self.opened(session, through)?;
+        let bytes = handle_bytes(&name);
+        self.check_room_for_names(bytes)?;
         let most = self.settings.session_variables;
         let Some(open) = self.sessions.get_mut(&session) else { return Ok(None) };
         if open.variables.contains_key(&handle) {
@@ -67,24 +85,42 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             return Err(fault::too_many(ErrorCode::TooManyVariables, most, "variables bound", "unbind some"));
         }
         open.variables.insert(handle, Binding { through, workspace, name, variable: None });
+        open.names_bytes += bytes;
+        self.names_bytes += bytes;
         Ok(Some(nws_proto::Reply::Done))
     }
 
     pub(crate) fn unbind(&mut self, session: SessionId, handle: VariableHandle) -> Outcome<V> {
         let removed = self.sessions.get_mut(&session).and_then(|open| open.variables.remove(&handle));
         match removed {
-            Some(_) => Ok(Some(nws_proto::Reply::Done)),
+            Some(binding) => {
+                self.forget_names(session, binding.bytes());
+                Ok(Some(nws_proto::Reply::Done))
+            }
             None => Err(fault::unknown_handle("variable", handle.0)),
         }
     }
 
     pub(crate) fn close_workspace(&mut self, session: SessionId, handle: WorkspaceHandle) -> Outcome<V> {
         let Some(open) = self.sessions.get_mut(&session) else { return Ok(None) };
-        if open.workspaces.remove(&handle).is_none() {
+        let Some(Opening { mut bytes, .. }) = open.workspaces.remove(&handle) else {
             return Err(fault::unknown_handle("workspace", handle.0));
-        }
-        open.variables.retain(|_, binding| binding.through != handle);
+        };
+        open.variables.retain(|_, binding| {
+            let stays = binding.through != handle;
+            bytes += if stays { 0 } else { binding.bytes() };
+            stays
+        });
+        self.forget_names(session, bytes);
         Ok(Some(nws_proto::Reply::Done))
+    }
+
+    /// A session keeps this much less of names.
+    fn forget_names(&mut self, session: SessionId, bytes: u64) {
+        self.names_bytes -= bytes;
+        if let Some(open) = self.sessions.get_mut(&session) {
+            open.names_bytes -= bytes;
+        }
     }
 
     /// Where a handle leads now; the variable may not be there yet.
@@ -133,6 +169,17 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         binding.variable == Some(variable) || named() == Some(&variable)
     }
 
+    /// Whether the variable that a handle leads to is there or may be made.
+    ///
+    /// # Errors
+    /// `MemoryFull`.
+    pub(crate) fn check_may_make(&self, session: SessionId, handle: VariableHandle, place: Place) -> Result<(), Fault> {
+        match place.variable {
+            Some(_) => Ok(()),
+            None => self.check_room_for_names(variable_bytes(self.bound_name(session, handle))),
+        }
+    }
+
     /// The variable that a handle leads to, made where it is not there.
     pub(crate) fn ensure(&mut self, session: SessionId, handle: VariableHandle, place: Place) -> Option<Key> {
         if place.variable.is_some() {
@@ -143,6 +190,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         let key = self.variables.insert(Variable::new(binding.name.clone()));
         workspace.variables.insert(binding.name.clone(), key);
         binding.variable = Some(key);
+        self.names_bytes += variable_bytes(&binding.name);
         let (variable, name) = (variable_id(key), binding.name.as_slice());
         self.journal.record(Fact::VariableMade { variable, workspace: &workspace.name, name });
         Some(key)

@@ -32,6 +32,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         if wanted.wait != Wait::No {
             self.check_may_wait(session)?;
         }
+        self.check_may_make(session, wanted.variable, place)?;
         let Some(key) = self.ensure(session, wanted.variable, place) else { return Ok(None) };
         let ask = self.ask(key, &wanted);
         if wanted.wait == Wait::No {
@@ -132,7 +133,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
                 bytes += value.item.value.held_bytes();
                 self.journal.record(Fact::Take { variable, index: value.index });
             }
-            self.discount(ask.variable, bytes);
+            self.discount(ask.variable, values.len(), bytes);
         }
         Reply::Values { variable, first_lease, values }
     }

@@ -12,15 +12,17 @@ use nws_proto::{
 use crate::core::{Call, Core, Outcome};
 use crate::effect::{Effect, Payload, SessionInit};
 use crate::fact::Journal;
-use crate::names::Binding;
+use crate::names::{Binding, Opening};
 use crate::slab::{Chain, Key};
 use crate::waiting::Wish;
 
 /// One connection's part of the state.
 pub(crate) struct Session {
     pub(crate) init: SessionInit,
-    pub(crate) workspaces: HashMap<WorkspaceHandle, Key>,
+    pub(crate) workspaces: HashMap<WorkspaceHandle, Opening>,
     pub(crate) variables: HashMap<VariableHandle, Binding>,
+    /// What those two take.
+    pub(crate) names_bytes: u64,
     pub(crate) waiting: HashMap<RequestId, Key>,
     /// The workspaces that it came to own. Some may be gone.
     pub(crate) owned: BTreeSet<Key>,
@@ -56,6 +58,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             init,
             workspaces: HashMap::new(),
             variables: HashMap::new(),
+            names_bytes: 0,
             waiting: HashMap::new(),
             owned: BTreeSet::new(),
             blocks: BTreeMap::new(),
@@ -80,11 +83,13 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
     /// return, the workspaces that it owns and that are not persistent go.
     pub fn session_ended(&mut self, session: SessionId, effects: &mut Vec<Effect<V>>) {
         let Some(ended) = self.sessions.remove(&session) else { return };
+        self.names_bytes -= ended.names_bytes;
         for key in ended.waiting.into_values() {
             self.unpark(key);
         }
         let guardian = ended.init.guardian;
-        if self.sessions.contains_key(&guardian) {
+        let most = self.settings.session_orphans as usize;
+        if self.sessions.get(&guardian).is_some_and(|heir| heir.orphans.len() < most) {
             self.pass_on(session, ended.blocks, guardian, effects);
         } else {
             self.return_blocks(session, ended.blocks, effects);

@@ -18,12 +18,17 @@ pub struct Settings {
     pub session_variables: u32,
     /// Most requests that one session may have waiting at a time.
     pub session_waiting: u32,
+    /// Most requests of all sessions that may wait at a time.
+    pub waiting: u32,
+    /// Most ended sessions that may wait for one guardian to adopt them. The leases of further ones are
+    /// returned as if they had no guardian.
+    pub session_orphans: u32,
     /// Most values that one session may hold by lease at a time. What a guardian adopts comes on
     /// top.
     pub session_leases: u32,
     /// Longest value, in bytes.
     pub value_bytes: u64,
-    /// Most bytes that values kept and leased may take at a time.
+    /// Most bytes that values kept and leased, and names, may take at a time.
     pub values_bytes: u64,
     /// Ends the names of temporary workspaces; the same for one run of the server, and another in
     /// every run.
@@ -39,6 +44,8 @@ impl Default for Settings {
             session_workspaces: limits::SESSION_WORKSPACES,
             session_variables: limits::SESSION_VARIABLES,
             session_waiting: limits::SESSION_WAITING,
+            waiting: limits::WAITING,
+            session_orphans: limits::SESSION_ORPHANS,
             session_leases: limits::SESSION_LEASES,
             value_bytes: u64::MAX,
             values_bytes: u64::MAX,

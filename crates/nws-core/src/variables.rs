@@ -8,6 +8,7 @@ use crate::effect::{Effect, Payload};
 use crate::fact::{Fact, Journal};
 use crate::fault;
 use crate::kept::Kept;
+use crate::memory::variable_bytes;
 use crate::names::variable_id;
 use crate::recall::Consumers;
 use crate::slab::{Chain, Key};
@@ -65,6 +66,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         effects: &mut Vec<Effect<V>>,
     ) -> Outcome<V> {
         let place = self.place(session, handle)?;
+        self.check_may_make(session, handle, place)?;
         let key = self.ensure(session, handle, place);
         let Some(variable) = key.and_then(|key| self.variables.get_mut(key)) else { return Ok(None) };
         match variable.mode {
@@ -129,7 +131,9 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         }
         self.drop_blocks(key);
         if let Some(variable) = self.variables.remove(key) {
+            self.values -= variable.kept.len() as u64 + variable.leased;
             self.bytes -= variable.bytes;
+            self.names_bytes -= variable_bytes(&variable.name);
             if variable.kept.len() > 0 {
                 self.trash.push(variable.kept);
             }

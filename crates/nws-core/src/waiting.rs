@@ -74,10 +74,14 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
     pub(crate) fn check_may_wait(&self, session: SessionId) -> Result<(), nws_proto::Fault> {
         let most = self.settings.session_waiting;
         let waiting = self.sessions.get(&session).map_or(0, |open| open.waiting.len());
-        if waiting < most as usize {
-            return Ok(());
+        if waiting >= most as usize {
+            let advice = "cancel some or wait less often";
+            return Err(fault::too_many(ErrorCode::TooManyWaiting, most, "requests waiting", advice));
         }
-        Err(fault::too_many(ErrorCode::TooManyWaiting, most, "requests waiting", "cancel some or wait less often"))
+        if self.waiters.len() >= self.settings.waiting as usize {
+            return Err(fault::too_many_waiting(self.settings.waiting));
+        }
+        Ok(())
     }
 
     /// Sets a request aside.

@@ -8,6 +8,8 @@ use crate::core::{Core, Outcome};
 use crate::effect::{Effect, Payload};
 use crate::fact::{Fact, Journal};
 use crate::fault;
+use crate::memory::{handle_bytes, workspace_bytes};
+use crate::names::Opening;
 use crate::slab::Key;
 use crate::template;
 
@@ -39,6 +41,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
 
     fn make_workspace(&mut self, name: Vec<u8>, owner: Owner, persistent: bool) -> Key {
         self.journal.record(Fact::WorkspaceMade { name: &name });
+        self.names_bytes += workspace_bytes(&name);
         let workspace = Workspace { name: name.clone(), variables: BTreeMap::new(), owner, persistent };
         let key = self.workspaces.insert(workspace);
         self.names.insert(name, key);
@@ -68,6 +71,9 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
     ) -> Outcome<V> {
         self.check_name(&name)?;
         self.check_may_open(session, handle)?;
+        let opening_bytes = handle_bytes(&name);
+        let made_bytes = if create && !self.names.contains_key(&name) { workspace_bytes(&name) } else { 0 };
+        self.check_room_for_names(opening_bytes + made_bytes)?;
         let key = match self.names.get(&name) {
             Some(key) => *key,
             None if create => self.make_workspace(name, Owner::None, false),
@@ -83,7 +89,9 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             workspace.persistent = persistent;
             open.owned.insert(key);
         }
-        open.workspaces.insert(handle, key);
+        open.workspaces.insert(handle, Opening { workspace: key, bytes: opening_bytes });
+        open.names_bytes += opening_bytes;
+        self.names_bytes += opening_bytes;
         let owned = workspace.is_owned_by(session);
         Ok(Some(Reply::Opened { name: workspace.name.clone(), owned }))
     }
@@ -123,6 +131,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
     fn delete_workspace(&mut self, key: Key, effects: &mut Vec<Effect<V>>) {
         let Some(workspace) = self.workspaces.remove(key) else { return };
         self.names.remove(&workspace.name);
+        self.names_bytes -= workspace_bytes(&workspace.name);
         if let Owner::Session(owner, _) = workspace.owner
             && let Some(open) = self.sessions.get_mut(&owner)
         {

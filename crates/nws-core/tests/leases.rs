@@ -255,6 +255,26 @@ fn what_a_guardian_adopted_returns_when_it_ends_announced_or_not() {
 }
 
 #[test]
+fn the_leases_of_more_orphans_than_a_guardian_may_leave_alone_return_by_themselves() {
+    let mut world = World::with(nws_core::Settings { session_orphans: 2, ..nws_core::Settings::default() });
+    let host = world.client();
+    let workers = [(); 3].map(|()| world.client_of(host));
+    world.store(host, [1, 2, 3]);
+    for worker in workers {
+        world.lease(worker, 1);
+        world.end(worker);
+    }
+    assert_eq!(world.listed(host).unwrap().leased, 2, "the third one's value is back");
+    assert_eq!(world.values(host, fetch()), [3]);
+    assert_eq!(world.adopted(host).session, workers[0]);
+    let late = world.client_of(host);
+    world.store(host, [4]);
+    world.lease(late, 1);
+    world.end(late);
+    assert_eq!([world.adopted(host).session, world.adopted(host).session], [workers[1], late]);
+}
+
+#[test]
 fn a_guardian_must_be_a_live_session() {
     let mut world = World::default();
     let init = |guardian| nws_core::SessionInit {

@@ -97,3 +97,82 @@ fn whatever_becomes_of_a_value_its_memory_is_counted_once() {
     }
     assert_eq!(kept.0.values_bytes(), 0);
 }
+
+fn bind(kept: &mut Kept, number: u32) -> Reply<Bytes> {
+    let (variable, workspace) = (VariableHandle(number), WorkspaceHandle(1));
+    kept.ask(Request::Bind { variable, workspace, name: format!("{number:01000}").into() })
+}
+
+fn find(variable: VariableHandle, wait: Wait) -> Request<Bytes> {
+    let (cursor, max_bytes) = (Cursor::Mode, u32::MAX);
+    Request::Retrieve(Retrieve { variable, take: false, lease: false, wait, cursor, max_values: 1, max_bytes })
+}
+
+fn is_full(reply: &Reply<Bytes>) -> bool {
+    matches!(reply, Reply::Failed(fault) if fault.code == ErrorCode::MemoryFull
+        && fault.message.contains("of values and names (setting values-memory)"))
+}
+
+#[test]
+fn names_that_are_bound_and_variables_made_by_a_find_fill_the_memory_too() {
+    let mut kept = Kept::with(1 << 20);
+    let at_first = kept.0.names_bytes();
+    let mut names = 0;
+    let refusal = loop {
+        let number = 100 + names;
+        let reply = match bind(&mut kept, number) {
+            Reply::Done => kept.ask(find(VariableHandle(number), Wait::No)),
+            refused => refused,
+        };
+        if !matches!(reply, Reply::Values { .. }) {
+            break reply;
+        }
+        names += 1;
+        assert!(names < 3000, "{names} names of 1000 bytes were taken where there is room for 2 MiB at most");
+    };
+    assert!(is_full(&refusal), "{refusal:?}");
+    assert!(is_full(&kept.store(QUEUE, 1)), "values find no room either");
+    for number in 100..100 + names {
+        kept.ask(Request::DeleteVariable { variable: VariableHandle(number) });
+        kept.ask(Request::Unbind { variable: VariableHandle(number) });
+    }
+    kept.ask(Request::Unbind { variable: VariableHandle(100 + names) });
+    assert_eq!(kept.store(QUEUE, 1), Reply::Done, "what was deleted makes room");
+    kept.ask(Request::DeleteVariable { variable: QUEUE });
+    assert!(kept.0.names_bytes() <= at_first, "nothing is left");
+}
+
+#[test]
+fn workspaces_fill_the_memory_and_make_room_with_who_owns_them() {
+    let mut kept = Kept::with(1 << 20);
+    let owner = SessionId(2);
+    kept.0
+        .session_opened(SessionInit { session: owner, address: vec![], label: vec![], guardian: SessionId(0) })
+        .unwrap();
+    let before = kept.0.names_bytes();
+    let mut effects = Vec::new();
+    for number in 0..4000 {
+        let name = format!("{number:01000}").into_bytes();
+        let mode = OpenMode::Own { persistent: false };
+        let open = Request::Open { workspace: WorkspaceHandle(number), name, mode, create: true };
+        kept.0.request(0, 0, owner, RequestId(number + 1), open, &mut effects);
+    }
+    let full = |effect: &&Effect<Bytes>| matches!(effect, Effect::Reply { reply, .. } if is_full(reply));
+    assert!(effects.iter().filter(full).count() > 1000, "4000 workspaces with names of 1000 bytes were made");
+    kept.0.audit().unwrap();
+    kept.0.session_ended(owner, &mut effects);
+    kept.0.audit().unwrap();
+    assert_eq!(kept.0.names_bytes(), before);
+}
+
+#[test]
+fn who_is_to_fetch_or_delete_can_open_and_bind_where_values_have_taken_everything() {
+    let mut kept = Kept::with(1 << 20);
+    while kept.store(QUEUE, 100) == Reply::Done {}
+    while kept.store(QUEUE, 1) == Reply::Done {}
+    let (workspace, variable) = (WorkspaceHandle(2), VariableHandle(9));
+    kept.ask(Request::Open { workspace, name: b"w".to_vec(), mode: OpenMode::Use, create: true });
+    assert_eq!(kept.ask(Request::Bind { variable, workspace, name: b"queue".to_vec() }), Reply::Done);
+    assert_eq!(kept.ask(Request::DeleteVariable { variable }), Reply::Done);
+    assert_eq!(kept.store(QUEUE, 1), Reply::Done);
+}

@@ -225,6 +225,24 @@ fn a_session_has_limits_for_workspaces_variables_and_waits() {
 }
 
 #[test]
+fn all_sessions_together_have_a_limit_of_waits() {
+    let mut world = World::with(Settings { waiting: 3, ..Settings::default() });
+    let [one, two] = world.clients();
+    world.ask(one, Request::Retrieve(fetch()));
+    world.ask(one, Request::Retrieve(find()));
+    world.ask(two, Request::Adopt { wait: Wait::Forever });
+    for session in [one, two] {
+        let Reply::Failed(fault) = world.call(session, Request::Retrieve(find())) else { panic!("there is no room") };
+        assert_eq!(fault.code, ErrorCode::TooManyWaiting);
+        assert!(fault.message.contains("at most 3 requests of all sessions wait (setting waiting)"), "{fault}");
+        assert_eq!(world.values(session, Retrieve { wait: Wait::No, ..find() }), [], "what does not wait may go on");
+    }
+    world.end(one);
+    world.ask(two, Request::Retrieve(find()));
+    assert_eq!(world.core.waiting(), 2);
+}
+
+#[test]
 fn a_session_has_a_limit_of_leases_also_where_it_waits() {
     let mut world = World::with(Settings { session_leases: 3, ..Settings::default() });
     let [client, storer] = world.clients();
@@ -264,7 +282,12 @@ fn batches_have_a_limit() {
 
 #[test]
 fn memory_has_a_limit_that_counts_leased_values_and_what_a_finish_frees() {
-    let mut world = World::with(Settings { values_bytes: 100, ..Settings::default() });
+    // What names take counts as well.
+    let mut named = World::default();
+    let name = named.client();
+    named.done(name, Request::Declare { variable: VARIABLE, mode: nws_proto::Mode::Fifo });
+    let values_bytes = 100 + named.core.names_bytes();
+    let mut world = World::with(Settings { values_bytes, ..Settings::default() });
     let client = world.client();
     let store = |bytes| Request::Store { variable: VARIABLE, items: vec![sized(1, bytes)] };
     assert_eq!(world.fails(client, store(101)), ErrorCode::MemoryFull);

@@ -25,6 +25,10 @@ pub const SESSION_WORKSPACES: u32 = 4096;
 pub const SESSION_VARIABLES: u32 = 1 << 16;
 /// Most requests that one session may have waiting at a time.
 pub const SESSION_WAITING: u32 = 1 << 16;
+/// Most requests of all sessions together that may wait at a time.
+pub const WAITING: u32 = 1_000_000;
+/// Most ended sessions that may wait for one guardian to adopt them.
+pub const SESSION_ORPHANS: u32 = 4096;
 /// Most values that one session may hold by lease at a time.
 pub const SESSION_LEASES: u32 = 1 << 20;
 /// Longest part of a value that travels in parts, in bytes.
@@ -42,6 +46,7 @@ pub const SILENCE_DEFAULT_MS: u32 = 4000;
 
 const _: () = {
     assert!(BATCH_VALUES <= SESSION_LEASES, "one batch must fit a session's leases");
+    assert!(SESSION_WAITING <= WAITING, "one session may not wait more often than all together");
     assert!(PLAIN_PAYLOAD_BYTES < FRAME_PAYLOAD_BYTES);
     assert!(PART_BYTES + 8 <= PLAIN_PAYLOAD_BYTES, "a part must fit a frame");
     assert!(HANDSHAKE_PAYLOAD_BYTES < FRAME_PAYLOAD_BYTES);

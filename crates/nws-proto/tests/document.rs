@@ -73,6 +73,8 @@ fn the_document_names_every_limit_and_no_other() {
         ("SESSION_WORKSPACES", limits::SESSION_WORKSPACES.into()),
         ("SESSION_VARIABLES", limits::SESSION_VARIABLES.into()),
         ("SESSION_WAITING", limits::SESSION_WAITING.into()),
+        ("WAITING", limits::WAITING.into()),
+        ("SESSION_ORPHANS", limits::SESSION_ORPHANS.into()),
         ("SESSION_LEASES", limits::SESSION_LEASES.into()),
         ("PART_BYTES", limits::PART_BYTES.into()),
         ("SESSION_TRANSFERS", limits::SESSION_TRANSFERS.into()),

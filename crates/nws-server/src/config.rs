@@ -84,7 +84,7 @@ pub struct Limits {
     pub connections: usize,
     /// Longest payload of a frame, in bytes.
     pub frame_payload_bytes: u32,
-    /// Most bytes of all values in memory together. The default is half of the machine's memory.
+    /// Most bytes of all values in memory and names together. The default is half of the machine's memory.
     pub values_bytes: u64,
     /// Most bytes of all values on disk together; `None`: nine tenths of what is free there when the
     /// server starts.
@@ -102,6 +102,10 @@ pub struct Limits {
     pub session_variables: u32,
     /// Most requests that one session may have waiting at a time.
     pub session_waiting: u32,
+    /// Most requests of all sessions that may wait at a time.
+    pub waiting: u32,
+    /// Most ended sessions that may wait for one guardian to adopt them.
+    pub session_orphans: u32,
     /// Most values that one session may hold by lease at a time.
     pub session_leases: u32,
     /// Most values that one session may be sending in parts at a time.
@@ -131,6 +135,8 @@ impl Default for Limits {
             session_workspaces: limits::SESSION_WORKSPACES,
             session_variables: limits::SESSION_VARIABLES,
             session_waiting: limits::SESSION_WAITING,
+            waiting: limits::WAITING,
+            session_orphans: limits::SESSION_ORPHANS,
             session_leases: limits::SESSION_LEASES,
             session_transfers: limits::SESSION_TRANSFERS,
             session_readings: limits::SESSION_READINGS,

@@ -34,8 +34,8 @@ const DESCRIPTORS_PART: u64 = 2;
 pub(crate) enum Purpose {
     /// A value of which the frame or classic request has not come whole.
     Spool,
-    /// A part of a transfer; this request is to be answered.
-    Transfer(TransferId, RequestId),
+    /// A piece of a transfer; this request is to be answered then.
+    Transfer(TransferId, Option<RequestId>),
     /// What is to be sent.
     Read,
 }
@@ -77,6 +77,10 @@ pub(crate) struct Space {
 }
 
 impl Space {
+    pub(crate) fn most_bytes(&self) -> u64 {
+        self.most_bytes
+    }
+
     pub(crate) fn used_bytes(&self) -> u64 {
         self.used_bytes.load(Ordering::Relaxed)
     }
@@ -199,7 +203,6 @@ impl Disk {
         Self { inline: true, ..self }
     }
 
-    #[cfg(test)]
     pub(crate) fn space(&self) -> &Space {
         &self.space
     }

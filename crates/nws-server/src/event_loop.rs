@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 use nws_core::{Core, Effect, Settings};
@@ -30,6 +30,7 @@ use crate::clock::{Clock, Random};
 use crate::config::{Limits, random_bytes};
 use crate::connection::Connection;
 use crate::disk::Disk;
+use crate::gauges::Measures;
 use crate::input::Scratch;
 use crate::listener::{Accepted, Listener};
 use crate::outbox::Spare;
@@ -103,6 +104,7 @@ pub(crate) struct EventLoop {
     /// The core has values of deleted variables to drop.
     sweeps: bool,
     stop_at_ms: Option<u64>,
+    measures: Measures,
     shared: Arc<Shared>,
 }
 
@@ -126,6 +128,8 @@ impl EventLoop {
             session_workspaces: limits.session_workspaces,
             session_variables: limits.session_variables,
             session_waiting: limits.session_waiting,
+            waiting: limits.waiting,
+            session_orphans: limits.session_orphans,
             session_leases: limits.session_leases,
             value_bytes: limits.value_bytes,
             values_bytes: limits.values_bytes,
@@ -165,6 +169,7 @@ impl EventLoop {
             later: Vec::new(),
             sweeps: false,
             stop_at_ms: None,
+            measures: Measures::default(),
             shared,
         })
     }
@@ -177,7 +182,9 @@ impl EventLoop {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
+            let began = Instant::now();
             self.turn(events.iter().map(Note::from));
+            self.shared.gauges.paused(began.elapsed());
             if self.has_stopped() {
                 return Ok(());
             }
@@ -191,9 +198,30 @@ impl EventLoop {
         self.hear_of_disk();
         self.serve_line();
         self.see_to_time();
+        // Who is told of something finds it in the numbers as well.
+        self.publish();
         self.flush();
         self.sweeps = self.core.sweep();
-        self.shared.gauges.set_sessions(self.table.sessions());
+        self.publish();
+    }
+
+    /// Tells the other threads how it is.
+    fn publish(&mut self) {
+        let (core, measures) = (&self.core, &mut self.measures);
+        measures.sessions = self.table.sessions() as u64;
+        measures.connections = self.table.len() as u64;
+        measures.workspaces = core.workspaces() as u64;
+        measures.variables = core.variables() as u64;
+        measures.values = core.values();
+        measures.values_bytes = core.values_bytes();
+        measures.values_disk_bytes = self.disk.space().used_bytes();
+        measures.values_disk_limit_bytes = self.disk.space().most_bytes();
+        measures.names_bytes = core.names_bytes();
+        measures.undelivered_bytes = self.transit_bytes;
+        measures.receiving_bytes = self.receiving_bytes;
+        measures.limit_bytes = self.limits.values_bytes;
+        measures.waiting = core.waiting() as u64;
+        self.shared.gauges.publish(measures);
     }
 
     /// How long nothing needs to be done unless something comes.
@@ -235,7 +263,10 @@ impl EventLoop {
         for _ in 0..ACCEPTED_A_TURN {
             let Some(listener) = self.listeners.get(place) else { return };
             match listener.accept() {
-                Accepted::Connection(stream, address) => self.admit_connection(stream, address),
+                Accepted::Connection(stream, address) => {
+                    self.measures.accepted += 1;
+                    self.admit_connection(stream, address);
+                }
                 Accepted::TryAgain => {}
                 Accepted::None => return,
                 Accepted::Exhausted => {
@@ -337,6 +368,9 @@ impl EventLoop {
                     } else {
                         (reply, Vec::new())
                     };
+                    if let Reply::Failed(fault) = &reply {
+                        self.measures.count_fault(fault.code);
+                    }
                     match &mut connection.classic {
                         Some(classic) => classic.answer(&mut connection.outbox, &reply),
                         None if readings.is_empty() => connection.outbox.reply(request, &reply),

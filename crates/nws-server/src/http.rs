@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::log::Level;
+use crate::metrics;
 use crate::platform::owner;
 use crate::server::Shared;
 
@@ -123,6 +124,7 @@ impl AsyncWrite for Visitor {
 fn routes(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/healthz", get(health))
+        .route("/metrics", get(metrics))
         .fallback(nothing_there)
         .layer(middleware::from_fn(refuse_foreign_names))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), refuse_other_users))
@@ -137,11 +139,15 @@ struct Health {
 }
 
 async fn health(State(shared): State<Arc<Shared>>) -> Json<Health> {
-    Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION"), sessions: shared.gauges.sessions() })
+    Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION"), sessions: shared.gauges.read().sessions })
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::text(&shared.gauges))
 }
 
 async fn nothing_there() -> (StatusCode, &'static str) {
-    (StatusCode::NOT_FOUND, "There is nothing here. What there is:\n/healthz\n")
+    (StatusCode::NOT_FOUND, "There is nothing here. What there is:\n/healthz\n/metrics\n")
 }
 
 /// Whose process is at the other end, as far as the kernel tells.

@@ -16,7 +16,7 @@ use crate::stream::Carrier;
 pub(crate) const TURN_BYTES: usize = 256 * 1024;
 /// A longer frame that has not arrived whole gets a buffer of its own. So what is left in the scratch
 /// when it is to receive is never more than this and a header.
-const SMALL_FRAME_BYTES: usize = 64 * 1024;
+pub(crate) const SMALL_FRAME_BYTES: usize = 64 * 1024;
 /// What a large frame gets at first, whatever it announces.
 const FIRST_BODY_BYTES: usize = 1024 * 1024;
 
@@ -84,10 +84,8 @@ pub(crate) enum Arrival {
     Frame(FrameHeader, Bytes),
     /// A frame whose payload was let go by.
     Skipped(FrameHeader, Fault),
-    /// The next bytes of the value that is spooled.
-    Spooling(Bytes),
-    /// All of it was handed on; here is what came before it.
-    Spooled(FrameHeader, Bytes),
+    /// The next bytes of what is handed on as it comes.
+    Spooling(Spooled),
 }
 
 #[derive(Debug)]
@@ -109,6 +107,17 @@ impl Body {
     }
 }
 
+/// A piece of a payload.
+#[derive(Debug)]
+pub(crate) struct Spooled {
+    pub(crate) header: FrameHeader,
+    /// What came before the first piece.
+    pub(crate) head: Bytes,
+    pub(crate) bytes: Bytes,
+    /// It is the last.
+    pub(crate) ends: bool,
+}
+
 /// A frame whose value is handed on as it comes.
 #[derive(Debug)]
 struct Spooling {
@@ -119,13 +128,14 @@ struct Spooling {
 
 impl Spooling {
     /// What has come of the value.
-    fn take(&mut self, scratch: &mut Scratch) -> Option<Bytes> {
+    fn take(&mut self, scratch: &mut Scratch) -> Option<Arrival> {
         let unread = scratch.unread();
         let here = unread.get(..unread.len().min(self.missing_bytes)).filter(|here| !here.is_empty())?;
         let bytes = Bytes::copy_from_slice(here);
         self.missing_bytes -= bytes.len();
         scratch.consume(bytes.len());
-        Some(bytes)
+        let (header, head, ends) = (self.header, self.head.clone(), self.missing_bytes == 0);
+        Some(Arrival::Spooling(Spooled { header, head, bytes, ends }))
     }
 }
 
@@ -191,11 +201,8 @@ impl Input {
         if let Some(body) = self.body.take_if(|body| body.missing_bytes() == 0) {
             return Ok(Some(Arrival::Frame(body.header, body.bytes.into())));
         }
-        if let Some(spooled) = self.spooling.take_if(|spooling| spooling.missing_bytes == 0) {
-            return Ok(Some(Arrival::Spooled(spooled.header, spooled.head)));
-        }
-        if let Some(spooling) = &mut self.spooling {
-            return Ok(spooling.take(scratch).map(Arrival::Spooling));
+        if self.spooling.is_some() {
+            return Ok(self.next_piece(scratch));
         }
         self.skip(scratch);
         let unread = scratch.unread();
@@ -215,10 +222,8 @@ impl Input {
                 let head = Bytes::copy_from_slice(&rest[..head_bytes]);
                 let missing_bytes = header.payload_bytes as usize - head_bytes;
                 scratch.start += FRAME_HEADER_BYTES + head_bytes;
-                let mut spooling = Box::new(Spooling { header, head, missing_bytes });
-                let first = spooling.take(scratch).unwrap_or_default();
-                self.spooling = Some(spooling);
-                return Ok(Some(Arrival::Spooling(first)));
+                self.spooling = Some(Box::new(Spooling { header, head, missing_bytes }));
+                return Ok(self.next_piece(scratch));
             }
             Admission::Spool { .. } | Admission::Wait => return Ok(None),
             Admission::Take => {}
@@ -236,6 +241,12 @@ impl Input {
             scratch.discard();
         }
         Ok(None)
+    }
+
+    fn next_piece(&mut self, scratch: &mut Scratch) -> Option<Arrival> {
+        let piece = self.spooling.as_mut()?.take(scratch);
+        self.spooling.take_if(|spooling| spooling.missing_bytes == 0);
+        piece
     }
 
     /// What is being received in a buffer of its own, in bytes.

@@ -20,6 +20,7 @@ mod input;
 mod listener;
 pub mod log;
 mod long;
+mod metrics;
 mod outbox;
 mod platform;
 pub mod program;

@@ -8,6 +8,7 @@
 //! - `tree`: which processes belong to a child, and how they are ended.
 //! - `output`: the children's lines, passed on and their last ones kept.
 //! - `end`: the cause of an end; `memory`: whether the kernel ran out of memory.
+//! - `cores`: how many cores there are for us.
 //! - `signals`: what a supervisor itself does about signals.
 //! - `platform`: everything `unsafe`, and what only Linux has.
 //!
@@ -25,6 +26,7 @@
 //! ```
 
 mod child;
+mod cores;
 mod end;
 mod memory;
 mod output;
@@ -35,6 +37,7 @@ mod supervisor;
 mod tree;
 mod waker;
 
+pub use cores::{fitting_workers, usable_cores};
 pub use end::{End, OutOfMemory, Status, signal_name};
 pub use signals::{ignore_interrupts, new_session, termination_requests};
 pub use spawn::{Output, PROCESS_MARKER, Spawn};

@@ -169,6 +169,11 @@ impl Supervisor {
         self.running.get(&id).and_then(|child| u32::try_from(child.pid.as_raw_nonzero().get()).ok())
     }
 
+    /// Whether a child is stopped now, as by SIGSTOP.
+    pub fn is_stopped(&self, id: ProcessId) -> bool {
+        self.running.get(&id).is_some_and(|child| tree::is_stopped(child.pid.as_raw_nonzero().get()))
+    }
+
     /// The children whose end is not known yet.
     pub fn running(&self) -> impl Iterator<Item = ProcessId> + '_ {
         self.running.keys().copied()

@@ -88,6 +88,13 @@ pub(crate) fn end(scope: &Scope<'_>, patience: Duration) -> bool {
     }
 }
 
+/// Whether the process is stopped by a signal; one that a debugger has stopped is not.
+pub(crate) fn is_stopped(pid: i32) -> bool {
+    let line = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = line.iter().rposition(|byte| *byte == b')').and_then(|closing| line.get(closing + 2));
+    state == Some(&b'T')
+}
+
 /// A handle to this very process, not to one that was given its number since.
 fn open(process: Process) -> Option<OwnedFd> {
     let descriptor = pidfd_open(Pid::from_raw(process.pid)?, PidfdFlags::empty()).ok()?;

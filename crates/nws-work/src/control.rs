@@ -212,7 +212,7 @@ pub struct Bootstrap {
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum FromWorker {
-    /// It has connected and waits for tasks.
+    /// It has connected, is set up, and waits for tasks.
     Joined {
         /// Its session at the server.
         session: u64,
@@ -221,6 +221,9 @@ pub enum FromWorker {
     Failed {
         /// Why.
         message: String,
+        /// Whether another worker of its rank would fare no better, so that none is to be started.
+        #[serde(default)]
+        for_good: bool,
     },
 }
 

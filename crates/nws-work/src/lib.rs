@@ -20,6 +20,8 @@ pub mod names;
 pub mod page;
 pub mod platform;
 pub mod sleigh;
+pub mod threads;
 pub mod worker;
 
 pub use error::WorkError;
+pub use nws_supervise::{fitting_workers, usable_cores};

@@ -26,6 +26,8 @@ struct Layout {
     index: AtomicU64,
     began_ns: AtomicU64,
     tasks_done: AtomicU64,
+    /// 1 once the worker asks for tasks.
+    ready: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Layout>() <= PAGE_BYTES);
@@ -106,6 +108,16 @@ impl Page {
         Some(SessionId(self.layout().session.load(Ordering::Acquire))).filter(|session| session.0 != 0)
     }
 
+    /// Says that the worker is set up and asks for tasks from now on.
+    pub fn set_ready(&self) {
+        self.layout().ready.store(1, Ordering::Release);
+    }
+
+    /// Whether the worker asks for tasks: it has connected, and was set up.
+    pub fn is_ready(&self) -> bool {
+        self.layout().ready.load(Ordering::Acquire) != 0
+    }
+
     /// Says that a task begins.
     pub fn begin(&self, running: Running) {
         let layout = self.layout();
@@ -164,6 +176,9 @@ mod tests {
         assert_eq!(host.running(), None);
         assert_eq!(host.session(), None);
         worker.join(SessionId(7));
+        assert!(!host.is_ready());
+        worker.set_ready();
+        assert!(host.is_ready());
         let running = Running { lease: LeaseId(3), run: 1, index: 99, began_ns: 5, loading: true };
         worker.begin(running);
         assert_eq!(host.session(), Some(SessionId(7)));

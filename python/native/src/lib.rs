@@ -11,6 +11,7 @@ mod call;
 mod client;
 mod compact;
 mod connecting;
+mod cores;
 mod errors;
 mod lease;
 mod missing;
@@ -39,5 +40,6 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<sleigh_worker::WorkerStart>()?;
     module.add_class::<sleigh_worker::WorkerLoop>()?;
     module.add_function(wrap_pyfunction!(sleigh_worker::worker_bootstrap, module)?)?;
+    cores::register(module)?;
     Ok(())
 }

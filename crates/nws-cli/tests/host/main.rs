@@ -5,4 +5,5 @@ mod deaths;
 mod endings;
 mod processes;
 mod roles;
+mod silence;
 mod sleighs;

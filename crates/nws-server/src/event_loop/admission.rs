@@ -3,16 +3,46 @@
 use nws_proto::classic::Weight;
 use nws_proto::{ErrorCode, Fault, FrameHeader, Opcode, limits};
 
+use super::EventLoop;
 use crate::config::Limits;
 use crate::disk::Disk;
-use crate::input::Admission;
+use crate::input::{Admission, SMALL_FRAME_BYTES};
 
-/// From this length on what brings values is weighed against the memory that is left, in bytes.
-const WEIGHED_BYTES: u32 = 1 << 20;
+/// A longer frame is weighed against the memory that is left before it is received. A shorter one
+/// arrives in memory that each connection may have beside.
+const WEIGHED_PAYLOAD_BYTES: u32 = SMALL_FRAME_BYTES as u32;
+/// Frames up to this length are received also where no room is left for values, so that results can
+/// take the place of their tasks, as long as all that is being received takes no more than the latter.
+/// A longer one may go to the disk.
+const RECEIVED_ANYHOW_PAYLOAD_BYTES: u32 = 1 << 20;
+const RECEIVED_ANYHOW_BYTES: u64 = 16 << 20;
 
-/// A session's frame, by its header and what of its payload has come. There is memory for `room_bytes`
-/// more of values.
-pub(super) fn of_frame(header: &FrameHeader, come: &[u8], limits: &Limits, room_bytes: u64, disk: &Disk) -> Admission {
+/// What memory there is for what begins to arrive.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// For values, in bytes.
+    bytes: u64,
+    /// How long a payload may be, in bytes.
+    receivable_bytes: u64,
+}
+
+impl EventLoop {
+    /// The room beside what is being received. What this connection receives is counted at the end of its
+    /// turn, and may have come whole since.
+    pub(super) fn room(&mut self, slot: usize) -> Room {
+        let mut receiving_bytes = self.receiving_bytes;
+        if let Some(connection) = self.table.get(slot) {
+            receiving_bytes = receiving_bytes - connection.counted_bytes + connection.receiving_bytes();
+        }
+        let taken = self.core.values_bytes() + self.core.names_bytes() + receiving_bytes + self.transit_bytes;
+        let bytes = self.limits.values_bytes.saturating_sub(taken);
+        let anyhow_bytes = if self.receiving_bytes < RECEIVED_ANYHOW_BYTES { RECEIVED_ANYHOW_PAYLOAD_BYTES } else { 0 };
+        Room { bytes, receivable_bytes: bytes.max(anyhow_bytes.max(WEIGHED_PAYLOAD_BYTES).into()) }
+    }
+}
+
+/// A session's frame, by its header and what of its payload has come.
+pub(super) fn of_frame(header: &FrameHeader, come: &[u8], limits: &Limits, room: Room, disk: &Disk) -> Admission {
     let carries_values = match Opcode::from_wire(header.opcode) {
         Some(Opcode::Store | Opcode::Finish) => true,
         Some(Opcode::Pong) if header.payload_bytes == 0 => return Admission::Take,
@@ -23,8 +53,7 @@ pub(super) fn of_frame(header: &FrameHeader, come: &[u8], limits: &Limits, room_
         }
     };
     if header.request.0 == 0 {
-        let message = "expected a request id from 1 to 4294967295, got 0";
-        return Admission::Refuse(Fault::new(ErrorCode::MalformedFrame, message));
+        return malformed("expected a request id from 1 to 4294967295, got 0");
     }
     let longest_bytes = limits.frame_payload_bytes;
     let longest_bytes = if carries_values { longest_bytes } else { longest_bytes.min(limits::PLAIN_PAYLOAD_BYTES) };
@@ -37,66 +66,89 @@ pub(super) fn of_frame(header: &FrameHeader, come: &[u8], limits: &Limits, room_
         return Admission::Refuse(Fault::new(ErrorCode::FrameTooLong, message));
     }
     let length = u64::from(header.payload_bytes);
-    if !carries_values || header.payload_bytes <= WEIGHED_BYTES || length <= room_bytes.min(limits.spill_bytes) {
+    if header.payload_bytes > WEIGHED_PAYLOAD_BYTES && header.opcode == Opcode::TransferPart.to_wire() {
+        return part(header, come);
+    }
+    if length <= room.receivable_bytes && (length <= limits.spill_bytes || !carries_values) {
         return Admission::Take;
     }
-    long_frame(header, come, limits, room_bytes, disk)
+    if carries_values && header.payload_bytes > RECEIVED_ANYHOW_PAYLOAD_BYTES {
+        return long_frame(header, come, limits, room, disk);
+    }
+    Admission::Skip(memory_full(length, room))
+}
+
+/// A part of a transfer takes no memory: it goes on as it comes.
+fn part(header: &FrameHeader, come: &[u8]) -> Admission {
+    const HEAD_BYTES: usize = 8;
+    let Some(head) = come.get(..HEAD_BYTES) else { return Admission::Wait };
+    let part_bytes = header.payload_bytes - HEAD_BYTES as u32;
+    if field(head, 4) != Some(part_bytes) || part_bytes > limits::PART_BYTES {
+        return malformed(
+            "malformed TransferPart frame: expected a part of at most 1048576 bytes and the end of the frame",
+        );
+    }
+    Admission::Spool { head_bytes: HEAD_BYTES }
 }
 
 /// A store or finish that is not to be received into memory, if it has but one value.
-fn long_frame(header: &FrameHeader, come: &[u8], limits: &Limits, room_bytes: u64, disk: &Disk) -> Admission {
+fn long_frame(header: &FrameHeader, come: &[u8], limits: &Limits, room: Room, disk: &Disk) -> Admission {
     let length = u64::from(header.payload_bytes);
     let Some(head_bytes) = super::long::head_bytes(header.opcode) else { return Admission::Take };
     let Some(head) = come.get(..head_bytes) else { return Admission::Wait };
-    let field = |at: usize| head.get(at..at + 4).and_then(|field| field.try_into().ok()).map(u32::from_le_bytes);
-    if field(4) != Some(1) {
-        if length <= room_bytes {
-            return Admission::Take;
-        }
-        return Admission::Skip(memory_full(length, room_bytes));
+    if field(head, 4) != Some(1) {
+        return if length <= room.bytes { Admission::Take } else { Admission::Skip(memory_full(length, room)) };
     }
     let value_bytes = length - head_bytes as u64;
-    if field(head_bytes - 4).map(u64::from) != Some(value_bytes) {
-        let message = "expected a frame that ends with its value";
-        return Admission::Refuse(Fault::new(ErrorCode::MalformedFrame, message));
+    if field(head, head_bytes - 4).map(u64::from) != Some(value_bytes) {
+        return malformed("expected a frame that ends with its value");
     }
     if value_bytes > limits.value_bytes {
-        return Admission::Skip(too_long(value_bytes, limits.value_bytes));
+        let most = limits.value_bytes;
+        let message = format!("a value has at most {most} bytes (setting value-size), this one has {value_bytes}");
+        return Admission::Skip(Fault::new(ErrorCode::ValueTooLong, message));
     }
     match disk.check_room(value_bytes) {
         Ok(()) => Admission::Spool { head_bytes },
-        Err(_) if length <= room_bytes => Admission::Take,
+        Err(_) if length <= room.bytes => Admission::Take,
         Err(fault) if length > limits.spill_bytes => Admission::Skip(fault),
-        Err(_) => Admission::Skip(memory_full(length, room_bytes)),
+        Err(_) => Admission::Skip(memory_full(length, room)),
     }
 }
 
 /// A value of the classic protocol, by its length.
-pub(super) fn of_value(length: u64, limits: &Limits, room_bytes: u64, disk: &Disk) -> Weight {
+pub(super) fn of_value(length: u64, limits: &Limits, room: Room, disk: &Disk) -> Weight {
     if length > limits.value_bytes {
         return Weight::Refuse(limits.value_bytes);
     }
     // What is in memory has to fit the frames of other clients.
-    let spill_bytes = limits.spill_bytes.min(limits.frame_payload_bytes.min(limits::VALUE_BYTES).into());
-    if length <= WEIGHED_BYTES.into() || length <= room_bytes.min(spill_bytes) {
+    let longest_bytes = u64::from(limits::VALUE_BYTES.min(limits.frame_payload_bytes));
+    if length <= room.receivable_bytes.min(limits.spill_bytes).min(longest_bytes) {
         return Weight::Take;
+    }
+    if length <= RECEIVED_ANYHOW_PAYLOAD_BYTES.into() {
+        return Weight::Skip;
     }
     match disk.check_room(length) {
         Ok(()) => Weight::Spool,
-        Err(_) if length <= room_bytes.min(limits::VALUE_BYTES.into()) => Weight::Take,
+        Err(_) if length <= room.bytes.min(longest_bytes) => Weight::Take,
         Err(_) => Weight::Skip,
     }
 }
 
-fn memory_full(length: u64, room_bytes: u64) -> Fault {
-    let message = format!(
-        "expected at most {room_bytes} bytes, the room left for values in memory (setting values-memory), got {length}; \
-         fetch or delete values first, or store them one by one: a single value can go to the disk (setting values-disk)"
-    );
-    Fault::new(ErrorCode::MemoryFull, message)
+fn field(head: &[u8], at: usize) -> Option<u32> {
+    head.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes)
 }
 
-fn too_long(length: u64, most: u64) -> Fault {
-    let message = format!("a value has at most {most} bytes (setting value-size), this one has {length}");
-    Fault::new(ErrorCode::ValueTooLong, message)
+fn malformed(message: &str) -> Admission {
+    Admission::Refuse(Fault::new(ErrorCode::MalformedFrame, message))
+}
+
+fn memory_full(length: u64, room: Room) -> Fault {
+    let message = format!(
+        "expected at most {} bytes, the room left for values in memory (setting values-memory), got {length}; fetch or \
+         delete values first, or store them one by one: a single value can go to the disk (setting values-disk)",
+        room.bytes
+    );
+    Fault::new(ErrorCode::MemoryFull, message)
 }

@@ -11,8 +11,9 @@ use nws_proto::{
     limits,
 };
 
+use super::admission::{self, Room};
 use super::serve::Onward;
-use super::{Asking, EventLoop, admission};
+use super::{Asking, EventLoop};
 use crate::classic::{Classic, QUIET_REQUEST, REQUEST, VARIABLE};
 use crate::config::Limits;
 use crate::connection::Phase;
@@ -35,6 +36,7 @@ impl EventLoop {
             refusal.filter(|_| !(self.allow_users && connection.stream.is_of_this_machine()))
         };
         if let Some(refusal) = refusal {
+            self.measures.refused += 1;
             let fields: [(&str, &dyn Display); 2] = [("peer", &address), ("why", &refusal)];
             self.shared.log.of_a_connection(Level::Warn, "refused a classic client", &fields);
             return self.close(slot);
@@ -56,9 +58,9 @@ impl EventLoop {
 
     /// Executes the next request, where it has come whole.
     pub(super) fn execute_classic(&mut self, slot: usize, session: SessionId, scratch: &mut Scratch) -> Option<Onward> {
-        let room_bytes = self.room_bytes(slot);
+        let room = self.room(slot);
         let Self { table, limits, disk, .. } = self;
-        let mut intake = Values { room_bytes, limits, disk, spooled: Vec::new(), spools: false };
+        let mut intake = Values { room, limits, disk, spooled: Vec::new(), spools: false };
         let Some(connection) = table.get(slot) else { return Some(Onward::Stop) };
         let Some(classic) = connection.classic.as_mut() else { return Some(Onward::Stop) };
         if scratch.peek().is_none() {
@@ -84,6 +86,7 @@ impl EventLoop {
         }
         match asked {
             Ok(Some(asked)) => {
+                self.measures.operations += 1;
                 if let Err(fault) = self.execute_asked(slot, session, asked) {
                     self.reply_classic(slot, &Reply::Failed(fault));
                 }
@@ -294,6 +297,9 @@ impl EventLoop {
     fn reply_classic(&mut self, slot: usize, reply: &Reply<Stored>) {
         let Some(connection) = self.table.get(slot) else { return };
         connection.outbox.prepare(&mut self.spare);
+        if let Reply::Failed(fault) = reply {
+            self.measures.count_fault(fault.code);
+        }
         if let Some(classic) = &mut connection.classic {
             classic.answer(&mut connection.outbox, reply);
         }
@@ -303,7 +309,7 @@ impl EventLoop {
 
 /// Says what is to happen with values, and takes those that are to be spooled.
 struct Values<'a> {
-    room_bytes: u64,
+    room: Room,
     limits: &'a Limits,
     disk: &'a Disk,
     /// One is to be spooled from here on.
@@ -313,7 +319,7 @@ struct Values<'a> {
 
 impl Intake for &mut Values<'_> {
     fn weigh(&mut self, length: u64) -> Weight {
-        let weight = admission::of_value(length, self.limits, self.room_bytes, self.disk);
+        let weight = admission::of_value(length, self.limits, self.room, self.disk);
         self.spools = weight == Weight::Spool;
         weight
     }

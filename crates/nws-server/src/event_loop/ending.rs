@@ -56,6 +56,7 @@ impl EventLoop {
             return self.close(slot);
         }
         if let Some(fault) = &fault {
+            self.measures.count_fault(fault.code);
             self.log_goodbye(slot, fault);
         }
         self.end_session(slot);

@@ -34,6 +34,7 @@ impl EventLoop {
         let flushed = connection.outbox.flush(&connection.stream, &mut self.spare);
         self.loaded_bytes += connection.outbox.loaded_bytes();
         let Ok(flushed) = flushed else { return self.close(slot) };
+        self.measures.sent_bytes += connection.outbox.sent() - sent;
         self.transit_bytes -= connection.transit.bytes();
         connection.transit.sent(connection.outbox.sent());
         self.transit_bytes += connection.transit.bytes();

@@ -10,6 +10,7 @@ use nws_proto::{
 
 use super::{Asking, EventLoop};
 use crate::disk::{Asker, Completed, Purpose, WINDOWS_BYTES};
+use crate::input::Spooled;
 use crate::log::Level;
 use crate::long::Held;
 use crate::readings::Unopened;
@@ -50,13 +51,17 @@ impl EventLoop {
         }
     }
 
-    /// Answers who sent a part of a transfer.
+    /// Answers who sent a part of a transfer, when its last piece is written.
     fn confirm(&mut self, slot: usize, completed: &Completed) {
-        let Purpose::Transfer(_, request) = completed.asker.purpose else { return };
-        let Some(session) = self.table.get(slot).and_then(|connection| connection.session()) else { return };
-        let reply = match &completed.result {
-            Ok(_) => Reply::Done,
-            Err(error) => Reply::Failed(self.disk.failed(error)),
+        let Purpose::Transfer(transfer, Some(request)) = completed.asker.purpose else { return };
+        let Some(connection) = self.table.get(slot) else { return };
+        let Some(session) = connection.session() else { return };
+        // An earlier piece of it may have failed.
+        let writer = connection.long.as_ref().and_then(|long| long.transfers.get(&transfer));
+        let reply = match (writer.and_then(Writer::fault), &completed.result) {
+            (Some(fault), _) => Reply::Failed(fault.clone()),
+            (None, Err(error)) => Reply::Failed(self.disk.failed(error)),
+            (None, Ok(_)) => Reply::Done,
         };
         self.answer(slot, session, request, reply);
     }
@@ -115,6 +120,18 @@ impl EventLoop {
             // It was we who did not listen.
             connection.heard(self.now_ms);
             self.stand_in_line(slot);
+        }
+    }
+
+    /// Takes a piece of a frame.
+    pub(super) fn spool_of_frame(&mut self, slot: usize, session: SessionId, piece: Spooled) {
+        if piece.header.opcode == Opcode::TransferPart.to_wire() {
+            return self.take_piece(slot, session, piece);
+        }
+        let Spooled { header, head, bytes, ends } = piece;
+        self.spool(slot, bytes);
+        if ends {
+            self.hold(slot, Held::Spooled(header, head));
         }
     }
 

@@ -1,10 +1,12 @@
 //! Requests about values that travel in parts.
 
+use bytes::Bytes;
 use nws_proto::{ErrorCode, Fault, LongRequest, ReadingId, Reply, RequestId, SessionId, TransferId, VariableId};
 
 use super::EventLoop;
 use super::long::unknown_transfer;
 use crate::disk::{Asker, Purpose};
+use crate::input::Spooled;
 use crate::spool::Writer;
 use crate::stored::Stored;
 
@@ -16,10 +18,7 @@ impl EventLoop {
     pub(super) fn execute_long(&mut self, slot: usize, session: SessionId, request: RequestId, asked: LongRequest) {
         let outcome = match asked {
             LongRequest::BeginTransfer { transfer } => self.begin_transfer(slot, transfer),
-            LongRequest::TransferPart { transfer, bytes } => {
-                let asker = Asker { slot, serial: 0, writer: 0, purpose: Purpose::Transfer(transfer, request) };
-                self.take_part(asker, transfer, bytes)
-            }
+            LongRequest::TransferPart { transfer, bytes } => self.take_part(slot, transfer, bytes, Some(request)),
             LongRequest::DropTransfer { transfer } => self.drop_transfer(slot, transfer),
             LongRequest::ReadPart { reading, offset, max_bytes } => {
                 self.read_part(slot, request, reading, offset, max_bytes)
@@ -55,11 +54,24 @@ impl EventLoop {
         Ok(Some(Reply::Done))
     }
 
-    /// It is answered when the disk has the bytes.
-    fn take_part(&mut self, asker: Asker, transfer: TransferId, bytes: bytes::Bytes) -> Outcome {
+    /// Takes a piece of a part that goes on as it comes, and whether it is the last.
+    pub(super) fn take_piece(&mut self, slot: usize, session: SessionId, piece: Spooled) {
+        let Some(id) = piece.head.first_chunk() else { return };
+        let transfer = TransferId(u32::from_le_bytes(*id));
+        let request = piece.header.request;
+        match self.take_part(slot, transfer, piece.bytes, piece.ends.then_some(request)) {
+            Err(fault) if piece.ends => self.refuse(slot, session, request, fault),
+            // Who asked hears of it at the end.
+            _ => {}
+        }
+    }
+
+    /// The request, where this is the last of it, is answered when the disk has the bytes.
+    fn take_part(&mut self, slot: usize, transfer: TransferId, bytes: Bytes, request: Option<RequestId>) -> Outcome {
         let most = self.limits.value_bytes;
-        let Some(connection) = self.table.get(asker.slot) else { return Ok(None) };
-        let asker = Asker { serial: connection.serial, ..asker };
+        let Some(connection) = self.table.get(slot) else { return Ok(None) };
+        let purpose = Purpose::Transfer(transfer, request);
+        let asker = Asker { slot, serial: connection.serial, writer: 0, purpose };
         let long = connection.long();
         let writer = long.transfers.get_mut(&transfer).ok_or_else(|| unknown_transfer(transfer))?;
         let length = writer.len_bytes() + bytes.len() as u64;

@@ -65,6 +65,7 @@ impl EventLoop {
                 Ok((0, _)) => return self.close(slot),
                 Ok((count, room_left)) => {
                     budget -= count;
+                    self.measures.received_bytes += count as u64;
                     // Anew, as a turn may be long: a wait is counted from when it arrived.
                     self.now_ms = self.clock.now_ms();
                     connection.heard(self.now_ms);
@@ -103,11 +104,13 @@ impl EventLoop {
                 self.flush_soon(slot);
                 return Onward::Stop;
             }
-            if self.awaits_disk(slot) {
-                return Onward::Stop;
-            }
-            if self.execute_held(slot, session) {
-                continue;
+            if connection.long.is_some() {
+                if self.awaits_disk(slot) {
+                    return Onward::Stop;
+                }
+                if self.execute_held(slot, session) {
+                    continue;
+                }
             }
             let Some(connection) = self.table.get(slot) else { return Onward::Stop };
             if connection.classic.is_some() {
@@ -116,15 +119,14 @@ impl EventLoop {
                     None => continue,
                 }
             }
-            let room = self.room_bytes(slot);
+            let room = self.room(slot);
             let Self { table, limits, disk, .. } = self;
             let Some(connection) = table.get(slot) else { return Onward::Stop };
             let admit = |header: &FrameHeader, come: &[u8]| admission::of_frame(header, come, limits, room, disk);
             match connection.input.next(scratch, admit) {
                 Ok(Some(Arrival::Frame(header, payload))) => self.execute(slot, session, header, payload),
                 Ok(Some(Arrival::Skipped(header, fault))) => self.refuse(slot, session, header.request, fault),
-                Ok(Some(Arrival::Spooling(bytes))) => self.spool(slot, bytes),
-                Ok(Some(Arrival::Spooled(header, head))) => self.hold(slot, Held::Spooled(header, head)),
+                Ok(Some(Arrival::Spooling(piece))) => self.spool_of_frame(slot, session, piece),
                 Ok(None) => return Onward::Receive,
                 Err(fault) => {
                     self.say_goodbye(slot, fault);
@@ -132,17 +134,6 @@ impl EventLoop {
                 }
             }
         }
-    }
-
-    /// How many more bytes of values there is room for beside what is being received. What this
-    /// connection receives is counted at the end of its turn, and may have come whole since.
-    pub(super) fn room_bytes(&mut self, slot: usize) -> u64 {
-        let mut receiving_bytes = self.receiving_bytes;
-        if let Some(connection) = self.table.get(slot) {
-            receiving_bytes = receiving_bytes - connection.counted_bytes + connection.receiving_bytes();
-        }
-        let taken = self.core.values_bytes() + receiving_bytes + self.transit_bytes;
-        self.limits.values_bytes.saturating_sub(taken)
     }
 
     fn execute(&mut self, slot: usize, session: SessionId, header: FrameHeader, payload: Bytes) {
@@ -189,6 +180,7 @@ impl EventLoop {
         let random = self.random.next();
         // The millisecond that has begun is not counted: no wait ends before its time.
         let now_ms = self.now_ms + 1;
+        self.measures.operations += 1;
         self.core.set_undelivered_bytes(self.transit_bytes);
         self.core.request(now_ms, random, session, id, request, &mut self.effects);
         self.carry_out(Some(Asking { session, slot, request: id, fetches }));

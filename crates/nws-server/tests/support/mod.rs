@@ -1,6 +1,8 @@
 //! A server on free ports, and clients that speak in frames. Every wait has an end.
 #![allow(clippy::unwrap_used, clippy::expect_used, dead_code, unreachable_pub)]
 
+pub mod http;
+pub mod long;
 pub mod old;
 
 use std::io::{self, Read, Write};
@@ -53,6 +55,7 @@ impl Running {
             unix: Some(unix.clone()),
             limits,
             allow_users,
+            tmp_dir: folder.path().to_owned(),
             ..Config::new(TOKEN)
         })
         .unwrap();

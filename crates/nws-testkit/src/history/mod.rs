@@ -1,7 +1,6 @@
 //! Seeded random histories: several clients, everything that they can do, held against the model.
 
 mod clients;
-mod dice;
 mod ledger;
 mod notes;
 
@@ -13,11 +12,11 @@ use nws_proto::{
     WorkspaceHandle,
 };
 
+use crate::dice::Dice;
 use crate::model::{Model, Step, Wrong};
 use crate::value::Value;
 
 use clients::retrieve;
-use dice::Dice;
 use ledger::{Ledger, kind};
 use notes::Notes;
 
@@ -33,14 +32,33 @@ pub type Tally = BTreeMap<&'static str, u64>;
 /// # Errors
 /// What is wrong, with the history up to there.
 pub fn run(seed: u64, steps: usize, tally: &mut Tally) -> Result<(), Wrong> {
-    let mut history = History::new(seed);
-    let outcome = (0..steps).try_for_each(|_| history.step()).and_then(|()| history.drain());
+    go(Dice::seeded(seed), steps, tally).map_err(|wrong| format!("seed {seed}, {wrong}"))
+}
+
+/// Runs the history that these bytes choose, as far as they go and at most so many steps.
+///
+/// # Errors
+/// As [`run`].
+pub fn replay(bytes: &[u8], steps: usize) -> Result<(), Wrong> {
+    go(Dice::of(bytes), steps, &mut Tally::new())
+}
+
+fn go(dice: Dice, steps: usize, tally: &mut Tally) -> Result<(), Wrong> {
+    let mut history = History::new(dice);
+    let mut outcome = Ok(());
+    for _ in 0..steps {
+        outcome = history.step();
+        if outcome.is_err() || history.dice.is_spent() {
+            break;
+        }
+    }
+    let outcome = outcome.and_then(|()| history.drain());
     for (kind, times) in history.tally {
         *tally.entry(kind).or_default() += times;
     }
     outcome.map_err(|wrong| {
         let past: Vec<_> = history.past.iter().map(|step| format!("  {step:?}\n")).collect();
-        format!("seed {seed}, after {} steps: {wrong}\n{}", past.len(), past.concat())
+        format!("after {} steps: {wrong}\n{}", past.len(), past.concat())
     })
 }
 
@@ -64,8 +82,7 @@ struct History {
 }
 
 impl History {
-    fn new(seed: u64) -> Self {
-        let mut dice = Dice(seed);
+    fn new(mut dice: Dice) -> Self {
         let work = dice.one_in(2);
         let mut settings = Settings { temporary_suffix: b"-t".to_vec(), ..Settings::default() };
         if dice.one_in(4) {

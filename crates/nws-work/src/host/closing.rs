@@ -42,9 +42,9 @@ impl Host {
     fn close_workers(&mut self, grace: Duration) {
         let mut workers = self.crew.vacate();
         for worker in &mut workers {
-            // One that is busy would not see that it is asked to end, and one that has not joined
+            // One that is busy would not see that it is asked to end, and one that is not ready
             // has nothing to bring to an end.
-            if worker.running().is_some() || !worker.has_joined() {
+            if worker.running().is_some() || !worker.is_ready() {
                 self.supervisor.kill_tree(worker.process);
             }
             worker.link.end();

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nws_proto::{LeaseId, SessionId};
 use nws_supervise::{End, OutOfMemory, ProcessId, Spawn, Supervisor};
@@ -13,12 +13,12 @@ use crate::clock::monotonic_ns;
 use crate::control::{Bootstrap, Cause, FromWorker, WORKER_LINK_FD, WORKER_PAGE_FD, WorkerCommand};
 use crate::page::{Page, Running};
 
-/// A worker that ends by itself this many times in a row, before it has connected or soon after and
+/// A worker that ends by itself this many times in a row, before it is ready or soon after and
 /// without having begun a task, is given up.
 const FRUITLESS_STARTS: u32 = 3;
 /// How soon.
 const SOON: Duration = Duration::from_secs(10);
-/// One that others kill before it has connected is not to blame, and is given up after this many.
+/// One that others kill before it is ready is not to blame, and is given up after this many.
 const KILLED_STARTS: u32 = 1000;
 
 /// Why the host itself ended a worker.
@@ -45,8 +45,12 @@ pub(super) struct Worker {
     pub(super) link: Channel,
     page: Page,
     ended: Option<Ended>,
+    /// Since when it has been seen stopped before it joined.
+    stopped: Option<Instant>,
     /// Why it cannot work, in its own words.
     complaint: Option<String>,
+    /// Its successors could not work either, it says.
+    hopeless: bool,
 }
 
 impl Worker {
@@ -77,8 +81,14 @@ impl Worker {
         }
     }
 
-    pub(super) fn has_joined(&self) -> bool {
-        self.page.session().is_some()
+    pub(super) fn is_ready(&self) -> bool {
+        self.page.is_ready()
+    }
+
+    /// Where it was on its way into the sleigh, if it was not yet in.
+    fn way_in(&self) -> Option<&'static str> {
+        let connected = self.page.session().is_some();
+        (connected && !self.page.is_ready()).then_some("it ended while it was being set up")
     }
 }
 
@@ -113,11 +123,12 @@ impl Seat {
     fn count(&mut self, worker: &Worker, end: &End) {
         let killed = is_killed(end) && end.out_of_memory != OutOfMemory::Yes;
         let idle = worker.page.tasks_done() == 0 && worker.page.running().is_none();
-        match (worker.page.session(), killed) {
-            (None, true) => self.killed_starts += 1,
-            (None, false) => self.fruitless_starts += 1,
-            (Some(_), false) if idle && end.ran < SOON => self.fruitless_starts += 1,
-            (Some(_), _) => (self.fruitless_starts, self.killed_starts) = (0, 0),
+        match (worker.page.is_ready(), killed) {
+            _ if worker.hopeless => self.fruitless_starts = FRUITLESS_STARTS,
+            (false, true) => self.killed_starts += 1,
+            (false, false) => self.fruitless_starts += 1,
+            (true, false) if idle && end.ran < SOON => self.fruitless_starts += 1,
+            (true, _) => (self.fruitless_starts, self.killed_starts) = (0, 0),
         }
     }
 }
@@ -206,7 +217,10 @@ impl Crew {
         for message in worker.link.receive().map(|received| received.messages).unwrap_or_default() {
             match message {
                 FromWorker::Joined { .. } => joined = Some(worker.pid),
-                FromWorker::Failed { message } => worker.complaint = Some(message),
+                FromWorker::Failed { message, for_good } => {
+                    worker.complaint = Some(message);
+                    worker.hopeless = for_good;
+                }
             }
         }
         joined
@@ -225,6 +239,19 @@ impl Crew {
         }
     }
 
+    /// The ranks of workers that have been stopped for this long before they joined: the server, which
+    /// sees the silence of all others, does not know them.
+    pub(super) fn stuck(&mut self, supervisor: &Supervisor, now: Instant, patience: Duration) -> Vec<u32> {
+        let joining = self.workers().filter(|(_, worker)| worker.page.session().is_none() && worker.ended.is_none());
+        let stuck = joining.filter_map(|(rank, worker)| {
+            let is_stopped = supervisor.is_stopped(worker.process);
+            let since = is_stopped.then(|| worker.stopped.unwrap_or(now));
+            worker.stopped = since;
+            (now >= since? + patience).then_some(rank)
+        });
+        stuck.collect()
+    }
+
     /// Takes note of a worker's end, and leaves its rank free.
     pub(super) fn ended(&mut self, rank: u32, end: &End) -> Option<Death> {
         self.listen(rank);
@@ -232,7 +259,7 @@ impl Crew {
         let worker = seat.worker.take()?;
         seat.count(&worker, end);
         seat.careful |= worker.ended_after_a_task(end);
-        let cause = explain(end, worker.ended, worker.complaint.as_deref());
+        let cause = explain(end, worker.ended, worker.complaint.as_deref().or(worker.way_in()));
         seat.last_end = Some(cause.clone());
         let running = worker.page.running();
         self.done_by_dead += worker.page.tasks_done();
@@ -279,5 +306,6 @@ fn start(command: &WorkerCommand, supervisor: &mut Supervisor) -> io::Result<Wor
     spawn.cwd = command.cwd.clone();
     let process = supervisor.spawn(spawn)?;
     let pid = supervisor.pid(process).unwrap_or_default();
-    Ok(Worker { process, pid, link: Channel::new(link.into()), page, ended: None, complaint: None })
+    let link = Channel::new(link.into());
+    Ok(Worker { process, pid, link, page, ended: None, stopped: None, complaint: None, hopeless: false })
 }

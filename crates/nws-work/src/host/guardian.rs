@@ -68,9 +68,8 @@ impl Guardian {
         let dial = {
             let poster = poster.clone();
             move || {
-                // A host that is stopped for a while keeps its session, where the server allows it.
-                let silence = if address.unix.is_some() { Silence::Never } else { Silence::Default };
-                let connection = link::connect(&address, SessionId(0), silence, "nws host");
+                // So a server that is stopped is noticed; a host that is stopped is ended by its warden.
+                let connection = link::connect(&address, SessionId(0), Silence::Default, "nws host");
                 poster.post(Post::Connected(connection));
             }
         };

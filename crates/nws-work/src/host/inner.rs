@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nws_client::Connection;
 use nws_supervise::{End, Happening, ProcessId, Supervisor};
-use rustix::process::{Pid, PidfdFlags, getppid, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, getppid, pidfd_open, pidfd_send_signal};
 
 use super::channel::Channel;
 use super::crew::{Crew, Ended};
@@ -15,6 +15,7 @@ use super::deaths::Deaths;
 use super::guardian::{Guardian, Post, Poster};
 use super::server::EmbeddedServer;
 use super::terms::Terms;
+use super::vigil::Pulse;
 use crate::clock::monotonic_ns;
 use crate::control::{Bootstrap, Cause, FromHost, ServerAddress, Start, ToHost};
 use crate::error::WorkError;
@@ -30,6 +31,7 @@ const CONTROL: u64 = 0;
 const TERMINATION: u64 = 1;
 const WARDEN: u64 = 2;
 const SERVER: u64 = 3;
+const VIGIL: u64 = 4;
 const LINKS: u64 = 16;
 
 /// Why everything ends.
@@ -59,6 +61,9 @@ pub(super) struct Host {
     bootstrap: Option<Bootstrap>,
     pub(super) terms: Terms,
     pub(super) deaths: Deaths,
+    pub(super) pulse: Pulse,
+    /// `None`: it had ended before this process could look.
+    warden: Option<OwnedFd>,
     /// The connection to the server has ended, why, and by when its process is to follow.
     cut_off: Option<(String, Instant)>,
     over: Option<Over>,
@@ -77,6 +82,8 @@ pub fn serve(warden_pid: i32) -> io::Result<()> {
     supervisor.watch_fd(control.descriptor(), CONTROL)?;
     supervisor.watch_fd(&termination, TERMINATION)?;
     let warden = watch_warden(warden_pid, &mut supervisor)?;
+    let pulse = Pulse::inherited(Instant::now())?;
+    supervisor.watch_fd(pulse.descriptor(), VIGIL)?;
     let (poster, posts) = Poster::new(supervisor.waker());
     let mut host = Host {
         supervisor,
@@ -94,8 +101,10 @@ pub fn serve(warden_pid: i32) -> io::Result<()> {
         bootstrap: None,
         terms: Terms::default(),
         deaths: Deaths::default(),
-        cut_off: None,
+        pulse,
         over: warden.is_none().then_some(Over::Broken),
+        warden,
+        cut_off: None,
     };
     let over = host.run()?;
     host.close(over);
@@ -134,7 +143,8 @@ impl Host {
         let behind = self.control.is_behind() || self.crew.workers().any(|(_, worker)| worker.link.is_behind());
         let cut_off = self.cut_off.as_ref().map(|(_, until)| *until);
         let server = self.server.as_ref().and_then(|server| server.deadline);
-        let deadline = [self.deaths.next_deadline(), cut_off, server].into_iter().flatten().min();
+        let deadlines = [self.deaths.next_deadline(), cut_off, server, Some(self.pulse.next())];
+        let deadline = deadlines.into_iter().flatten().min();
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let tasks = self.terms.patience(self.crew.workers().map(|(_, worker)| worker.running_on()), monotonic_ns());
         let left = [left, tasks].into_iter().flatten().min();
@@ -150,6 +160,7 @@ impl Host {
             Some(Happening::Readable(SERVER)) => self.read_server(),
             Some(Happening::Readable(TERMINATION)) => self.died("it was asked to end by SIGTERM", Some(15)),
             Some(Happening::Readable(WARDEN)) => self.died("its warden process has ended", None),
+            Some(Happening::Readable(VIGIL)) => self.pulse.listen(),
             Some(Happening::Readable(link)) => self.read_link(link.saturating_sub(LINKS)),
         }
     }
@@ -157,6 +168,10 @@ impl Host {
     fn look_at_the_clock(&mut self, now: Instant) {
         self.look_at_deaths(now);
         self.look_at_tasks(monotonic_ns());
+        self.look_at_joining(now);
+        if self.pulse.keep(now) {
+            self.end_warden();
+        }
         if self.cut_off.as_ref().is_some_and(|(_, until)| *until <= now)
             && let Some((reason, _)) = self.cut_off.take()
         {
@@ -164,6 +179,14 @@ impl Host {
         }
         if self.server.as_ref().and_then(|server| server.deadline).is_some_and(|deadline| deadline <= now) {
             self.fail("the embedded server (nws serve) was started and did not answer in time".to_owned());
+        }
+    }
+
+    /// The warden is stopped, or hangs: it would not end anything when we die, so all ends now.
+    fn end_warden(&mut self) {
+        self.died("its warden process was silent (stopped, or hanging)", None);
+        if let Some(warden) = &self.warden {
+            let _ = pidfd_send_signal(warden, Signal::KILL);
         }
     }
 
@@ -276,6 +299,9 @@ impl Host {
     fn connected(&mut self, connection: Result<Connection, WorkError>) {
         match connection {
             Ok(connection) => {
+                if let Some(silence) = connection.silence() {
+                    self.pulse.set_silence(silence);
+                }
                 self.guardian = Some(Guardian::new(connection, self.poster.clone()));
                 self.launch();
             }

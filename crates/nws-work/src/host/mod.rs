@@ -10,7 +10,7 @@
 //! - `guardian`: the host's own session. `deaths`: brings the end of a process and that of its
 //!   session together. `charge`: decides who pays for a death.
 //! - `inner`: the loop around them. `settling`: what follows from a death. `closing`: the orderly
-//!   end.
+//!   end. `vigil`: how warden and host notice that the other is stopped.
 //!
 //! Nothing here is in the path of tasks and results.
 
@@ -25,6 +25,7 @@ mod inner;
 mod server;
 mod settling;
 mod terms;
+mod vigil;
 mod warden;
 
 pub use inner::serve;

@@ -96,6 +96,16 @@ impl Host {
         }
     }
 
+    /// Ends workers that are stopped before they have joined. Looked at with every beat, as nothing tells.
+    pub(super) fn look_at_joining(&mut self, now: Instant) {
+        if now < self.pulse.next() {
+            return;
+        }
+        for rank in self.crew.stuck(&self.supervisor, now, self.pulse.silence()) {
+            self.crew.end(rank, Ended::Silent, &mut self.supervisor);
+        }
+    }
+
     /// Sees to halves of deaths whose other half does not come.
     pub(super) fn look_at_deaths(&mut self, now: Instant) {
         for death in self.deaths.overdue(now) {

@@ -10,6 +10,7 @@ use rustix::fs::{FileType, fstat};
 use rustix::process::{PidfdFlags, getppid, pidfd_open};
 
 use super::channel::Channel;
+use super::vigil::{VIGIL_FD, Watch};
 use crate::control::{Cause, FromHost};
 
 /// How long the host proper may take to end everything before it is ended itself.
@@ -20,6 +21,7 @@ const LAST_MESSAGE: Duration = Duration::from_secs(1);
 const MASTER: u64 = 0;
 const HANGUP: u64 = 1;
 const TERMINATION: u64 = 2;
+const VIGIL: u64 = 3;
 
 /// Starts the host proper and waits for its end, then ends what is left of it. The standard input
 /// of this process is the control channel.
@@ -41,15 +43,21 @@ pub fn warden() -> io::Result<()> {
         let _ = folder.servers();
     }
     match &end {
-        Ok(end) if end.status.is_success() => return Ok(()),
-        Ok(end) => control.send(&FromHost::HostDied { cause: Cause::from(end) }),
+        Ok((end, _)) if end.status.is_success() => return Ok(()),
+        Ok((end, silent)) => control.send(&FromHost::HostDied { cause: explain(end, *silent) }),
         Err(error) => control.send(&FromHost::Failed { message: format!("the host process cannot run: {error}") }),
     }
     finish_writing(&mut control);
     end.map(|_| ())
 }
 
-fn watch(control: &Channel) -> io::Result<End> {
+fn explain(end: &End, silent: bool) -> Cause {
+    let cause = Cause::from(end);
+    if silent { cause.preceded_by("it was silent (stopped, or hanging), so its warden ended it") } else { cause }
+}
+
+/// How the host proper ended, and whether that was for its silence.
+fn watch(control: &Channel) -> io::Result<(End, bool)> {
     // The master's pid first: it may be gone at any moment, and its number another's.
     let master = getppid().and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
     nws_supervise::new_session();
@@ -60,36 +68,51 @@ fn watch(control: &Channel) -> io::Result<End> {
     }
     supervisor.watch_hangup(control.descriptor(), HANGUP)?;
     supervisor.watch_fd(&termination, TERMINATION)?;
+    let (mut vigil, its_vigil) = Watch::new(Instant::now())?;
+    supervisor.watch_fd(vigil.descriptor(), VIGIL)?;
     let host = supervisor.spawn(
         Spawn::new(std::env::current_exe()?)
             .args(["host", "--warden"])
             .arg(std::process::id().to_string())
             .descriptor(control.descriptor().try_clone_to_owned()?, 0)
+            .descriptor(its_vigil, VIGIL_FD)
             .stdout(Output::Inherit)
             .stderr(Output::Inherit)
             // It sees our end by itself, and then has more to do than to die.
             .outlive_supervisor(),
     )?;
-    let end = wait(&mut supervisor, host)?;
+    let ended = wait(&mut supervisor, host, &mut vigil)?;
     supervisor.end_all(Duration::ZERO);
-    Ok(end)
+    Ok(ended)
 }
 
-/// Waits for the end of the host proper, and sees to it once the master is gone or somebody asks.
-fn wait(supervisor: &mut Supervisor, host: ProcessId) -> io::Result<End> {
+/// Waits for the end of the host proper, and sees to it once the master is gone, somebody asks, or the
+/// host is silent.
+fn wait(supervisor: &mut Supervisor, host: ProcessId, vigil: &mut Watch) -> io::Result<(End, bool)> {
     let mut deadline: Option<Instant> = None;
+    let mut silent = false;
     loop {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let due = [deadline, vigil.due()].into_iter().flatten().min();
+        let left = due.map(|due| due.saturating_duration_since(Instant::now()));
         match supervisor.next_event(left)? {
-            Some(Happening::Ended(_, end)) => return Ok(end),
+            Some(Happening::Ended(_, end)) => return Ok((end, silent)),
+            Some(Happening::Readable(VIGIL)) => {
+                if !vigil.listen(Instant::now()) {
+                    supervisor.unwatch(vigil.descriptor());
+                }
+            }
             Some(Happening::Readable(_)) => {
                 supervisor.ask_to_end(host);
                 deadline.get_or_insert_with(|| Instant::now() + ORDERLY_END);
             }
             Some(Happening::Woken) => {}
             None => {
-                supervisor.kill_tree(host);
-                deadline = None;
+                let now = Instant::now();
+                silent |= vigil.is_silent(now);
+                if silent || deadline.is_some_and(|deadline| deadline <= now) {
+                    supervisor.kill_tree(host);
+                    deadline = None;
+                }
             }
         }
     }

@@ -72,6 +72,16 @@ impl Worker {
     /// # Errors
     /// Those of the connection; a workspace that is not there any more.
     pub fn join(bootstrap: &Bootstrap, page: Page) -> Result<Worker, WorkError> {
+        let worker = Worker::connect(bootstrap, page)?;
+        worker.set_ready();
+        Ok(worker)
+    }
+
+    /// Connects. It gets no tasks before [`Worker::set_ready`]; what it does until then is its set-up.
+    ///
+    /// # Errors
+    /// Those of the connection; a workspace that is not there any more.
+    pub fn connect(bootstrap: &Bootstrap, page: Page) -> Result<Worker, WorkError> {
         let guardian = SessionId(bootstrap.guardian);
         let label = format!("worker {}", bootstrap.rank);
         let connection = link::connect(&bootstrap.server, guardian, Silence::Default, &label)?;
@@ -88,13 +98,18 @@ impl Worker {
         });
         page.join(shared.connection.session());
         shared.listen();
-        shared.clone().fetch(shared.own_tasks, 1);
-        if let Some(count) = shared.queue.first_fetch() {
-            shared.clone().fetch(shared.tasks, count);
-        }
         let flusher = shared.clone();
         std::thread::Builder::new().name("nws-flush".into()).spawn(move || flusher.flush_when_due())?;
         Ok(Worker { shared, page, rank: bootstrap.rank, careful: bootstrap.careful })
+    }
+
+    /// Begins to ask for tasks.
+    pub fn set_ready(&self) {
+        self.page.set_ready();
+        self.shared.clone().fetch(self.shared.own_tasks, 1);
+        if let Some(count) = self.shared.queue.first_fetch() {
+            self.shared.clone().fetch(self.shared.tasks, count);
+        }
     }
 
     /// The connection, for what a task does with workspaces itself.

@@ -5,7 +5,7 @@ from types import TracebackType
 
 from nws._sleigh.exceptions import SleighTaskException
 
-__all__ = ["describe", "restore"]
+__all__ = ["describe", "restore", "story_of"]
 
 
 # Longest message or traceback that travels, in characters; of a longer one the ends do.
@@ -17,6 +17,14 @@ def describe(error: BaseException, of_result: bool = False) -> bytes:
 
     With `of_result` it was raised while the task's result was pickled.
     """
+    name, message, text = story_of(error)
+    if of_result:
+        message = f"the task's result cannot be pickled: {message}"
+    return json.dumps({"kind": "exception", "type": name, "message": message, "traceback": text}).encode()
+
+
+def story_of(error: BaseException) -> tuple[str, str, str]:
+    """Return type, message and traceback of an exception as text, without the frames of this package."""
     import traceback  # not before something fails: it costs a worker's start several milliseconds
 
     kind = type(error)
@@ -27,14 +35,12 @@ def describe(error: BaseException, of_result: bool = False) -> bytes:
         message = _cut(str(error))
     except Exception as second:
         message = f"(its message cannot be had: {type(second).__name__})"
-    if of_result:
-        message = f"the task's result cannot be pickled: {message}"
     error.__traceback__ = _without_ours(error.__traceback__)
     try:
         text = _cut("".join(traceback.format_exception(error)))
     except Exception as second:
         text = f"(its traceback cannot be had: {type(second).__name__})"
-    return json.dumps({"kind": "exception", "type": name, "message": message, "traceback": text}).encode()
+    return name, message, text
 
 
 def _cut(text: str) -> str:

@@ -35,12 +35,12 @@ class Define:
 
     def __init__(self, fun: Callable[..., Any]) -> None:
         name = getattr(fun, "__name__", "<lambda>")
-        self._name = name if name.isidentifier() else "SleighFunction"
+        self.name = name if name.isidentifier() else "SleighFunction"
         self._fun = fun
 
     def __call__(self, *_: Any) -> None:
         """Put the function into the namespace of scripts."""
-        setattr(sys.modules["__main__"], self._name, self._fun)
+        setattr(sys.modules["__main__"], self.name, self._fun)
 
 
 class Evaluate:

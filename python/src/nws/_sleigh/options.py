@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,33 @@ def _text(name: str, value: Any) -> str:
     raise SleighIllegalValueException(f"{name}: expected a string that is not empty, got {value!r}")
 
 
+def _worker_count(name: str, value: Any) -> int:
+    if value != "auto":
+        return checked_count(name, value, 1, _MOST_WORKERS)
+    from nws import _native
+
+    try:
+        return min(_native.fitting_workers(), _MOST_WORKERS)
+    except ValueError as error:
+        raise SleighIllegalValueException(str(error)) from None
+
+
+def _threads(name: str, value: Any) -> Any:
+    return value if value is None or value == "auto" else checked_count(name, value)
+
+
+def _function(name: str, value: Any) -> Any:
+    if callable(value) or isinstance(value, str):
+        return value
+    raise SleighIllegalValueException(f"{name}: expected a function or statements in a string, got {value!r}")
+
+
+def _arguments(name: str, value: Any) -> tuple[Any, ...]:
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise SleighIllegalValueException(f"{name}: expected a tuple of arguments, got {value!r}")
+    return tuple(value)
+
+
 def _port(name: str, value: Any) -> int:
     port = checked_count(name, value)
     if port > 65535:
@@ -121,7 +148,7 @@ class Options:
     """Every option of `Sleigh`, checked. `nws.sleigh.Sleigh` says what each does."""
 
     launch: str = _option("local", _launch)
-    workerCount: int = _option(3, _count(1, _MOST_WORKERS))
+    workerCount: int = _option(3, _worker_count)
     nwsHost: str | None = _option(None, _maybe(_text))
     nwsPort: int | None = _option(None, _maybe(_port))
     workingDir: str | None = _option(None, _maybe(_folder))
@@ -129,6 +156,9 @@ class Options:
     wsNameTemplate: str = _option("sleigh_ride_%04d", _template)
     userWsNameTemplate: str = _option("sleigh_user_%04d", _template)
     verbose: bool = _option(False, _flag)
+    initializer: Callable[..., Any] | str | None = _option(None, _maybe(_function))  # noqa: RUF009 (as immutable as the rest)
+    initargs: tuple[Any, ...] = _option((), _arguments)
+    threadsPerWorker: int | str | None = _option("auto", _threads)
     retries: int = _option(1, _count(0))
     progress: bool | None = _option(None, _maybe(_flag))
     events: str | None = _option(None, _maybe(_path))
@@ -149,6 +179,15 @@ class Options:
         if not values.get("python"):
             values["python"] = _own_python()
         return cls(**values)
+
+    def environment(self) -> list[tuple[str, str | None]]:
+        """Return the changes of the workers' environment."""
+        if self.threadsPerWorker is None:
+            return []
+        from nws import _native
+
+        threads = self.threadsPerWorker if isinstance(self.threadsPerWorker, int) else None
+        return _native.thread_limits(self.workerCount, threads)
 
     def server(self) -> tuple[str, int] | None:
         """Return host and port of the server that was named, by argument or environment, else None."""

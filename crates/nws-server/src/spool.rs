@@ -74,6 +74,10 @@ impl Writer {
     /// # Errors
     /// Why there is none.
     pub(crate) fn finish(self) -> Result<Stored, Fault> {
-        self.file.map(|file| Stored::Disk { file, len_bytes: self.len_bytes })
+        match self.file? {
+            // There would be nothing to read.
+            _ if self.len_bytes == 0 => Ok(Stored::Memory(Bytes::new())),
+            file => Ok(Stored::Disk { file, len_bytes: self.len_bytes }),
+        }
     }
 }

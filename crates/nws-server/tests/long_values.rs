@@ -123,7 +123,10 @@ fn who_waits_gets_what_is_given_back() {
     first.done(&store(pattern(0, 3 * MIB)));
     let fetched = first.ask_for_long(&fetch());
     second.send(&fetch());
-    assert_eq!(second.ask_long(&LongRequest::DropTransfer { transfer: TransferId(4) }), first.ask_long(&LongRequest::DropTransfer { transfer: TransferId(4) }));
+    assert_eq!(
+        second.ask_long(&LongRequest::DropTransfer { transfer: TransferId(4) }),
+        first.ask_long(&LongRequest::DropTransfer { transfer: TransferId(4) })
+    );
     first.close(&fetched, true);
     assert_eq!(second.long_values().pop().unwrap().index, 0);
 }
@@ -203,8 +206,12 @@ fn a_long_value_is_leased_released_and_finished_with_a_long_result() {
 
 #[test]
 fn a_disk_that_is_full_is_an_error_to_who_stores_and_nothing_else() {
-    let limits =
-        Limits { spill_bytes: MIB as u64, values_bytes: 3 * MIB as u64, values_disk_bytes: Some(8 * MIB as u64), ..Limits::default() };
+    let limits = Limits {
+        spill_bytes: MIB as u64,
+        values_bytes: 3 * MIB as u64,
+        values_disk_bytes: Some(8 * MIB as u64),
+        ..Limits::default()
+    };
     let server = Running::with(limits);
     let (mut client, mut racer) = (server.client_at("w"), server.client_at("w"));
     client.done(&store(pattern(1, 5 * MIB)));

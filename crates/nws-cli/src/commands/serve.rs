@@ -64,6 +64,7 @@ fn options(arguments: &Arguments, settings: &Settings, effective: &[Effective]) 
         insecure: settings.insecure,
         allow_users: settings.allow_users,
         limits: settings.limits(),
+        tmp_dir: settings.tmp_dir.0.clone().unwrap_or_else(nws_server::default_tmp_dir),
         log: settings.log(),
         announcement: if arguments.background { Announcement::Json } else { Announcement::Text },
     };

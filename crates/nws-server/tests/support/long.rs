@@ -7,9 +7,14 @@ use super::{PATIENCE, Raw, Running, frame};
 use bytes::Bytes;
 use nws_proto::*;
 
-/// Bytes of which each depends on its place and on `salt`.
+/// Bytes of which any thousand depend on their place and on `salt`.
 pub fn pattern(salt: u32, length: usize) -> Vec<u8> {
-    (0..length as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8 ^ (at >> 12) as u8 ^ salt as u8).collect()
+    let mut bytes = vec![salt as u8; length];
+    for (number, block) in (salt..).zip(bytes.chunks_mut(1000)) {
+        let first = block.len().min(4);
+        block[..first].copy_from_slice(&number.to_le_bytes()[..first]);
+    }
+    bytes
 }
 
 /// Waits until values take this many bytes of the disk.
@@ -60,10 +65,7 @@ impl Raw {
 
     /// Sends a request whose one value came by a transfer.
     pub fn send_transferred(&mut self, id: u32, variable: u32, transfer: u32) {
-        let item = Item {
-            descriptor: Descriptor::bytes(Language::Rust),
-            value: Sent::Transfer(TransferId(transfer)),
-        };
+        let item = Item { descriptor: Descriptor::bytes(Language::Rust), value: Sent::Transfer(TransferId(transfer)) };
         let request = Request::Store { variable: VariableHandle(variable), items: vec![item] };
         let mut payload = Vec::new();
         request.encode(&mut payload);

@@ -14,6 +14,7 @@ from pathlib import Path
 import demo_speedup
 import first_result
 import map_rate
+import pauses
 import server
 from row import Row
 
@@ -21,6 +22,7 @@ MEASURES = {
     "demo": demo_speedup.measure,
     "first-result": first_result.measure,
     "map": map_rate.measure,
+    "pauses": pauses.measure,
     "server": server.measure,
 }
 # Measured only where it is asked for: it needs another server.

@@ -283,19 +283,6 @@ def test_each_worker_runs_once_on_every_worker(sleigh):
     assert sleigh.eachWorker(operator.add, 1, 2) == [3, 3]
 
 
-def test_working_dir_and_module_path(tmp_path):
-    (tmp_path / "only_here.py").write_text("def f(x):\n    return x - 1\n")
-    with Sleigh(workerCount=1, workingDir=str(tmp_path), modulePath=str(tmp_path)) as s:
-        assert s.eachWorker(os.getcwd) == [str(tmp_path)]
-        assert s.eachElem(lambda x: __import__("only_here").f(x), (1,)) == [0]
-
-
-def test_verbose_workers_tell_when_they_come_and_go(capfd):
-    with Sleigh(workerCount=1, verbose=True) as s:
-        s.eachWorker(os.getpid)
-    assert "worker 0 has joined" in capfd.readouterr().err
-
-
 def test_the_defaults_are_as_documented():
     with Sleigh() as s:
         assert s.workerCount == 3
@@ -400,21 +387,6 @@ def test_a_python_that_is_not_there_is_told():
         Sleigh(workerCount=1, python="/no/such/python") as s,
     ):
         s.eachElem(cube, range(3))
-
-
-def test_events_tell_every_task(tmp_path):
-    import json
-
-    path = tmp_path / "events.jsonl"
-    with Sleigh(workerCount=2, events=str(path)) as s:
-        s.eachElem(cube, range(20))
-    events = [json.loads(line) for line in path.read_text().splitlines()]
-    tasks = [event for event in events if event["event"] == "task"]
-    assert sorted(task["index"] for task in tasks) == list(range(20))
-    assert all(task["ok"] and task["duration_ns"] > 0 for task in tasks)
-    kinds = [event["event"] for event in events]
-    assert kinds.count("run_began") == kinds.count("run_done") == 1
-    assert kinds.count("worker_joined") == kinds.count("worker_left") == 2
 
 
 def test_two_sleighs_live_side_by_side():

@@ -132,6 +132,18 @@ def test_a_run_can_be_drawn_alone(events):
     assert [task.run for row in second.rows for task in row.tasks] == [2]
 
 
+def test_of_several_sleighs_in_a_file_the_last_is_drawn_or_the_one_that_is_named(events):
+    written(
+        events,
+        {"event": "sleigh_began", "sleigh": "a", "pid": 1, "at_ns": 0},
+        {"event": "sleigh_began", "sleigh": "b", "pid": 2, "at_ns": 1},
+        {**task(0, 0, 1000, 50 * MS), "sleigh": "a"},
+        {**task(1, 0, 1000, 70 * MS), "sleigh": "b"},
+    )
+    assert [task.index for task in timeline.read(events).rows[0].tasks] == [1]
+    assert [task.index for task in timeline.read(events, sleigh="a").rows[0].tasks] == [0]
+
+
 def test_the_half_line_of_a_dead_writer_is_left_out(events):
     written(events, task(0, 0, 0, MS), tail='{"event":"task","run":1,"ind')
     assert len(timeline.read(events).rows[0].tasks) == 1

@@ -13,9 +13,10 @@
 //! use nws_client::{Error, blocking::Server};
 //!
 //! let kitchen = Server::connect(&endpoint, options)?.open("kitchen")?;
-//! assert_eq!(kitchen.fetch_timeout("dishes", Duration::from_millis(10)), Err(Error::TimedOut));
+//! let dish = kitchen.fetch_timeout::<String>("dishes", Duration::from_millis(10));
+//! assert_eq!(dish, Err(Error::TimedOut));
 //! kitchen.store("dishes", "soup")?;
-//! assert_eq!(kitchen.fetch("dishes")?.as_text(), Some("soup"));
+//! assert_eq!(kitchen.fetch::<String>("dishes")?, "soup");
 //! # Ok(())
 //! # }
 //! ```
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 use nws_proto::{LeaseId, Mode, OpenMode, VariableInfo, WorkspaceInfo};
 
-use crate::{ConnectOptions, Connection, Endpoint, Error, Value};
+use crate::{ConnectOptions, Connection, Endpoint, Error, FromValue, IntoValue, Value};
 
 /// A server that holds workspaces; see [`crate::Server`].
 #[derive(Clone, Debug)]
@@ -44,10 +45,31 @@ pub struct Lease {
     inner: crate::Lease,
 }
 
-/// Goes over the values of a variable; see [`crate::Iter`].
+/// Goes over the values of a variable, each once; see [`crate::Iter`].
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/served.rs"));
+/// # fn main() -> Result<(), nws_client::Error> {
+/// # let (endpoint, options) = served();
+/// let kitchen = nws_client::blocking::Server::connect(&endpoint, options)?.open("kitchen")?;
+/// kitchen.store_many("prices", [3, 4])?;
+/// let mut prices = kitchen.ifind_try::<u32>("prices");
+/// let mut sum = 0;
+/// for price in &mut prices {
+///     sum += price?;
+/// }
+/// assert_eq!(sum, 7);
+/// kitchen.store("prices", 5)?;
+/// assert_eq!(prices.next(), None); // an end lasts ...
+/// prices.restart(); // ... until it is told to go on
+/// assert_eq!(prices.next(), Some(Ok(5)));
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "an iterator asks for nothing until it is asked"]
 #[derive(Debug)]
-pub struct Iter {
-    inner: crate::Iter,
+pub struct Iter<T> {
+    inner: crate::Iter<T>,
 }
 
 impl From<crate::Workspace> for Workspace {
@@ -70,14 +92,14 @@ impl From<Connection> for Server {
 
 /// Methods that wait for the async one of the same name; the errors are the same.
 macro_rules! waiting {
-    ($($name:ident($($argument:ident: $type:ty),*) -> $output:ty;)*) => {
+    ($($name:ident $(<$object:ident>)? ($($argument:ident: $type:ty),*) -> $output:ty;)*) => {
         $(
             #[doc = concat!("Waits for what the async [`", stringify!($name), "`](Self::as_async) gives.")]
             ///
             /// # Errors
             /// Those of the operation.
-            pub fn $name(&self $(, $argument: $type)*) -> Result<$output, Error> {
-                self.inner.$name($($argument),*).wait().map(Into::into)
+            pub fn $name $(<$object: FromValue>)? (&self $(, $argument: $type)*) -> Result<$output, Error> {
+                self.inner.$name $(::<$object>)? ($($argument),*).wait().map(Into::into)
             }
         )*
     };
@@ -133,15 +155,15 @@ impl Workspace {
 
     waiting! {
         declare(variable: impl AsRef<[u8]>, mode: Mode) -> ();
-        store(variable: impl AsRef<[u8]>, value: impl Into<Value>) -> ();
-        fetch(variable: impl AsRef<[u8]>) -> Value;
-        fetch_try(variable: impl AsRef<[u8]>) -> Option<Value>;
-        fetch_timeout(variable: impl AsRef<[u8]>, timeout: Duration) -> Value;
-        fetch_many(variable: impl AsRef<[u8]>, most: u32) -> Vec<Value>;
-        fetch_many_try(variable: impl AsRef<[u8]>, most: u32) -> Vec<Value>;
-        find(variable: impl AsRef<[u8]>) -> Value;
-        find_try(variable: impl AsRef<[u8]>) -> Option<Value>;
-        find_timeout(variable: impl AsRef<[u8]>, timeout: Duration) -> Value;
+        store(variable: impl AsRef<[u8]>, value: impl IntoValue) -> ();
+        fetch<T>(variable: impl AsRef<[u8]>) -> T;
+        fetch_try<T>(variable: impl AsRef<[u8]>) -> Option<T>;
+        fetch_timeout<T>(variable: impl AsRef<[u8]>, timeout: Duration) -> T;
+        fetch_many<T>(variable: impl AsRef<[u8]>, most: u32) -> Vec<T>;
+        fetch_many_try<T>(variable: impl AsRef<[u8]>, most: u32) -> Vec<T>;
+        find<T>(variable: impl AsRef<[u8]>) -> T;
+        find_try<T>(variable: impl AsRef<[u8]>) -> Option<T>;
+        find_timeout<T>(variable: impl AsRef<[u8]>, timeout: Duration) -> T;
         fetch_lease(variable: impl AsRef<[u8]>) -> Lease;
         fetch_lease_timeout(variable: impl AsRef<[u8]>, timeout: Duration) -> Lease;
         delete_variable(variable: impl AsRef<[u8]>) -> ();
@@ -152,7 +174,7 @@ impl Workspace {
     ///
     /// # Errors
     /// Those of the operation.
-    pub fn store_many<V: Into<Value>>(
+    pub fn store_many<V: IntoValue>(
         &self,
         variable: impl AsRef<[u8]>,
         values: impl IntoIterator<Item = V>,
@@ -176,14 +198,25 @@ impl Workspace {
         Ok(self.inner.fetch_leases_try(variable, most).wait()?.into_iter().map(Lease::from).collect())
     }
 
-    /// Takes the values away one after the other, in `fifo` and `single` variables.
-    pub fn ifetch(&self, variable: impl AsRef<[u8]>) -> Iter {
+    /// Takes the values away one after the other, in `fifo` and `single` variables; waits for each.
+    pub fn ifetch<T: FromValue>(&self, variable: impl AsRef<[u8]>) -> Iter<T> {
         Iter { inner: self.inner.ifetch(variable) }
     }
 
-    /// Reads the values one after the other, each once, in `fifo` and `single` variables.
-    pub fn ifind(&self, variable: impl AsRef<[u8]>) -> Iter {
+    /// Takes the values away one after the other, until there are no more.
+    pub fn ifetch_try<T: FromValue>(&self, variable: impl AsRef<[u8]>) -> Iter<T> {
+        Iter { inner: self.inner.ifetch_try(variable) }
+    }
+
+    /// Reads the values one after the other, each once, in `fifo` and `single` variables; waits for
+    /// each.
+    pub fn ifind<T: FromValue>(&self, variable: impl AsRef<[u8]>) -> Iter<T> {
         Iter { inner: self.inner.ifind(variable) }
+    }
+
+    /// Reads the values one after the other, each once, until there are no more.
+    pub fn ifind_try<T: FromValue>(&self, variable: impl AsRef<[u8]>) -> Iter<T> {
+        Iter { inner: self.inner.ifind_try(variable) }
     }
 }
 
@@ -191,6 +224,14 @@ impl Lease {
     /// The value.
     pub fn value(&self) -> &Value {
         self.inner.value()
+    }
+
+    /// The value as a `T`. The lease goes on, also where the value is none.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`].
+    pub fn read<T: FromValue>(&self) -> Result<T, Error> {
+        self.inner.read()
     }
 
     /// The lease's id.
@@ -212,7 +253,7 @@ impl Lease {
         self,
         workspace: &Workspace,
         variable: impl AsRef<[u8]>,
-        result: impl Into<Value>,
+        result: impl IntoValue,
     ) -> Result<(), Error> {
         self.inner.finish(&workspace.inner, variable, result).wait()
     }
@@ -226,29 +267,28 @@ impl Lease {
     }
 }
 
-impl Iter {
-    /// The next value; waits until there is one.
-    ///
-    /// # Errors
-    /// Those of the operation.
-    #[allow(clippy::should_implement_trait, reason = "an iterator that waits and fails is none of std's")]
-    pub fn next(&mut self) -> Result<Value, Error> {
-        self.inner.next().wait()
+impl<T: FromValue> Iter<T> {
+    /// Waits no longer than this for each value; then it is [`Error::TimedOut`], and the iterator can
+    /// go on.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { inner: self.inner.timeout(timeout) }
     }
 
-    /// The next value, where there is one.
-    ///
-    /// # Errors
-    /// Those of the operation.
-    pub fn next_try(&mut self) -> Result<Option<Value>, Error> {
-        self.inner.next_try().wait()
+    /// Goes back to the beginning of the variable, as if the iterator had just been made.
+    pub fn reset(&mut self) {
+        self.inner.reset();
     }
 
-    /// The next value.
-    ///
-    /// # Errors
-    /// [`Error::TimedOut`] after `timeout`, and those of the operation.
-    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Value, Error> {
-        self.inner.next_timeout(timeout).wait()
+    /// Goes on after an end, behind the value that was seen last.
+    pub fn restart(&mut self) {
+        self.inner.restart();
+    }
+}
+
+impl<T: FromValue> Iterator for Iter<T> {
+    type Item = Result<T, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.inner.wait_next()
     }
 }

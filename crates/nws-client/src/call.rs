@@ -28,7 +28,7 @@ type Read<T> = Box<dyn FnOnce(Outcome) -> Result<T, Error> + Send>;
 /// for store in stores {
 ///     store.wait()?;
 /// }
-/// assert_eq!(kitchen.fetch_many("orders", 1000)?.len(), 100);
+/// assert_eq!(kitchen.fetch_many::<u32>("orders", 1000)?.len(), 100);
 /// # Ok(())
 /// # }
 /// ```

@@ -2,10 +2,10 @@
 
 use nws_proto::{ErrorCode, Fault};
 
-use crate::Endpoint;
+use crate::{Endpoint, Mismatch};
 
 /// Why an operation failed. The text says what was expected, what came and what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
     /// No connection could be made.
@@ -22,6 +22,15 @@ pub enum Error {
     },
     /// The server, or the client before it sent anything, refused the request; nothing changed.
     Fault(Fault),
+    /// A value is not of the type that was asked for; where it was taken away, it is in here.
+    Mismatch(Box<Mismatch>),
+    /// An object that no value can say; nothing was stored.
+    NotStorable {
+        /// The variable that it was for.
+        variable: Option<Vec<u8>>,
+        /// Why.
+        reason: String,
+    },
     /// The time given was over and there was no value.
     TimedOut,
     /// The wait was canceled.
@@ -89,6 +98,20 @@ impl Error {
         Error::Fault(Fault::new(ErrorCode::BadArguments, message))
     }
 
+    /// The same, about the variable of this name.
+    pub(crate) fn about(self, name: &[u8]) -> Self {
+        match self {
+            Error::Mismatch(mut mismatch) => {
+                mismatch.variable.get_or_insert_with(|| name.to_vec());
+                Error::Mismatch(mismatch)
+            }
+            Error::NotStorable { variable, reason } => {
+                Error::NotStorable { variable: variable.or_else(|| Some(name.to_vec())), reason }
+            }
+            error => error,
+        }
+    }
+
     /// The code, where there is a fault with one.
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
@@ -107,12 +130,33 @@ impl From<Fault> for Error {
     }
 }
 
+impl From<Mismatch> for Error {
+    fn from(mismatch: Mismatch) -> Self {
+        Error::Mismatch(Box::new(mismatch))
+    }
+}
+
+/// The text for people, as what a `main` that returns it prints.
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Error::Connect { endpoint, problem } => problem.explain(endpoint, f),
             Error::Closed { reason } => write!(f, "the connection to the NetWorkSpaces server has ended: {reason}"),
             Error::Fault(fault) => fault.fmt(f),
+            Error::Mismatch(mismatch) => mismatch.fmt(f),
+            Error::NotStorable { variable, reason } => {
+                f.write_str("expected what a value can say")?;
+                if let Some(variable) = variable {
+                    write!(f, ", to store it in the variable '{}'", variable.escape_ascii())?;
+                }
+                write!(f, "; {reason}")
+            }
             Error::TimedOut => f.write_str("no value came in the time given"),
             Error::Canceled => f.write_str("the wait was canceled"),
             Error::Forked => f.write_str(

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use nws_proto::{ErrorCode, Fault, FinishItem, Grant, Index, LeaseId, Reply, Request};
 
 use crate::call::{done, unexpected};
-use crate::{Call, Connection, Value, Workspace};
+use crate::{Call, Connection, Error, FromValue, IntoValue, Value, Workspace};
 
 /// A value taken by lease: finish it when its work is done. Dropping it releases it.
 ///
@@ -19,12 +19,12 @@ use crate::{Call, Connection, Value, Workspace};
 /// let kitchen = nws_client::blocking::Server::connect(&endpoint, options)?.open("kitchen")?;
 /// kitchen.store("orders", "soup")?;
 /// let order = kitchen.fetch_lease("orders")?;
-/// assert_eq!(kitchen.find_try("orders")?, None);
+/// assert_eq!(kitchen.find_try::<String>("orders")?, None);
 /// drop(order); // not done: it is back
 /// let order = kitchen.fetch_lease("orders")?;
-/// let dish = format!("hot {}", order.value().as_text().unwrap_or("soup"));
+/// let dish = format!("hot {}", order.read::<String>()?);
 /// order.finish(&kitchen, "dishes", dish)?;
-/// assert_eq!(kitchen.fetch("dishes")?.as_text(), Some("hot soup"));
+/// assert_eq!(kitchen.fetch::<String>("dishes")?, "hot soup");
 /// # Ok(())
 /// # }
 /// ```
@@ -50,6 +50,14 @@ impl Lease {
         &self.value
     }
 
+    /// The value as a `T`. The lease goes on, also where the value is none.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`].
+    pub fn read<T: FromValue>(&self) -> Result<T, Error> {
+        T::from_value(&self.value)
+    }
+
     /// The lease's id.
     pub fn id(&self) -> LeaseId {
         self.id
@@ -67,8 +75,13 @@ impl Lease {
 
     /// Ends the lease and stores a result in a variable, in one step. Where the lease has ended
     /// meanwhile, nothing is stored, and it is [`LeaseEnded`](ErrorCode::LeaseEnded).
-    pub fn finish(mut self, workspace: &Workspace, variable: impl AsRef<[u8]>, result: impl Into<Value>) -> Call<()> {
-        let item = FinishItem { lease: self.id, result: result.into().into() };
+    /// Where the result cannot be stored, the value is given back.
+    pub fn finish(mut self, workspace: &Workspace, variable: impl AsRef<[u8]>, result: impl IntoValue) -> Call<()> {
+        let result = match result.into_value() {
+            Ok(result) => result.into(),
+            Err(error) => return Call::over(Err(error.about(variable.as_ref()))),
+        };
+        let item = FinishItem { lease: self.id, result };
         let call = workspace.request(
             variable.as_ref(),
             |outcome| match outcome? {

@@ -13,8 +13,8 @@
 //! let server = Server::connect(&endpoint, options)?;
 //! let kitchen = server.open("kitchen")?;
 //! kitchen.store_many("orders", ["soup", "bread"])?;
-//! assert_eq!(kitchen.fetch("orders")?.as_text(), Some("soup"));
-//! assert_eq!(kitchen.fetch("orders")?.as_text(), Some("bread"));
+//! assert_eq!(kitchen.fetch::<String>("orders")?, "soup");
+//! assert_eq!(kitchen.fetch::<String>("orders")?, "bread");
 //! # Ok(())
 //! # }
 //! ```
@@ -39,9 +39,16 @@ mod platform;
 mod server;
 mod shared;
 mod transfer;
+mod typed;
 mod value;
 mod variables;
 mod workspace;
+
+// What the operations take and tell, so that nobody needs the crate below for them.
+pub use nws_proto::{
+    Descriptor, ErrorClass, ErrorCode, Fault, Index, Language, LeaseId, Mode, OpenMode, SessionId, Token, VariableInfo,
+    WorkspaceInfo,
+};
 
 pub use call::Call;
 pub use connection::Connection;
@@ -52,5 +59,6 @@ pub use lease::Lease;
 pub use pending::Pending;
 pub use pieces::Pieces;
 pub use server::{Connecting, Server};
+pub use typed::{FromValue, IntoValue, Mismatch};
 pub use value::Value;
 pub use workspace::Workspace;

@@ -5,8 +5,12 @@ use nws_proto::{Descriptor, Item, Language};
 
 /// What variables hold: bytes, and a descriptor that says how to read them.
 ///
-/// Text, raw bytes, booleans, integers and floats are made and read here; any other encoding by who
-/// knows it, from [`Value::bytes`]. Cloning one copies no bytes.
+/// Text, raw bytes, booleans, integers and floats are made and read here, as well as by [`IntoValue`]
+/// and [`FromValue`], which know all that serde does; any other encoding is read by who knows it, from
+/// [`Value::bytes`]. Cloning one copies no bytes.
+///
+/// [`IntoValue`]: crate::IntoValue
+/// [`FromValue`]: crate::FromValue
 ///
 /// ```
 /// use nws_client::Value;
@@ -28,6 +32,7 @@ const FALSE: u8 = 1;
 const TRUE: u8 = 2;
 const INTEGER: u8 = 3;
 const FLOAT: u8 = 4;
+const LARGE_INTEGER: u8 = 5;
 
 impl Value {
     /// Text, which clients in every language read as a string.
@@ -48,6 +53,23 @@ impl Value {
     /// What Python calls `None` and R `NULL`.
     pub fn none() -> Self {
         Self::native(Bytes::from_static(&[NONE]))
+    }
+
+    /// An integer of any size that Rust has.
+    pub(crate) fn integer(integer: i128) -> Self {
+        match i64::try_from(integer) {
+            Ok(integer) => Value::from(integer),
+            Err(_) => Value::large(&integer.to_le_bytes()),
+        }
+    }
+
+    /// One beyond an `i128`, whose sign takes a byte more.
+    pub(crate) fn large_integer(integer: u128) -> Self {
+        Value::large(&[&integer.to_le_bytes()[..], &[0]].concat())
+    }
+
+    fn large(little_endian: &[u8]) -> Self {
+        Value::native([&[LARGE_INTEGER], little_endian].concat().into())
     }
 
     fn native(bytes: Bytes) -> Self {
@@ -85,6 +107,39 @@ impl Value {
         self.payload(INTEGER).map(i64::from_le_bytes)
     }
 
+    /// The integer, where it is one of up to 128 bits.
+    pub fn as_integer(&self) -> Option<i128> {
+        if let Some(integer) = self.as_i64() {
+            return Some(integer.into());
+        }
+        let (low, rest) = self.large_payload()?;
+        let integer = i128::from_le_bytes(low);
+        let sign = if integer < 0 { 0xff } else { 0 };
+        rest.iter().all(|byte| *byte == sign).then_some(integer)
+    }
+
+    /// The integer, where it is one of 128 bits without a sign.
+    pub(crate) fn as_large_integer(&self) -> Option<u128> {
+        let (low, rest) = self.large_payload()?;
+        let is_positive = !rest.is_empty() && rest.iter().all(|byte| *byte == 0);
+        is_positive.then_some(u128::from_le_bytes(low))
+    }
+
+    /// The sixteen low bytes of an integer of any size, and what is above them.
+    fn large_payload(&self) -> Option<([u8; 16], &[u8])> {
+        let (LARGE_INTEGER, payload) = self.native_payload()? else { return None };
+        let sign = if payload.last()? & 0x80 == 0 { 0 } else { 0xff };
+        let mut low = [sign; 16];
+        let (head, rest) = payload.split_at(payload.len().min(low.len()));
+        low.iter_mut().zip(head).for_each(|(low, byte)| *low = *byte);
+        Some((low, rest))
+    }
+
+    /// Whether it is an integer, of whatever size.
+    pub(crate) fn is_any_integer(&self) -> bool {
+        self.as_i64().is_some() || self.large_payload().is_some()
+    }
+
     /// The float, where it is one.
     pub fn as_f64(&self) -> Option<f64> {
         self.payload(FLOAT).map(f64::from_le_bytes)
@@ -96,8 +151,13 @@ impl Value {
     }
 
     fn payload(&self, tag: u8) -> Option<[u8; 8]> {
+        let (first, payload) = self.native_payload()?;
+        if first == tag { payload.try_into().ok() } else { None }
+    }
+
+    fn native_payload(&self) -> Option<(u8, &[u8])> {
         let (first, payload) = self.bytes.split_first()?;
-        if self.descriptor.is_native() && *first == tag { payload.try_into().ok() } else { None }
+        self.descriptor.is_native().then_some((*first, payload))
     }
 }
 
@@ -178,6 +238,22 @@ mod tests {
         assert_eq!(*Value::from(true).bytes, [2]);
         assert_eq!(*Value::from(false).bytes, [1]);
         assert_eq!(*Value::none().bytes, [0]);
+    }
+
+    #[test]
+    fn an_integer_beyond_64_bits_has_as_many_bytes_as_it_takes() {
+        for integer in [0, -1, i64::MIN.into(), 1 << 63, -(1 << 64), i128::MAX, i128::MIN] {
+            assert_eq!(Value::integer(integer).as_integer(), Some(integer));
+            assert_eq!(Value::integer(integer).as_large_integer(), None);
+        }
+        let large = Value::large_integer(u128::MAX);
+        assert_eq!((large.as_integer(), large.as_large_integer()), (None, Some(u128::MAX)));
+        let as_python_writes_it = |bytes: &[u8]| Value::large(bytes).as_integer();
+        assert_eq!(as_python_writes_it(&[0, 0, 0, 0, 0, 0, 0, 0x80, 0]), Some(1 << 63));
+        assert_eq!(as_python_writes_it(&[0xff, 0xff]), Some(-1));
+        assert_eq!(as_python_writes_it(&[0xff; 40]), Some(-1));
+        assert_eq!(as_python_writes_it(&[1; 40]), None);
+        assert_eq!(as_python_writes_it(&[]), None);
     }
 
     #[test]

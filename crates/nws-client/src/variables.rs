@@ -17,6 +17,7 @@ const NAMES: usize = 4096;
 pub(crate) struct Bound {
     connection: Connection,
     pub(crate) handle: VariableHandle,
+    name: Vec<u8>,
     /// Why it could not be bound, once that is known.
     fault: Arc<OnceLock<Fault>>,
     /// Forgotten by its workspace, and to be unbound when the last request with it is on its way.
@@ -28,7 +29,7 @@ impl Bound {
     pub(crate) fn explain(&self, error: Error) -> Error {
         match (&error, self.fault.get()) {
             (Error::Fault(fault), Some(cause)) if fault.code == ErrorCode::UnknownHandle => Error::Fault(cause.clone()),
-            _ => error,
+            _ => error.about(&self.name),
         }
     }
 }
@@ -87,5 +88,6 @@ fn bind(connection: &Connection, workspace: WorkspaceHandle, name: &[u8]) -> Arc
             let _ = failed.set(fault);
         }
     });
-    Arc::new(Bound { connection: connection.clone(), handle: variable, fault, forgotten: AtomicBool::new(false) })
+    let (connection, name, forgotten) = (connection.clone(), name.to_vec(), AtomicBool::new(false));
+    Arc::new(Bound { connection, handle: variable, name, fault, forgotten })
 }

@@ -11,31 +11,34 @@ use nws_proto::{
 use crate::call::{done, unexpected};
 use crate::in_flight::Outcome;
 use crate::variables::{Bound, Variables};
-use crate::{Call, Connection, Error, Iter, Lease, Value};
+use crate::{Call, Connection, Error, FromValue, IntoValue, Iter, Lease, Mismatch, Value};
 
 /// A workspace on a server; a clone is the same one.
 ///
 /// Names of variables are bytes, so also any `&str`. A variable comes into being when it is first
 /// used, and is `fifo` unless it was declared otherwise.
 ///
+/// What is stored is anything that [`IntoValue`] knows, and what is retrieved is read as the type
+/// that is asked for, by [`FromValue`]. One that is of another type is [`Error::Mismatch`]; where it
+/// was taken away, the error holds it. A [`Value`] is stored and retrieved as it is.
+///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/served.rs"));
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), nws_client::Error> {
 /// # let (endpoint, options) = served();
-/// use nws_client::{Server, Value};
-/// use nws_proto::Mode;
+/// use nws_client::{Mode, Server};
 ///
 /// let kitchen = Server::connect(&endpoint, options).await?.open("kitchen").await?;
-/// let soup = kitchen.fetch("dishes"); // waits until there is one, and holds up nothing else
+/// let soup = kitchen.fetch::<String>("dishes"); // waits until there is one, and holds up nothing else
 /// kitchen.store("dishes", "soup").await?;
-/// assert_eq!(soup.await?, Value::from("soup"));
+/// assert_eq!(soup.await?, "soup");
 ///
 /// kitchen.declare("menu", Mode::Single).await?;
-/// kitchen.store("menu", "bread").await?;
-/// kitchen.store("menu", "pie").await?;
-/// assert_eq!(kitchen.find("menu").await?.as_text(), Some("pie")); // it stays there
-/// assert_eq!(kitchen.fetch_try("dishes").await?, None);
+/// kitchen.store("menu", ["bread", "butter"]).await?;
+/// kitchen.store("menu", ["pie"]).await?;
+/// assert_eq!(kitchen.find::<Vec<String>>("menu").await?, ["pie"]); // it stays there
+/// assert_eq!(kitchen.fetch_try::<String>("dishes").await?, None);
 /// # Ok(())
 /// # }
 /// ```
@@ -95,18 +98,44 @@ impl Workspace {
     }
 
     /// Adds a value. When this is done the server has it, or somebody got it.
-    pub fn store(&self, variable: impl AsRef<[u8]>, value: impl Into<Value>) -> Call<()> {
-        self.store_items(variable.as_ref(), vec![value.into().into()])
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/served.rs"));
+    /// # fn main() -> Result<(), nws_client::Error> {
+    /// # let (endpoint, options) = served();
+    /// #[derive(serde::Serialize, serde::Deserialize, PartialEq, Debug)]
+    /// struct Order {
+    ///     dish: String,
+    ///     table: u32,
+    /// }
+    ///
+    /// let kitchen = nws_client::blocking::Server::connect(&endpoint, options)?.open("kitchen")?;
+    /// let order = Order { dish: "soup".into(), table: 7 };
+    /// kitchen.store("orders", &order)?; // in Python {'dish': 'soup', 'table': 7}
+    /// assert_eq!(kitchen.fetch::<Order>("orders")?, order);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn store(&self, variable: impl AsRef<[u8]>, value: impl IntoValue) -> Call<()> {
+        match value.into_value() {
+            Ok(value) => self.store_items(variable.as_ref(), vec![value.into()]),
+            Err(error) => Call::over(Err(error.about(variable.as_ref()))),
+        }
     }
 
     /// Adds values in this order, all or none. At most 65,536 at a time.
-    pub fn store_many<V: Into<Value>>(
+    pub fn store_many<V: IntoValue>(
         &self,
         variable: impl AsRef<[u8]>,
         values: impl IntoIterator<Item = V>,
     ) -> Call<()> {
-        let items: Vec<Item<Bytes>> = values.into_iter().map(|value| value.into().into()).collect();
-        if items.is_empty() { Call::over(Ok(())) } else { self.store_items(variable.as_ref(), items) }
+        let items: Result<Vec<Item<Bytes>>, Error> =
+            values.into_iter().map(|value| value.into_value().map(Item::from)).collect();
+        match items {
+            Ok(items) if items.is_empty() => Call::over(Ok(())),
+            Ok(items) => self.store_items(variable.as_ref(), items),
+            Err(error) => Call::over(Err(error.about(variable.as_ref()))),
+        }
     }
 
     fn store_items(&self, variable: &[u8], items: Vec<Item<Bytes>>) -> Call<()> {
@@ -114,55 +143,66 @@ impl Workspace {
     }
 
     /// Takes a value away; waits until there is one. No other client gets it.
-    pub fn fetch(&self, variable: impl AsRef<[u8]>) -> Call<Value> {
+    pub fn fetch<T: FromValue>(&self, variable: impl AsRef<[u8]>) -> Call<T> {
         self.one(variable.as_ref(), true, Wait::Forever)
     }
 
     /// Takes a value away, where there is one.
-    pub fn fetch_try(&self, variable: impl AsRef<[u8]>) -> Call<Option<Value>> {
-        self.one_try(variable.as_ref(), true)
+    pub fn fetch_try<T: FromValue>(&self, variable: impl AsRef<[u8]>) -> Call<Option<T>> {
+        self.retrieve(variable.as_ref(), true, Wait::No, ONE, first)
     }
 
     /// As [`Workspace::fetch`], but after `timeout` it is [`Error::TimedOut`]. The server keeps the
     /// time, so no value can be lost between the two of you.
-    pub fn fetch_timeout(&self, variable: impl AsRef<[u8]>, timeout: Duration) -> Call<Value> {
+    pub fn fetch_timeout<T: FromValue>(&self, variable: impl AsRef<[u8]>, timeout: Duration) -> Call<T> {
         self.one(variable.as_ref(), true, to_wait(timeout))
     }
 
     /// Takes up to `most` values away; waits until there is one. Where others fetch from the same
     /// variable, it gets its share, at least one.
-    pub fn fetch_many(&self, variable: impl AsRef<[u8]>, most: u32) -> Call<Vec<Value>> {
-        self.retrieve(variable.as_ref(), true, Wait::Forever, (most, limits::BATCH_BYTES), values)
+    pub fn fetch_many<T: FromValue>(&self, variable: impl AsRef<[u8]>, most: u32) -> Call<Vec<T>> {
+        self.retrieve(variable.as_ref(), true, Wait::Forever, (most, limits::BATCH_BYTES), objects)
     }
 
     /// Takes up to `most` of the values away that are there, perhaps none.
-    pub fn fetch_many_try(&self, variable: impl AsRef<[u8]>, most: u32) -> Call<Vec<Value>> {
-        self.retrieve(variable.as_ref(), true, Wait::No, (most, limits::BATCH_BYTES), values)
+    pub fn fetch_many_try<T: FromValue>(&self, variable: impl AsRef<[u8]>, most: u32) -> Call<Vec<T>> {
+        self.retrieve(variable.as_ref(), true, Wait::No, (most, limits::BATCH_BYTES), objects)
     }
 
     /// Reads a value and leaves it there; waits until there is one.
-    pub fn find(&self, variable: impl AsRef<[u8]>) -> Call<Value> {
+    pub fn find<T: FromValue>(&self, variable: impl AsRef<[u8]>) -> Call<T> {
         self.one(variable.as_ref(), false, Wait::Forever)
     }
 
     /// Reads a value and leaves it there, where there is one.
-    pub fn find_try(&self, variable: impl AsRef<[u8]>) -> Call<Option<Value>> {
-        self.one_try(variable.as_ref(), false)
+    pub fn find_try<T: FromValue>(&self, variable: impl AsRef<[u8]>) -> Call<Option<T>> {
+        self.retrieve(variable.as_ref(), false, Wait::No, ONE, first)
     }
 
     /// As [`Workspace::find`], but after `timeout` it is [`Error::TimedOut`].
-    pub fn find_timeout(&self, variable: impl AsRef<[u8]>, timeout: Duration) -> Call<Value> {
+    pub fn find_timeout<T: FromValue>(&self, variable: impl AsRef<[u8]>, timeout: Duration) -> Call<T> {
         self.one(variable.as_ref(), false, to_wait(timeout))
     }
 
-    /// Takes the values away one after the other, in `fifo` and `single` variables.
-    pub fn ifetch(&self, variable: impl AsRef<[u8]>) -> Iter {
-        Iter::new(self.clone(), variable.as_ref(), true)
+    /// Takes the values away one after the other, in `fifo` and `single` variables; waits for each.
+    pub fn ifetch<T: FromValue>(&self, variable: impl AsRef<[u8]>) -> Iter<T> {
+        Iter::new(self.clone(), variable.as_ref(), true, Wait::Forever)
     }
 
-    /// Reads the values one after the other, each once, in `fifo` and `single` variables.
-    pub fn ifind(&self, variable: impl AsRef<[u8]>) -> Iter {
-        Iter::new(self.clone(), variable.as_ref(), false)
+    /// Takes the values away one after the other, until there are no more.
+    pub fn ifetch_try<T: FromValue>(&self, variable: impl AsRef<[u8]>) -> Iter<T> {
+        Iter::new(self.clone(), variable.as_ref(), true, Wait::No)
+    }
+
+    /// Reads the values one after the other, each once, in `fifo` and `single` variables; waits for
+    /// each.
+    pub fn ifind<T: FromValue>(&self, variable: impl AsRef<[u8]>) -> Iter<T> {
+        Iter::new(self.clone(), variable.as_ref(), false, Wait::Forever)
+    }
+
+    /// Reads the values one after the other, each once, until there are no more.
+    pub fn ifind_try<T: FromValue>(&self, variable: impl AsRef<[u8]>) -> Iter<T> {
+        Iter::new(self.clone(), variable.as_ref(), false, Wait::No)
     }
 
     /// Takes a value by lease; waits until there is one. The value is gone when the lease is
@@ -203,14 +243,9 @@ impl Workspace {
         })
     }
 
-    fn one(&self, variable: &[u8], take: bool, wait: Wait) -> Call<Value> {
+    fn one<T: FromValue>(&self, variable: &[u8], take: bool, wait: Wait) -> Call<T> {
         // A wait of no time is answered with no value instead.
-        let first = |outcome| values(outcome)?.into_iter().next().ok_or(Error::TimedOut);
-        self.retrieve(variable, take, wait, ONE, first)
-    }
-
-    fn one_try(&self, variable: &[u8], take: bool) -> Call<Option<Value>> {
-        self.retrieve(variable, take, Wait::No, ONE, |outcome| Ok(values(outcome)?.into_iter().next()))
+        self.retrieve(variable, take, wait, ONE, |outcome| first(outcome)?.ok_or(Error::TimedOut))
     }
 
     fn leases<T: 'static>(
@@ -271,7 +306,7 @@ impl Workspace {
         let workspace = self.clone();
         Call::new(pending, move |outcome| {
             drop(workspace);
-            read(outcome.map_err(|error| bound.explain(error)))
+            read(outcome).map_err(|error| bound.explain(error))
         })
     }
 }
@@ -292,6 +327,23 @@ fn values(outcome: Outcome) -> Result<Vec<Value>, Error> {
         Reply::Values { values, .. } => Ok(values.into_iter().map(|grant| grant.item.into()).collect()),
         reply => Err(unexpected(&reply)),
     }
+}
+
+fn first<T: FromValue>(outcome: Outcome) -> Result<Option<T>, Error> {
+    values(outcome)?.first().map(T::from_value).transpose()
+}
+
+fn objects<T: FromValue>(outcome: Outcome) -> Result<Vec<T>, Error> {
+    let values = values(outcome)?;
+    let mut objects = Vec::with_capacity(values.len());
+    for (position, value) in values.iter().enumerate() {
+        match T::from_value(value) {
+            Ok(object) => objects.push(object),
+            Err(Error::Mismatch(mismatch)) => return Err(Mismatch { values, position, ..*mismatch }.into()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(objects)
 }
 
 /// Parts of a millisecond count as a whole one; what is longer than the longest wait has no end.

@@ -70,10 +70,10 @@ fn values_longer_than_a_frame_and_longer_than_memory_come_and_go_like_any_other(
         storer.store("x", long(salt, length)).unwrap();
     }
     for (salt, length) in (0..).zip(lengths) {
-        assert!(taker.find("x").unwrap() == long(salt, length), "{length}");
-        assert!(taker.fetch("x").unwrap() == long(salt, length), "{length}");
+        assert!(taker.find::<Value>("x").unwrap() == long(salt, length), "{length}");
+        assert!(taker.fetch::<Value>("x").unwrap() == long(salt, length), "{length}");
     }
-    assert_eq!(taker.fetch_try("x").unwrap(), None);
+    assert_eq!(taker.fetch_try::<Value>("x").unwrap(), None);
 }
 
 #[test]
@@ -84,16 +84,16 @@ fn many_long_values_come_in_one_call_and_by_iterators_and_leases() {
         storer.store("x", long(salt, 3 * MIB)).unwrap();
         storer.store("x", i64::from(salt)).unwrap();
     }
-    let mut seen = taker.ifind("x");
+    let mut seen = taker.ifind_try::<Value>("x");
     for salt in 0..6 {
-        assert!(seen.next_try().unwrap() == Some(long(salt, 3 * MIB)));
-        assert_eq!(seen.next_try().unwrap(), Some(Value::from(i64::from(salt))));
+        assert!(seen.next().unwrap() == Ok(long(salt, 3 * MIB)));
+        assert_eq!(seen.next(), Some(Ok(Value::from(i64::from(salt)))));
     }
     let leases = taker.fetch_leases("x", 4).unwrap();
     assert!(*leases[0].value() == long(0, 3 * MIB) && leases[1].value().as_i64() == Some(0));
     assert!(*leases[2].value() == long(1, 3 * MIB));
     drop(leases);
-    let values = taker.fetch_many("x", 100).unwrap();
+    let values = taker.fetch_many::<Value>("x", 100).unwrap();
     assert_eq!(values.len(), 12);
     assert!(values[10] == long(5, 3 * MIB) && values[11].as_i64() == Some(5));
 }
@@ -106,8 +106,8 @@ fn a_lease_is_finished_with_a_long_result() {
     let lease = workspace.fetch_lease("tasks").unwrap();
     assert!(*lease.value() == long(1, 9 * MIB));
     lease.finish(&workspace, "results", long(2, 12 * MIB)).unwrap();
-    assert!(workspace.fetch("results").unwrap() == long(2, 12 * MIB));
-    assert_eq!(workspace.fetch_try("tasks").unwrap(), None);
+    assert!(workspace.fetch::<Value>("results").unwrap() == long(2, 12 * MIB));
+    assert_eq!(workspace.fetch_try::<Value>("tasks").unwrap(), None);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn stores_of_one_thread_keep_their_order_however_long_they_are() {
     calls.into_iter().for_each(|call| call.wait().unwrap());
     for n in 0..10u8 {
         let expected = if n % 2 == 0 { long(n, 5 * MIB) } else { Value::from(i64::from(n)) };
-        assert!(workspace.fetch("x").unwrap() == expected, "{n}");
+        assert!(workspace.fetch::<Value>("x").unwrap() == expected, "{n}");
     }
 }
 
@@ -139,7 +139,7 @@ fn a_value_in_pieces_goes_in_parts() {
     let items = vec![Item { descriptor: Descriptor::bytes(Language::Rust), value }];
     connection.request_pieces_then(Request::Store { variable, items }, move |outcome| tell.send(outcome).unwrap());
     assert_eq!(told.recv_timeout(support::LONG).unwrap(), Ok(Reply::Done));
-    let got = server.open().fetch("x").unwrap();
+    let got = server.open().fetch::<Value>("x").unwrap();
     assert!(got.bytes[..5] == *b"first" && got.bytes[5..] == whole);
 }
 
@@ -159,9 +159,9 @@ fn a_full_disk_is_an_error_to_who_stores() {
         let error = workspace.store("x", long(2, length)).unwrap_err();
         assert_eq!(error.code(), Some(ErrorCode::DiskFull), "{error}");
     }
-    assert!(workspace.fetch("x").unwrap() == long(1, 6 * MIB));
+    assert!(workspace.fetch::<Value>("x").unwrap() == long(1, 6 * MIB));
     workspace.store("x", long(3, 6 * MIB)).unwrap();
-    assert!(workspace.fetch("x").unwrap() == long(3, 6 * MIB));
+    assert!(workspace.fetch::<Value>("x").unwrap() == long(3, 6 * MIB));
 }
 
 #[test]
@@ -178,18 +178,18 @@ fn a_fetch_that_is_given_up_while_it_is_read_gives_the_value_back() {
     let (taker, other) = (server.open(), server.open());
     other.store("x", long(1, 30 * MIB)).unwrap();
     for _ in 0..10 {
-        drop(taker.as_async().fetch("x"));
+        drop(taker.as_async().fetch::<Value>("x"));
     }
     // Some of them were canceled before they had it.
-    assert!(other.fetch_timeout("x", Duration::from_secs(30)).unwrap() == long(1, 30 * MIB));
+    assert!(other.fetch_timeout::<Value>("x", Duration::from_secs(30)).unwrap() == long(1, 30 * MIB));
 }
 
 #[tokio::test]
 async fn they_come_and_go_in_async_code() {
     let server = Running::start();
     let workspace = Server::connect(&server.endpoint, server.options.clone()).await.unwrap().open("w").await.unwrap();
-    let waiting = workspace.fetch("x");
+    let waiting = workspace.fetch::<Value>("x");
     workspace.store("x", long(1, 9 * MIB)).await.unwrap();
     assert!(waiting.await.unwrap() == long(1, 9 * MIB));
-    assert_eq!(workspace.fetch_timeout("x", Duration::from_millis(1)).await, Err(Error::TimedOut));
+    assert_eq!(workspace.fetch_timeout::<Value>("x", Duration::from_millis(1)).await, Err(Error::TimedOut));
 }

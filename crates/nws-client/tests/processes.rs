@@ -56,7 +56,7 @@ fn a_forked_child_can_neither_use_nor_harm_the_connection() {
         let (server, workspace, waiting, connection) = moved.take().unwrap();
         let forked = [
             workspace.store("x", 1).wait().err(),
-            workspace.ifind("x").next().wait().err(),
+            smol::block_on(workspace.ifind::<i64>("x").next()).and_then(Result::err),
             server.ping().wait().err(),
             waiting.wait().err(),
             connection.closed(),

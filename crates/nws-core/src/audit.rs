@@ -6,6 +6,7 @@ use alloc::string::String;
 use hashbrown::HashMap;
 use nws_proto::SessionId;
 
+use crate::chores::Chore;
 use crate::core::Core;
 use crate::effect::Payload;
 use crate::memory::{variable_bytes, workspace_bytes};
@@ -43,6 +44,10 @@ impl<V: Payload, J> Core<V, J> {
         let (mut values, mut bytes) = (0, 0);
         for (key, variable) in self.variables.iter() {
             let seen = seen.remove(&key).unwrap_or_default();
+            if variable.gone {
+                same("bytes of a variable that is gone", (variable.bytes, variable.kept.len()), (0, 0))?;
+                continue;
+            }
             let kept: u64 = variable.kept.iter().map(|value| value.item.value.held_bytes()).sum();
             same("kept values", variable.kept.len(), variable.kept.iter().count())?;
             same("finders of a variable", variable.finders.len(), seen.finders)?;
@@ -91,11 +96,15 @@ impl<V: Payload, J> Core<V, J> {
 
     fn audit_blocks(&self, seen: &mut BTreeMap<Key, Seen>) -> Result<(), String> {
         let mut leased: HashMap<SessionId, u32> = HashMap::new();
+        let ended = self.blocks_of_ended_sessions();
         for (key, block) in self.blocks.iter() {
             let live = block.live_leases().count() as u32;
             same("live leases of a block", block.live, live)?;
             same("whether a block is empty", live == 0, false)?;
-            let listed = self.sessions.get(&block.session).and_then(|open| open.blocks.get(&block.first));
+            let listed = match self.sessions.get(&block.session) {
+                Some(open) => open.blocks.get(&block.first),
+                None => ended.get(&(block.session, block.first)),
+            };
             same("the session's entry of a block", listed, Some(&key))?;
             *leased.entry(block.session).or_default() += live;
             let seen = seen.entry(block.variable).or_default();
@@ -105,16 +114,29 @@ impl<V: Payload, J> Core<V, J> {
             seen.consumers.entry(block.session).or_default().1 += live;
         }
         let listed: usize = self.sessions.values().map(|open| open.blocks.len()).sum();
-        same("blocks listed by sessions", listed, self.blocks.len())?;
+        same("blocks listed by sessions", listed + ended.len(), self.blocks.len())?;
         for (session, open) in &self.sessions {
             same("leases of a session", open.leased, leased.get(session).copied().unwrap_or(0))?;
         }
         Ok(())
     }
 
+    /// Those that are about to go to a guardian or to return.
+    fn blocks_of_ended_sessions(&self) -> HashMap<(SessionId, u64), Key> {
+        let mut ended = HashMap::new();
+        for chore in &self.chores {
+            if let Chore::Leases { session, blocks, .. } = chore {
+                let alive = blocks.iter().filter(|(_, key)| self.blocks.get(**key).is_some());
+                ended.extend(alive.map(|(first, key)| ((*session, *first), *key)));
+            }
+        }
+        ended
+    }
+
     fn audit_names_bytes(&self) -> Result<(), String> {
         let workspaces = self.workspaces.iter().map(|(_, workspace)| workspace_bytes(&workspace.name)).sum::<u64>();
-        let variables = self.variables.iter().map(|(_, variable)| variable_bytes(&variable.name)).sum::<u64>();
+        let variables = self.variables.iter().filter(|(_, variable)| !variable.gone);
+        let variables = variables.map(|(_, variable)| variable_bytes(&variable.name)).sum::<u64>();
         let mut handles = 0;
         for open in self.sessions.values() {
             let opened = open.workspaces.values().map(|opening| opening.bytes).sum::<u64>();
@@ -136,6 +158,11 @@ impl<V: Payload, J> Core<V, J> {
                 variables += 1;
             }
         }
-        same("variables listed by workspaces", variables, self.variables.len())
+        let gone = self.variables.iter().filter(|(_, variable)| variable.gone).count();
+        let to_go = self.chores.iter().map(|chore| match chore {
+            Chore::Variables { variables, .. } => variables.len(),
+            _ => 0,
+        });
+        same("variables listed by workspaces", variables + gone + to_go.sum::<usize>(), self.variables.len())
     }
 }

@@ -95,6 +95,9 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
     /// that its own waits do not get them.
     pub fn undelivered(&mut self, variable: VariableId, values: Vec<Grant<V>>, effects: &mut Vec<Effect<V>>) {
         let key = Key::from_u64(variable.0);
+        if !self.is_live(key) {
+            return;
+        }
         let Some(place) = self.variables.get_mut(key) else { return };
         self.values += values.len() as u64;
         let bytes: u64 = values.iter().map(|value| value.item.value.held_bytes()).sum();
@@ -119,12 +122,27 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             while let Some((_, value)) = values.next_if(|(next, _)| *next == key) {
                 arrivals.push_back(value);
             }
+            if !self.is_live(key) {
+                self.forget_values(key, arrivals.iter());
+                continue;
+            }
             self.drop_outdated(key, &mut arrivals);
             for value in &arrivals {
                 let (variable, index, deaths) = (variable_id(key), value.index, value.deaths);
                 self.journal.record(Fact::Restore { variable, index, deaths });
             }
             self.deal(key, arrivals, passed_over, effects);
+        }
+    }
+
+    /// These were handed out by a variable that has gone since. Its own end has discounted them, or
+    /// has yet to come.
+    fn forget_values<'a>(&mut self, key: Key, values: impl Iterator<Item = &'a Grant<V>>)
+    where
+        V: 'a,
+    {
+        if self.variables.get(key).is_some_and(|variable| !variable.gone) {
+            values.for_each(|value| self.discount(key, 1, value.item.value.held_bytes()));
         }
     }
 
@@ -142,10 +160,10 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
 
     /// In single, what was kept goes as soon as newer values come.
     fn replace_single(&mut self, key: Key) {
-        let Some(variable) = self.variables.get_mut(key).filter(|variable| variable.mode == Some(Mode::Single)) else {
+        if self.variables.get(key).is_none_or(|variable| variable.mode != Some(Mode::Single)) {
             return;
-        };
-        for value in variable.kept.take_all() {
+        }
+        while let Some(value) = self.variables.get_mut(key).and_then(|variable| variable.kept.take_any()) {
             self.replaced(key, &value);
         }
     }

@@ -1,9 +1,9 @@
 //! The values that a variable keeps, in the way its mode wants.
 
-use alloc::vec::Vec;
 use nws_proto::{Grant, Mode};
 
 use crate::ring::Ring;
+use crate::segmented::Segmented;
 
 /// Which of the kept values comes next.
 #[derive(Clone, Copy, Debug)]
@@ -20,13 +20,13 @@ pub(crate) enum Kept<V> {
     /// For fifo, lifo, single, and as long as there is no mode.
     Ordered(Ring<V>),
     /// For multi, where no order counts.
-    Bag(Vec<Grant<V>>),
+    Bag(Segmented<Grant<V>>),
 }
 
 impl<V> Kept<V> {
     pub(crate) fn new(mode: Option<Mode>) -> Self {
         match mode {
-            Some(Mode::Multi) => Kept::Bag(Vec::new()),
+            Some(Mode::Multi) => Kept::Bag(Segmented::new()),
             _ => Kept::Ordered(Ring::new()),
         }
     }
@@ -63,9 +63,7 @@ impl<V> Kept<V> {
             (Kept::Ordered(ring), Turn::Oldest | Turn::Random(_)) => ring.take_oldest(),
             (Kept::Ordered(ring), Turn::Newest) => ring.take_newest(),
             (Kept::Ordered(ring), Turn::From(least)) => ring.take_first_from(least),
-            (Kept::Bag(bag), Turn::Random(entropy)) if !bag.is_empty() => {
-                Some(bag.swap_remove(place(entropy, bag.len())))
-            }
+            (Kept::Bag(bag), Turn::Random(entropy)) => bag.swap_remove(place(entropy, bag.len())),
             (Kept::Bag(bag), _) => bag.pop(),
         }
     }
@@ -76,27 +74,12 @@ impl<V> Kept<V> {
             Kept::Ordered(ring) => (Some(ring), None),
             Kept::Bag(bag) => (None, Some(bag)),
         };
-        ring.into_iter().flat_map(Ring::iter).chain(bag.into_iter().flatten())
+        ring.into_iter().flat_map(Ring::iter).chain(bag.into_iter().flat_map(Segmented::iter))
     }
 
-    /// Drops places of this many values or all, of what is not used again; how many.
-    pub(crate) fn discard(&mut self, count: usize) -> usize {
-        match self {
-            Kept::Ordered(ring) => ring.discard(count),
-            Kept::Bag(bag) => {
-                let before = bag.len();
-                bag.truncate(before.saturating_sub(count));
-                before - bag.len()
-            }
-        }
-    }
-
-    /// Takes everything, in no order that counts.
-    pub(crate) fn take_all(&mut self) -> Vec<Grant<V>> {
-        match self {
-            Kept::Ordered(ring) => ring.take_all().collect(),
-            Kept::Bag(bag) => core::mem::take(bag),
-        }
+    /// Takes any value.
+    pub(crate) fn take_any(&mut self) -> Option<Grant<V>> {
+        self.take(Turn::Newest)
     }
 }
 

@@ -35,6 +35,11 @@ impl<V> Linked for Block<V> {
 }
 
 impl<V> Block<V> {
+    /// What its end costs, in units of [`crate::chores`].
+    pub(crate) fn units(&self) -> usize {
+        2 + 2 * self.live as usize
+    }
+
     pub(crate) fn live_leases(&self) -> impl Iterator<Item = (u64, &Grant<V>)> {
         (self.first..).zip(&self.values).filter_map(|(lease, value)| Some((lease, value.as_ref()?)))
     }
@@ -104,9 +109,11 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             None => {
                 self.end_run(session, run);
                 let blocks = &self.sessions.get(&session)?.blocks;
-                let (first, key) = blocks.range(..=lease.0).next_back()?;
-                run.block = Some((*key, *first));
-                (*key, *first)
+                let (first, key) = blocks.range(..=lease.0).next_back().map(|(first, key)| (*first, *key))?;
+                // What was deleted has no leases, though they may stand in the tables for a while.
+                self.blocks.get(key).filter(|block| self.is_live(block.variable))?;
+                run.block = Some((key, first));
+                (key, first)
             }
         };
         let block = self.blocks.get_mut(key)?;
@@ -199,7 +206,8 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         let freed = items.iter().filter_map(|item| {
             let blocks = &self.sessions.get(&session)?.blocks;
             let (first, key) = blocks.range(..=item.lease.0).next_back()?;
-            let value = self.blocks.get(*key)?.values.get(usize::try_from(item.lease.0 - first).ok()?)?.as_ref()?;
+            let block = self.blocks.get(*key).filter(|block| self.is_live(block.variable))?;
+            let value = block.values.get(usize::try_from(item.lease.0 - first).ok()?)?.as_ref()?;
             Some(bytes(&value.item))
         });
         // Names may have taken more than the limit: what makes nothing worse is done all the same.
@@ -243,38 +251,62 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         let _ = self.release(session, leases, false, false, effects);
     }
 
-    /// Ends all leases of a session that has ended, and puts their values back.
-    pub(crate) fn return_blocks(
+    /// Gives leases of a session that has ended to its guardian, or their values back where there is
+    /// none; whether that is done.
+    pub(crate) fn pass_on_or_return(
         &mut self,
         session: SessionId,
-        blocks: BTreeMap<u64, Key>,
+        guardian: SessionId,
+        blocks: &mut BTreeMap<u64, Key>,
+        passed: &mut Vec<u64>,
+        units: &mut usize,
         effects: &mut Vec<Effect<V>>,
-    ) {
+    ) -> bool {
+        let guarded = self.sessions.contains_key(&guardian);
         let mut values = Vec::new();
-        for key in blocks.into_values() {
-            let Some(variable_key) = self.blocks.get(key).map(|block| block.variable) else { continue };
-            if let Some(variable) = self.variables.get_mut(variable_key) {
-                self.blocks.unlink(&mut variable.blocks, key);
-                if let Some(block) = self.blocks.remove(key) {
-                    variable.leased -= u64::from(block.live);
-                    variable.consumers.ended(session, block.live);
-                    values.extend(block.values.into_iter().flatten().map(|value| (variable_key, value)));
-                }
+        while *units > 0
+            && let Some((first, key)) = blocks.pop_first()
+        {
+            let Some(block) = self.blocks.get(key).filter(|block| block.session == session) else { continue };
+            *units = units.saturating_sub(block.units());
+            if guarded {
+                self.pass_block(key, first, guardian);
+                passed.push(first);
+            } else {
+                self.return_block(key, &mut values);
             }
         }
         self.restore(values, None, effects);
+        if !blocks.is_empty() {
+            return false;
+        }
+        if guarded {
+            self.announce_orphan(session, guardian, core::mem::take(passed), effects);
+        }
+        true
     }
 
-    /// Ends all leases of a variable that goes.
-    pub(crate) fn drop_blocks(&mut self, key: Key) {
-        while let Some(variable) = self.variables.get_mut(key) {
-            let Some(first) = variable.blocks.first() else { return };
-            self.blocks.unlink(&mut variable.blocks, first);
-            let Some(block) = self.blocks.remove(first) else { return };
-            if let Some(open) = self.sessions.get_mut(&block.session) {
-                open.blocks.remove(&block.first);
-                open.leased -= block.live;
-            }
+    fn pass_block(&mut self, key: Key, first: u64, guardian: SessionId) {
+        let Some(block) = self.blocks.get_mut(key) else { return };
+        let (ended, live) = (core::mem::replace(&mut block.session, guardian), block.live);
+        if let Some(variable) = self.variables.get_mut(block.variable) {
+            variable.consumers.ended(ended, live);
+            variable.consumers.leased(guardian, live, None);
+        }
+        if let Some(heir) = self.sessions.get_mut(&guardian) {
+            heir.blocks.insert(first, key);
+            heir.leased += live;
+        }
+    }
+
+    fn return_block(&mut self, key: Key, values: &mut Vec<(Key, Grant<V>)>) {
+        let Some(variable_key) = self.blocks.get(key).map(|block| block.variable) else { return };
+        let Some(variable) = self.variables.get_mut(variable_key) else { return };
+        self.blocks.unlink(&mut variable.blocks, key);
+        if let Some(block) = self.blocks.remove(key) {
+            variable.leased -= u64::from(block.live);
+            variable.consumers.ended(block.session, block.live);
+            values.extend(block.values.into_iter().flatten().map(|value| (variable_key, value)));
         }
     }
 }

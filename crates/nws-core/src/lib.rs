@@ -11,6 +11,7 @@
 extern crate alloc;
 
 mod audit;
+mod chores;
 mod core;
 mod deal;
 mod effect;
@@ -23,6 +24,7 @@ mod names;
 mod recall;
 mod retrieve;
 mod ring;
+mod segmented;
 mod sessions;
 mod settings;
 mod slab;

@@ -133,13 +133,13 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             return Err(fault::unknown_handle("variable", handle.0));
         };
         let workspace = binding.workspace;
-        // A live variable has a live workspace.
-        if let Some(variable) = binding.variable.filter(|key| self.variables.get(*key).is_some()) {
-            return Ok(Place { workspace, variable: Some(variable) });
-        }
         let Some(home) = self.workspaces.get(workspace) else {
             return Err(fault::workspace_gone(None));
         };
+        let is_live = |key: &Key| self.variables.get(*key).is_some_and(|variable| !variable.gone);
+        if let Some(variable) = binding.variable.filter(is_live) {
+            return Ok(Place { workspace, variable: Some(variable) });
+        }
         binding.variable = home.variables.get(&binding.name).copied();
         Ok(Place { workspace, variable: binding.variable })
     }
@@ -187,7 +187,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         }
         let binding = self.sessions.get_mut(&session)?.variables.get_mut(&handle)?;
         let workspace = self.workspaces.get_mut(place.workspace)?;
-        let key = self.variables.insert(Variable::new(binding.name.clone()));
+        let key = self.variables.insert(Variable::new(binding.name.clone(), place.workspace));
         workspace.variables.insert(binding.name.clone(), key);
         binding.variable = Some(key);
         self.names_bytes += variable_bytes(&binding.name);

@@ -115,6 +115,9 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
     /// sharing brings them closer, and that has answered what it was asked before. Whether someone
     /// was asked.
     pub(crate) fn recall_for(&mut self, key: Key, hungry: SessionId, effects: &mut Vec<Effect<V>>) -> bool {
+        if !self.is_live(key) {
+            return false;
+        }
         let Some(variable) = self.variables.get(key) else { return false };
         let consumers = &variable.consumers;
         let has = consumers.held_by(hungry);

@@ -1,166 +1,123 @@
 //! The values of an ordered variable, by index.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use nws_proto::{Grant, Index};
 
-/// How many empty places the ring may have beside twice its values.
-const SPARE_PLACES: usize = 64;
+/// Most values of one run. To put one between others, or to take one away there, moves at most as many.
+const RUN: usize = 256;
+/// A run that is hardly used gives room back beyond this many places.
+const SPARE_PLACES: usize = 32;
 
-/// Values in the order of their indices. New ones come at the end and most go from an end, so
-/// they stand in a ring, at `index - base`. Places of values that went from the middle stay empty;
-/// the first and the last place never are. Values below the ring (they came back late, or the
-/// ring had become too sparse) are in a map.
+/// Values in the order of their indices. New ones come at the end and most go from an end; those that
+/// return late go between. They stand in runs, none of them empty unless it is the only one, so that
+/// nothing ever moves more than a run: a ring in one piece would move a million values when it grows.
 pub(crate) struct Ring<V> {
-    base: u64,
-    places: VecDeque<Option<Grant<V>>>,
-    /// How many places hold a value.
-    held: usize,
-    /// All below `base` while the ring holds anything.
-    low: BTreeMap<u64, Grant<V>>,
+    runs: VecDeque<VecDeque<Grant<V>>>,
+    len: usize,
 }
 
 impl<V> Ring<V> {
     pub(crate) fn new() -> Self {
-        Self { base: 0, places: VecDeque::new(), held: 0, low: BTreeMap::new() }
+        Self { runs: VecDeque::new(), len: 0 }
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.held + self.low.len()
+        self.len
     }
 
     /// Puts a value to its index, which must be free.
+    #[inline]
     pub(crate) fn put(&mut self, value: Grant<V>) {
-        let index = value.index.0;
-        if self.places.is_empty() {
-            if self.low.last_key_value().is_some_and(|(last, _)| *last > index) {
-                self.low.insert(index, value);
-                return;
+        self.len += 1;
+        match self.runs.back_mut() {
+            Some(last) if last.back().is_none_or(|newest| newest.index < value.index) => {
+                if last.len() < RUN {
+                    return last.push_back(value);
+                }
+                let mut run = VecDeque::with_capacity(RUN);
+                run.push_back(value);
+                self.runs.push_back(run);
             }
-            self.base = index;
-        } else if index < self.base {
-            self.low.insert(index, value);
-            return;
-        }
-        let mut offset = (index - self.base) as usize;
-        if offset > 2 * self.held + SPARE_PLACES && offset >= self.places.len() {
-            self.spill();
-            self.base = index;
-            offset = 0;
-        }
-        if offset >= self.places.len() {
-            if offset > self.places.len() {
-                self.places.resize_with(offset, || None);
-            }
-            self.places.push_back(Some(value));
-            self.held += 1;
-        } else if let Some(place) = self.places.get_mut(offset)
-            && place.replace(value).is_none()
-        {
-            self.held += 1;
+            Some(_) => self.put_between(value),
+            None => self.runs.push_back(VecDeque::from([value])),
         }
     }
 
-    /// Moves everything to the map. Each value goes there at most once.
-    fn spill(&mut self) {
-        let values = self.places.drain(..).flatten().map(|value| (value.index.0, value));
-        self.low.extend(values);
-        self.held = 0;
-    }
-
-    /// Drops empty places at the ends, and spills where too many are left between them.
-    fn trim(&mut self) {
-        while let Some(None) = self.places.front() {
-            self.places.pop_front();
-            self.base += 1;
-        }
-        while let Some(None) = self.places.back() {
-            self.places.pop_back();
-        }
-        if self.places.len() > 2 * self.held + SPARE_PLACES {
-            self.spill();
-        }
-        if self.places.is_empty() && self.places.capacity() > 1024 {
-            self.places = VecDeque::new();
+    fn put_between(&mut self, value: Grant<V>) {
+        let behind = self.runs.partition_point(|run| run.front().is_some_and(|first| first.index < value.index));
+        let place = behind.saturating_sub(1);
+        let Some(run) = self.runs.get_mut(place) else { return };
+        let at = run.partition_point(|other| other.index < value.index);
+        run.insert(at, value);
+        if run.len() > RUN {
+            let rest = run.split_off(RUN / 2);
+            self.runs.insert(place + 1, rest);
         }
     }
 
+    #[inline]
     pub(crate) fn oldest(&self) -> Option<&Grant<V>> {
-        if let Some((_, value)) = self.low.first_key_value() {
-            return Some(value);
-        }
-        self.places.front()?.as_ref()
+        self.runs.front()?.front()
     }
 
+    #[inline]
     pub(crate) fn take_oldest(&mut self) -> Option<Grant<V>> {
-        if let Some((_, value)) = self.low.pop_first() {
-            return Some(value);
-        }
-        let value = self.places.pop_front()??;
-        self.base += 1;
-        self.held -= 1;
-        self.trim();
+        let value = self.runs.front_mut()?.pop_front()?;
+        self.taken_from(0);
         Some(value)
     }
 
     pub(crate) fn newest(&self) -> Option<&Grant<V>> {
-        match self.places.back() {
-            Some(value) => value.as_ref(),
-            None => self.low.last_key_value().map(|(_, value)| value),
-        }
+        self.runs.back()?.back()
     }
 
     pub(crate) fn take_newest(&mut self) -> Option<Grant<V>> {
-        let Some(value) = self.places.pop_back() else {
-            return self.low.pop_last().map(|(_, value)| value);
-        };
-        self.held -= 1;
-        self.trim();
-        value
+        let value = self.runs.back_mut()?.pop_back()?;
+        self.taken_from(self.runs.len() - 1);
+        Some(value)
     }
 
     /// The first value whose index is `least` or above.
     pub(crate) fn first_from(&self, least: u64) -> Option<&Grant<V>> {
-        if let Some((_, value)) = self.low.range(least..).next() {
-            return Some(value);
-        }
-        self.places.range(self.offset_from(least)..).find_map(Option::as_ref)
+        let (place, at) = self.seek(least)?;
+        self.runs.get(place)?.get(at)
     }
 
     pub(crate) fn take_first_from(&mut self, least: u64) -> Option<Grant<V>> {
-        if let Some(index) = self.low.range(least..).next().map(|(index, _)| *index) {
-            return self.low.remove(&index);
+        let (place, at) = self.seek(least)?;
+        let value = self.runs.get_mut(place)?.remove(at)?;
+        self.taken_from(place);
+        Some(value)
+    }
+
+    /// The run, and the place in it, of the first value whose index is `least` or above.
+    fn seek(&self, least: u64) -> Option<(usize, usize)> {
+        let place = self.runs.partition_point(|run| run.back().is_none_or(|last| last.index.0 < least));
+        let at = self.runs.get(place)?.partition_point(|value| value.index.0 < least);
+        Some((place, at))
+    }
+
+    /// Puts things right after a value was taken from a run. Each value that is moved stands for several
+    /// that were taken.
+    #[inline]
+    fn taken_from(&mut self, place: usize) {
+        self.len -= 1;
+        let alone = self.runs.len() == 1;
+        let Some(run) = self.runs.get_mut(place) else { return };
+        if run.is_empty() && !alone {
+            self.runs.remove(place);
+            if self.runs.capacity() > SPARE_PLACES && self.runs.len() < self.runs.capacity() / 8 {
+                self.runs.shrink_to(self.runs.len() * 2);
+            }
+        } else if run.capacity() > SPARE_PLACES && run.len() < run.capacity() / 8 {
+            run.shrink_to(run.len() * 2);
         }
-        let start = self.offset_from(least);
-        let value = self.places.range_mut(start..).find(|place| place.is_some())?.take();
-        self.held -= 1;
-        self.trim();
-        value
-    }
-
-    fn offset_from(&self, least: u64) -> usize {
-        usize::try_from(least.saturating_sub(self.base)).unwrap_or(usize::MAX).min(self.places.len())
-    }
-
-    /// All values, in no order that counts.
-    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Grant<V>> {
-        self.held = 0;
-        core::mem::take(&mut self.low).into_values().chain(core::mem::take(&mut self.places).into_iter().flatten())
     }
 
     /// All values, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Grant<V>> {
-        self.low.values().chain(self.places.iter().flatten())
-    }
-
-    /// Drops this many places or all, empty ones among them, of a ring that is not used again; how
-    /// many.
-    pub(crate) fn discard(&mut self, count: usize) -> usize {
-        let mut dropped = 0;
-        while dropped < count && (self.low.pop_first().is_some() || self.places.pop_front().is_some()) {
-            dropped += 1;
-        }
-        self.held = self.places.len();
-        dropped
+        self.runs.iter().flatten()
     }
 }
 
@@ -196,7 +153,7 @@ mod tests {
             let (mut ring, mut map, mut out) = (Ring::new(), BTreeMap::new(), Vec::new());
             let mut end = 0;
             let stores = 1 + any(6);
-            for _ in 0..400 {
+            for _ in 0..1000 {
                 let least = any(end + 2);
                 let taken = match any(6 + stores) {
                     0 => (index(ring.take_oldest()), map.pop_first().map(|(index, ())| index)),
@@ -229,7 +186,8 @@ mod tests {
                 assert_eq!(index(ring.newest().cloned()), map.keys().last().copied(), "seed {seed}");
                 let from = map.range(least..).next().map(|(index, ())| *index);
                 assert_eq!(index(ring.first_from(least).cloned()), from, "seed {seed}");
-                assert!(ring.places.len() <= 3 * (ring.held + super::SPARE_PLACES), "seed {seed}: sparse");
+                assert!(places(&ring) <= 8 * (ring.len() + super::RUN), "seed {seed}: sparse");
+                assert!(ring.runs.iter().all(|run| run.len() <= super::RUN), "seed {seed}");
             }
         }
     }
@@ -243,6 +201,28 @@ mod tests {
             assert_eq!(index(ring.take_newest()), Some(passing));
         }
         assert_eq!(ring.len(), 1);
-        assert!(ring.places.capacity() < 1024);
+        assert!(places(&ring) < 1024);
+    }
+
+    #[test]
+    fn what_was_taken_leaves_no_room_behind() {
+        let mut ring = Ring::new();
+        for index in 0..100_000 {
+            ring.put(value(index));
+        }
+        // From the front, from the end and between.
+        while ring.len() > 10 {
+            ring.take_oldest();
+            ring.take_newest();
+            ring.take_first_from(50_000);
+        }
+        assert!(places(&ring) < 1000, "{} places for 10 values", places(&ring));
+        while ring.take_oldest().is_some() {}
+        assert!(places(&ring) <= super::SPARE_PLACES);
+    }
+
+    /// How many values there is room for.
+    fn places(ring: &Ring<u64>) -> usize {
+        ring.runs.iter().map(|run| run.capacity()).sum()
     }
 }

@@ -9,6 +9,7 @@ use nws_proto::{
     WorkspaceHandle,
 };
 
+use crate::chores::Chore;
 use crate::core::{Call, Core, Outcome};
 use crate::effect::{Effect, Payload, SessionInit};
 use crate::fact::Journal;
@@ -87,40 +88,25 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         for key in ended.waiting.into_values() {
             self.unpark(key);
         }
-        let guardian = ended.init.guardian;
-        let most = self.settings.session_orphans as usize;
-        if self.sessions.get(&guardian).is_some_and(|heir| heir.orphans.len() < most) {
-            self.pass_on(session, ended.blocks, guardian, effects);
-        } else {
-            self.return_blocks(session, ended.blocks, effects);
-        }
-        for workspace in ended.owned {
-            self.owner_ended(workspace, effects);
-        }
+        let (most, named) = (self.settings.session_orphans as usize, ended.init.guardian);
+        let accepts = self.sessions.get(&named).is_some_and(|heir| heir.orphans.len() < most);
+        let guardian = if accepts { named } else { SessionId(0) };
+        self.begin_chore(Chore::Leases { session, guardian, blocks: ended.blocks, passed: Vec::new() }, effects);
+        self.begin_chore(Chore::Owned(ended.owned), effects);
         if let Some(variable) = ended.recall {
             self.recall_for_waiting(variable, effects);
         }
     }
 
-    fn pass_on(
+    /// The guardian has got all that this session held.
+    pub(crate) fn announce_orphan(
         &mut self,
         ended: SessionId,
-        blocks: BTreeMap<u64, Key>,
         guardian: SessionId,
+        firsts: Vec<u64>,
         effects: &mut Vec<Effect<V>>,
     ) {
         let Some(heir) = self.sessions.get_mut(&guardian) else { return };
-        let firsts = blocks.keys().copied().collect();
-        for (first, key) in blocks {
-            let Some(block) = self.blocks.get_mut(key) else { continue };
-            block.session = guardian;
-            heir.blocks.insert(first, key);
-            heir.leased += block.live;
-            if let Some(variable) = self.variables.get_mut(block.variable) {
-                variable.consumers.ended(ended, block.live);
-                variable.consumers.leased(guardian, block.live, None);
-            }
-        }
         heir.orphans.push_back((ended, firsts));
         if let Some(key) = heir.adopters.first()
             && let Some(adopted) = self.next_orphans(guardian)
@@ -136,6 +122,10 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         let mut leases = Vec::new();
         for first in firsts {
             let Some(block) = heir.blocks.get(&first).and_then(|key| self.blocks.get(*key)) else { continue };
+            let variable = self.variables.get(block.variable).filter(|variable| !variable.gone);
+            if variable.is_none_or(|variable| self.workspaces.get(variable.home).is_none()) {
+                continue;
+            }
             leases.extend(block.live_leases().map(|(lease, value)| OrphanedLease {
                 lease: LeaseId(lease),
                 index: value.index,

@@ -3,6 +3,8 @@
 use alloc::vec::Vec;
 use nws_proto::limits;
 
+use crate::chores::PART_UNITS;
+
 /// Limits of one core. The defaults are those of the protocol; a server may lower them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -30,6 +32,9 @@ pub struct Settings {
     pub value_bytes: u64,
     /// Most bytes that values kept and leased, and names, may take at a time.
     pub values_bytes: u64,
+    /// What is done at once of a large deletion, or of the end of a session that holds much, in units
+    /// of some 100 ns. The rest of it is done in parts of this size.
+    pub part_units: usize,
     /// Ends the names of temporary workspaces; the same for one run of the server, and another in
     /// every run.
     pub temporary_suffix: Vec<u8>,
@@ -49,6 +54,7 @@ impl Default for Settings {
             session_leases: limits::SESSION_LEASES,
             value_bytes: u64::MAX,
             values_bytes: u64::MAX,
+            part_units: PART_UNITS,
             temporary_suffix: Vec::new(),
         }
     }

@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use crate::segmented::Segmented;
+
 /// Where something is in a [`Slab`]. A key of what was removed finds nothing, also when the slot
 /// is used again. Keys are ordered as their items were inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,14 +29,14 @@ struct Slot<T> {
 }
 
 pub(crate) struct Slab<T> {
-    slots: Vec<Slot<T>>,
+    slots: Segmented<Slot<T>>,
     free: Vec<u32>,
     inserted: u32,
 }
 
 impl<T> Slab<T> {
     pub(crate) fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), inserted: 0 }
+        Self { slots: Segmented::new(), free: Vec::new(), inserted: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -42,7 +44,7 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
-        (0..).zip(&self.slots).filter_map(|(slot, place)| {
+        (0..).zip(self.slots.iter()).filter_map(|(slot, place)| {
             let key = Key { generation: place.generation, slot };
             Some((key, place.item.as_ref()?))
         })

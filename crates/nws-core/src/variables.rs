@@ -1,14 +1,13 @@
 //! Variables: what they hold, and what is done to them as a whole.
 
 use alloc::vec::Vec;
-use nws_proto::{Fault, Mode, Reply, SessionId, VariableHandle, VariableInfo, WorkspaceHandle};
+use nws_proto::{Mode, Reply, SessionId, VariableHandle, VariableInfo, WorkspaceHandle};
 
 use crate::core::{Core, Outcome};
 use crate::effect::{Effect, Payload};
 use crate::fact::{Fact, Journal};
 use crate::fault;
 use crate::kept::Kept;
-use crate::memory::variable_bytes;
 use crate::names::variable_id;
 use crate::recall::Consumers;
 use crate::slab::{Chain, Key};
@@ -16,6 +15,10 @@ use crate::slab::{Chain, Key};
 /// A queue of values.
 pub(crate) struct Variable<V> {
     pub(crate) name: Vec<u8>,
+    /// Its workspace.
+    pub(crate) home: Key,
+    /// It was deleted, and who waits for it is about to be told.
+    pub(crate) gone: bool,
     /// `None` as long as nobody stored to it or declared it; it holds nothing then.
     pub(crate) mode: Option<Mode>,
     pub(crate) kept: Kept<V>,
@@ -35,9 +38,11 @@ pub(crate) struct Variable<V> {
 }
 
 impl<V> Variable<V> {
-    pub(crate) fn new(name: Vec<u8>) -> Self {
+    pub(crate) fn new(name: Vec<u8>, home: Key) -> Self {
         Self {
             name,
+            home,
+            gone: false,
             mode: None,
             kept: Kept::new(None),
             next_index: 0,
@@ -117,27 +122,8 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         if let Some((variable, workspace)) = self.variables.get(key).zip(self.workspaces.get_mut(place.workspace)) {
             workspace.variables.remove(&variable.name);
         }
-        self.drop_variable(key, &fault, effects);
+        self.drop_variable(key, fault, effects);
         Ok(Some(Reply::Done))
-    }
-
-    /// Ends a variable that its workspace no longer lists: its values go, its leases end, who
-    /// waits on it is told.
-    pub(crate) fn drop_variable(&mut self, key: Key, fault: &Fault, effects: &mut Vec<Effect<V>>) {
-        self.journal.record(Fact::VariableDeleted { variable: variable_id(key) });
-        while let Some(variable) = self.variables.get(key) {
-            let Some(waiter) = variable.finders.first().or(variable.fetchers.first()) else { break };
-            self.answer(waiter, Reply::Failed(fault.clone()), effects);
-        }
-        self.drop_blocks(key);
-        if let Some(variable) = self.variables.remove(key) {
-            self.values -= variable.kept.len() as u64 + variable.leased;
-            self.bytes -= variable.bytes;
-            self.names_bytes -= variable_bytes(&variable.name);
-            if variable.kept.len() > 0 {
-                self.trash.push(variable.kept);
-            }
-        }
     }
 
     pub(crate) fn list_variables(&self, session: SessionId, handle: WorkspaceHandle) -> Outcome<V> {

@@ -9,6 +9,9 @@ use crate::fact::Journal;
 use crate::fault;
 use crate::slab::{Key, Linked, Links};
 
+/// Most requests whose wait ends in one call.
+const EXPIRED_AT_A_TIME: usize = 4096;
+
 /// A request that waits.
 pub(crate) struct Waiter {
     pub(crate) session: SessionId,
@@ -158,9 +161,11 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         Ok(Some(Reply::Done))
     }
 
-    /// Answers the requests whose wait is over at `now_ms`.
+    /// Answers the requests whose wait is over at `now_ms`, some thousand of them at a time: whether more
+    /// are due, [`Core::next_deadline_ms`] tells.
     pub fn expire(&mut self, now_ms: u64, effects: &mut Vec<Effect<V>>) {
-        while let Some((deadline_ms, key)) = self.deadlines.first().copied() {
+        for _ in 0..EXPIRED_AT_A_TIME {
+            let Some((deadline_ms, key)) = self.deadlines.first().copied() else { return };
             if deadline_ms > now_ms {
                 return;
             }

@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use nws_proto::{ErrorCode, Fault, OpenMode, Reply, SessionId, WorkspaceHandle, WorkspaceInfo};
 
+use crate::chores::Chore;
 use crate::core::{Core, Outcome};
 use crate::effect::{Effect, Payload};
 use crate::fact::{Fact, Journal};
@@ -139,9 +140,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         }
         self.journal.record(Fact::WorkspaceDeleted { name: &workspace.name });
         let fault = fault::workspace_gone(Some(&workspace.name));
-        for variable in workspace.variables.into_values() {
-            self.drop_variable(variable, &fault, effects);
-        }
+        self.begin_chore(Chore::Variables { variables: workspace.variables, fault }, effects);
     }
 
     /// A session that came to own this workspace has ended.

@@ -23,14 +23,14 @@ impl core::error::Error for Malformed {}
 
 /// What a frame may hold as a value.
 pub trait FromFrame: Sized {
-    /// The value is these bytes, which share the payload's memory.
+    /// The value is these bytes, which may share the payload's memory.
     fn from_bytes(bytes: Bytes) -> Self;
 
     /// The value is not in the frame: what follows says where it is.
     ///
     /// # Errors
     /// Where it has to be in the frame.
-    fn from_elsewhere(_reader: &mut Reader) -> Result<Self, Malformed> {
+    fn from_elsewhere(_reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Err(Malformed { expected: "a value in the frame itself" })
     }
 }
@@ -41,20 +41,27 @@ impl FromFrame for Bytes {
     }
 }
 
-/// Reads fields from one payload. Values are slices of it, not copies.
+/// Reads fields from one payload.
 #[derive(Debug)]
-pub struct Reader {
-    payload: Bytes,
+pub struct Reader<'a> {
+    payload: &'a [u8],
     at: usize,
+    /// What values share; else they are copied.
+    shared: Option<&'a Bytes>,
 }
 
-impl Reader {
-    /// Reads from the start of `payload`.
-    pub fn new(payload: Bytes) -> Self {
-        Self { payload, at: 0 }
+impl<'a> Reader<'a> {
+    /// Reads from the start of `payload`. Values are slices of it, not copies.
+    pub fn new(payload: &'a Bytes) -> Self {
+        Self { payload, at: 0, shared: Some(payload) }
     }
 
-    fn take(&mut self, count: usize, expected: &'static str) -> Result<&[u8], Malformed> {
+    /// Reads from the start of `payload`, which stays its owner's: values are copies.
+    pub fn copying(payload: &'a [u8]) -> Self {
+        Self { payload, at: 0, shared: None }
+    }
+
+    fn take(&mut self, count: usize, expected: &'static str) -> Result<&'a [u8], Malformed> {
         let end = self.at.checked_add(count).filter(|end| *end <= self.payload.len()).ok_or(Malformed { expected })?;
         let field = &self.payload[self.at..end];
         self.at = end;
@@ -110,7 +117,7 @@ impl Reader {
         core::str::from_utf8(bytes).map(String::from).map_err(|_| Malformed { expected })
     }
 
-    /// A value: its length in four bytes, then its bytes, shared with the payload; or where they are.
+    /// A value: its length in four bytes, then its bytes; or where they are.
     pub fn value<V: FromFrame>(&mut self, expected: &'static str) -> Result<V, Malformed> {
         let length = self.u32(expected)?;
         if length == ELSEWHERE {
@@ -119,9 +126,9 @@ impl Reader {
         if length > limits::VALUE_BYTES {
             return Err(Malformed { expected: "a value that fits a reply's frame" });
         }
-        let start = self.at;
-        self.take(length as usize, expected)?;
-        Ok(V::from_bytes(self.payload.slice(start..start + length as usize)))
+        let bytes = self.take(length as usize, expected)?;
+        let value = self.shared.map_or_else(|| Bytes::copy_from_slice(bytes), |shared| shared.slice_ref(bytes));
+        Ok(V::from_bytes(value))
     }
 
     /// The number of items that follow, refused where `least_bytes` each could not fit in what is

@@ -23,6 +23,31 @@ pub enum Language {
     Rust = 10,
 }
 
+impl Language {
+    const ALL: [(Language, &'static str); 10] = [
+        (Language::Python, "Python"),
+        (Language::Matlab, "Matlab"),
+        (Language::R, "R"),
+        (Language::Perl, "Perl"),
+        (Language::Ruby, "Ruby"),
+        (Language::Octave, "Octave"),
+        (Language::Java, "Java"),
+        (Language::CSharp, "C#"),
+        (Language::ObjectiveC, "Objective-C"),
+        (Language::Rust, "Rust"),
+    ];
+
+    /// The language of this code, see [`Descriptor::language`].
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.iter().find(|(language, _)| *language as u8 == code).map(|(language, _)| *language)
+    }
+
+    /// Its name, for people.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(language, _)| *language == self).map_or("", |(_, name)| name)
+    }
+}
+
 impl Descriptor {
     const STRING: u32 = 1;
     const BYTES: u32 = 1 << 1;

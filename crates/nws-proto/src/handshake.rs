@@ -134,7 +134,7 @@ impl Challenge {
 
     /// Reads the payload.
     pub fn decode(payload: Bytes) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(payload);
+        let mut reader = Reader::new(&payload);
         let challenge = Self {
             oldest_version: reader.u16("oldest version")?,
             newest_version: reader.u16("newest version")?,
@@ -160,7 +160,7 @@ impl Hello {
 
     /// Reads the payload.
     pub fn decode(payload: Bytes) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(payload);
+        let mut reader = Reader::new(&payload);
         let hello = Self {
             version: reader.u16("version")?,
             nonce: reader.array("nonce")?,
@@ -189,7 +189,7 @@ impl Welcome {
 
     /// Reads the payload.
     pub fn decode(payload: Bytes) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(payload);
+        let mut reader = Reader::new(&payload);
         let welcome = Self {
             session: SessionId(reader.u64("session")?),
             proof: reader.array("proof")?,

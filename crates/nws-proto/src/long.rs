@@ -42,7 +42,7 @@ impl FromFrame for Sent {
         Sent::Here(bytes)
     }
 
-    fn from_elsewhere(reader: &mut Reader) -> Result<Self, Malformed> {
+    fn from_elsewhere(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         reader.u32("transfer id").map(|id| Sent::Transfer(TransferId(id)))
     }
 }
@@ -52,7 +52,7 @@ impl FromFrame for Given {
         Given::Here(bytes)
     }
 
-    fn from_elsewhere(reader: &mut Reader) -> Result<Self, Malformed> {
+    fn from_elsewhere(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let len_bytes = reader.u64("length of a value")?;
         Ok(Given::Reading { reading: ReadingId(reader.u32("reading id")?), len_bytes })
     }
@@ -215,10 +215,10 @@ impl LongRequest {
     /// [`crate::ErrorCode::UnknownOpcode`] or [`crate::ErrorCode::MalformedFrame`]; the connection is
     /// to end.
     pub fn decode(opcode: u16, payload: Bytes) -> Result<Self, Fault> {
-        decode(opcode, payload, Self::read)
+        decode(opcode, Reader::new(&payload), Self::read)
     }
 
-    fn read(opcode: Opcode, reader: &mut Reader) -> Result<Option<Self>, Malformed> {
+    fn read(opcode: Opcode, reader: &mut Reader<'_>) -> Result<Option<Self>, Malformed> {
         Ok(Some(match opcode {
             Opcode::BeginTransfer => LongRequest::BeginTransfer { transfer: transfer(reader)? },
             Opcode::TransferPart => LongRequest::TransferPart { transfer: transfer(reader)?, bytes: part(reader)? },
@@ -245,18 +245,18 @@ impl LongRequest {
 /// # Errors
 /// [`crate::ErrorCode::MalformedFrame`]; the connection is to end.
 pub fn decode_part(payload: Bytes) -> Result<Bytes, Fault> {
-    decode(Opcode::Part.to_wire(), payload, |_, reader| part(reader).map(Some))
+    decode(Opcode::Part.to_wire(), Reader::new(&payload), |_, reader| part(reader).map(Some))
 }
 
-fn transfer(reader: &mut Reader) -> Result<TransferId, Malformed> {
+fn transfer(reader: &mut Reader<'_>) -> Result<TransferId, Malformed> {
     reader.u32("transfer id").map(TransferId)
 }
 
-fn reading(reader: &mut Reader) -> Result<ReadingId, Malformed> {
+fn reading(reader: &mut Reader<'_>) -> Result<ReadingId, Malformed> {
     reader.u32("reading id").map(ReadingId)
 }
 
-fn part(reader: &mut Reader) -> Result<Bytes, Malformed> {
+fn part(reader: &mut Reader<'_>) -> Result<Bytes, Malformed> {
     let bytes: Bytes = reader.value("part of a value")?;
     if bytes.len() > limits::PART_BYTES as usize {
         return Err(Malformed { expected: "a part of at most 1048576 bytes" });

@@ -242,7 +242,7 @@ impl<V: FromFrame> Reply<V> {
     /// # Errors
     /// [`ErrorCode::UnknownOpcode`] or [`ErrorCode::MalformedFrame`]; the connection is to end.
     pub fn decode(opcode: u16, payload: Bytes) -> Result<Self, Fault> {
-        decode(opcode, payload, Self::read)
+        decode(opcode, Reader::new(&payload), Self::read)
     }
 
     fn read(opcode: Opcode, reader: &mut Reader) -> Result<Option<Self>, Malformed> {
@@ -308,7 +308,7 @@ impl Event {
     /// # Errors
     /// [`ErrorCode::UnknownOpcode`] or [`ErrorCode::MalformedFrame`]; the connection is to end.
     pub fn decode(opcode: u16, payload: Bytes) -> Result<Self, Fault> {
-        decode(opcode, payload, Self::read)
+        decode(opcode, Reader::new(&payload), Self::read)
     }
 
     fn read(opcode: Opcode, reader: &mut Reader) -> Result<Option<Self>, Malformed> {

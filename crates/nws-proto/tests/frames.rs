@@ -31,6 +31,20 @@ fn every_frame_reads_as_it_was_written() {
 }
 
 #[test]
+fn a_request_reads_the_same_where_its_values_are_copied() {
+    for_frames_of_every_opcode(50, |opcode, frame| {
+        let mut payload = frame.payload();
+        if let Frame::Request(request) = frame {
+            let copied = Request::decode_copying(opcode.to_wire(), &payload);
+            // What is read stays as it was when the payload's memory is used again.
+            payload.fill(0xff);
+            prop_assert_eq!(copied, Ok(request));
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn a_payload_that_ends_early_is_refused() {
     for_frames_of_every_opcode(30, |opcode, frame| {
         let payload = frame.payload();

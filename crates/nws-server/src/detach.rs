@@ -9,9 +9,7 @@
 //! (about 2 ns for each), and what a forgotten value can keep beside itself is less than one block.
 
 use bytes::Bytes;
-use nws_proto::{Item, Request};
-
-use crate::stored::Stored;
+use nws_proto::{Item, Request, Sent};
 
 /// A frame up to this long is no more than a block, and may be kept whole.
 const BLOCK_BYTES: usize = 4096;
@@ -22,7 +20,7 @@ const KEPT_PART: usize = 8;
 
 /// Moves the values of a request that came in a frame with this payload out of it where they would
 /// keep too much.
-pub(crate) fn detach(payload_bytes: usize, request: &mut Request<Stored>) {
+pub(crate) fn detach(payload_bytes: usize, request: &mut Request<Sent>) {
     if payload_bytes <= BLOCK_BYTES {
         return;
     }
@@ -33,11 +31,11 @@ pub(crate) fn detach(payload_bytes: usize, request: &mut Request<Stored>) {
     }
 }
 
-fn detach_all<'a>(payload_bytes: usize, items: impl Iterator<Item = &'a mut Item<Stored>>) {
+fn detach_all<'a>(payload_bytes: usize, items: impl Iterator<Item = &'a mut Item<Sent>>) {
     let mut block = Vec::new();
     let mut waiting: Vec<&mut Bytes> = Vec::new();
     for Item { value, .. } in items {
-        let Stored::Memory(value) = value else { continue };
+        let Sent::Here(value) = value else { continue };
         if value.len() >= payload_bytes / KEPT_PART {
             continue;
         }
@@ -91,11 +89,11 @@ mod tests {
     }
 
     fn detached(payload_bytes: usize, request: Request<Bytes>) -> Request<Bytes> {
-        let mut request = request.try_map(|value| Ok::<_, ()>(Stored::Memory(value))).unwrap();
+        let mut request = request.try_map(|value| Ok::<_, ()>(Sent::Here(value))).unwrap();
         detach(payload_bytes, &mut request);
         let in_memory = |value| match value {
-            Stored::Memory(bytes) => Ok(bytes),
-            Stored::Disk { .. } => Err(()),
+            Sent::Here(bytes) => Ok(bytes),
+            Sent::Transfer(_) => Err(()),
         };
         request.try_map(in_memory).unwrap()
     }

@@ -17,6 +17,8 @@ pub(crate) const TURN_BYTES: usize = 256 * 1024;
 /// A longer frame that has not arrived whole gets a buffer of its own. So what is left in the scratch
 /// when it is to receive is never more than this and a header.
 pub(crate) const SMALL_FRAME_BYTES: usize = 64 * 1024;
+/// A payload up to this long is not worth memory that its values share: it is cheaper to copy each.
+const SHORT_BYTES: usize = 256;
 /// What a large frame gets at first, whatever it announces.
 const FIRST_BODY_BYTES: usize = 1024 * 1024;
 
@@ -80,8 +82,10 @@ pub(crate) enum Admission {
 
 /// What has arrived.
 #[derive(Debug)]
-pub(crate) enum Arrival {
+pub(crate) enum Arrival<'a> {
     Frame(FrameHeader, Bytes),
+    /// A frame whose payload is short, and stays where it was received.
+    Short(FrameHeader, &'a [u8]),
     /// A frame whose payload was let go by.
     Skipped(FrameHeader, Fault),
     /// The next bytes of what is handed on as it comes.
@@ -128,7 +132,7 @@ struct Spooling {
 
 impl Spooling {
     /// What has come of the value.
-    fn take(&mut self, scratch: &mut Scratch) -> Option<Arrival> {
+    fn take<'a>(&mut self, scratch: &'a mut Scratch) -> Option<Arrival<'a>> {
         let unread = scratch.unread();
         let here = unread.get(..unread.len().min(self.missing_bytes)).filter(|here| !here.is_empty())?;
         let bytes = Bytes::copy_from_slice(here);
@@ -193,11 +197,11 @@ impl Input {
     ///
     /// # Errors
     /// Where the bytes are no frame, or the frame was refused; the connection is to end.
-    pub(crate) fn next(
+    pub(crate) fn next<'a>(
         &mut self,
-        scratch: &mut Scratch,
+        scratch: &'a mut Scratch,
         admit: impl FnOnce(&FrameHeader, &[u8]) -> Admission,
-    ) -> Result<Option<Arrival>, Fault> {
+    ) -> Result<Option<Arrival<'a>>, Fault> {
         if let Some(body) = self.body.take_if(|body| body.missing_bytes() == 0) {
             return Ok(Some(Arrival::Frame(body.header, body.bytes.into())));
         }
@@ -229,10 +233,15 @@ impl Input {
             Admission::Take => {}
         }
         let length = header.payload_bytes as usize;
-        if let Some(payload) = rest.get(..length) {
-            let payload = Bytes::copy_from_slice(payload);
-            scratch.start += FRAME_HEADER_BYTES + length;
-            return Ok(Some(Arrival::Frame(header, payload)));
+        if length <= rest.len() {
+            let start = scratch.start + FRAME_HEADER_BYTES;
+            scratch.start = start + length;
+            let payload = &scratch.bytes[start..scratch.start];
+            return Ok(Some(if length <= SHORT_BYTES {
+                Arrival::Short(header, payload)
+            } else {
+                Arrival::Frame(header, Bytes::copy_from_slice(payload))
+            }));
         }
         if length > SMALL_FRAME_BYTES {
             let mut bytes = Vec::with_capacity(length.min(FIRST_BODY_BYTES));
@@ -243,7 +252,7 @@ impl Input {
         Ok(None)
     }
 
-    fn next_piece(&mut self, scratch: &mut Scratch) -> Option<Arrival> {
+    fn next_piece<'a>(&mut self, scratch: &'a mut Scratch) -> Option<Arrival<'a>> {
         let piece = self.spooling.as_mut()?.take(scratch);
         self.spooling.take_if(|spooling| spooling.missing_bytes == 0);
         piece

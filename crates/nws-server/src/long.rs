@@ -16,8 +16,8 @@ use crate::spool::Writer;
 pub(crate) enum Held {
     /// A store or finish whose value was spooled; here is what came before that.
     Spooled(FrameHeader, Bytes),
-    /// One whose values came by transfers, and how long its payload was.
-    Transferred(RequestId, usize, Request<Sent>),
+    /// One whose values came by transfers.
+    Transferred(RequestId, Request<Sent>),
     /// A store of the classic protocol.
     Classic { variable: VariableName, descriptor: Descriptor, only: Option<Option<VariableId>> },
 }

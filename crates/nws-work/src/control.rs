@@ -107,6 +107,8 @@ pub enum ToHost {
         /// Its number.
         run: u32,
     },
+    /// Whoever has not joined by now is too late.
+    CloseGroup,
     /// Orderly end of all.
     Stop,
 }
@@ -163,6 +165,11 @@ pub enum FromHost {
         /// Whether that task has thereby failed; else it is run again.
         failed: bool,
     },
+    /// The answer to [`ToHost::CloseGroup`].
+    GroupClosed {
+        /// Who had joined, in order.
+        ranks: Vec<u32>,
+    },
     /// No worker is left that could be started; nothing more will come of this sleigh.
     NoWorkers {
         /// How the last of each rank ended.
@@ -206,6 +213,14 @@ pub struct Bootstrap {
     pub careful: bool,
     /// From [`Start::settings`].
     pub settings: serde_json::Value,
+}
+
+/// From the host to a worker that has been sent its [`Bootstrap`].
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum ToWorker {
+    /// The group was closed before it joined: it is to end.
+    TooLate,
 }
 
 /// From a worker to the host, once.

@@ -1,5 +1,6 @@
 //! Starts a host process and holds the master's end of the control channel.
 
+use std::fs::File;
 use std::io::{self, BufReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -23,24 +24,29 @@ pub struct Host {
 }
 
 impl Host {
-    /// Starts `nws host` with this binary. `on_message` gets everything it says, on a thread of its
+    /// Starts `nws host` with this binary. What it and its workers print is appended to `outfile`
+    /// where there is one, and else goes where this process's output goes. `on_message` gets everything it says, on a thread of its
     /// own, and `None` when it says no more.
     ///
     /// # Errors
-    /// [`WorkError::Start`] where the binary cannot be run.
+    /// [`WorkError::Start`] where the binary cannot be run, or `outfile` not be opened.
     pub fn start(
         binary: &Path,
         start: Start,
+        outfile: Option<&Path>,
         mut on_message: impl FnMut(Option<FromHost>) + Send + 'static,
     ) -> Result<Host, WorkError> {
         let (ours, theirs) = UnixStream::pair()?;
         // As standard input the descriptor needs no work between fork and exec, so that also a
         // large master starts its host at once.
-        let process = Command::new(binary)
-            .arg("host")
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .spawn()
-            .map_err(|error| WorkError::Start(format!("cannot start {}: {error}", binary.display())))?;
+        let mut command = Command::new(binary);
+        command.arg("host").stdin(Stdio::from(OwnedFd::from(theirs)));
+        if let Some(path) = outfile {
+            let file = open_output(path)?;
+            command.stdout(file.try_clone()?).stderr(file);
+        }
+        let process =
+            command.spawn().map_err(|error| WorkError::Start(format!("cannot start {}: {error}", binary.display())))?;
         let reader = ours.try_clone()?;
         let host = Host { control: Mutex::new(ours), process: Mutex::new(process), owner_pid: std::process::id() };
         host.send(&ToHost::Start(start))?;
@@ -95,6 +101,11 @@ impl Host {
     pub fn pid(&self) -> u32 {
         self.process.lock().unwrap_or_else(PoisonError::into_inner).id()
     }
+}
+
+fn open_output(path: &Path) -> Result<File, WorkError> {
+    let opened = File::options().append(true).create(true).open(path);
+    opened.map_err(|error| WorkError::Start(format!("outfile: cannot write to {}: {error}", path.display())))
 }
 
 impl Drop for Host {

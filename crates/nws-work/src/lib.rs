@@ -12,6 +12,7 @@ pub mod clock;
 pub mod control;
 pub mod envelope;
 mod error;
+pub mod events;
 pub mod host;
 pub mod launch;
 mod link;

@@ -1,5 +1,6 @@
 //! A sleigh as its master holds it: the host with its workers, and the connection to the server.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -13,12 +14,18 @@ use crate::master::{Arrival, Master, Tasks};
 const SERVER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long after the connection has broken the host may take to say why.
 const CAUSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the host may take to close the group of workers.
+const GROUP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a sleigh is started with.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The binary `nws`.
     pub binary: PathBuf,
+    /// Where the master reaches a server that is named, where that is elsewhere than for the workers.
+    pub master_server: Option<ServerAddress>,
+    /// A file that what the workers print is appended to, rather than to the master's output.
+    pub outfile: Option<PathBuf>,
     /// Template of the workspace's name, with one integer conversion.
     pub workspace_template: String,
     /// Server, workers and their settings.
@@ -35,6 +42,15 @@ pub struct Sleigh {
     server: ServerAddress,
 }
 
+/// Who belongs to the workers of a sleigh.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    /// The ranks that have joined, in order.
+    pub joined: Vec<u32>,
+    /// Nobody else can join: all have, or the rest was too late.
+    pub closed: bool,
+}
+
 /// What the host said that outlives a single look.
 #[derive(Debug, Default)]
 struct Watch {
@@ -48,6 +64,9 @@ struct Said {
     /// Why nothing can go on.
     end: Option<String>,
     closed: bool,
+    joined: BTreeSet<u32>,
+    /// The group was closed before all had joined, and these had.
+    group: Option<Vec<u32>>,
     stopping: bool,
     master: Weak<Master>,
     /// What was said before there was a master to tell.
@@ -62,10 +81,12 @@ impl Sleigh {
     /// The binary cannot be run, the server does not start or answer, the template is bad.
     pub fn start(options: Options) -> Result<Sleigh, WorkError> {
         let worker_count = options.start.worker_count;
-        let named = options.start.server.clone();
+        let named = options.start.server.clone().map(|address| options.master_server.unwrap_or(address));
         let watch = Arc::new(Watch::default());
         let heard = watch.clone();
-        let host = Host::start(&options.binary, options.start, move |message| heard.hear(message))?;
+        let host = Host::start(&options.binary, options.start, options.outfile.as_deref(), move |message| {
+            heard.hear(message)
+        })?;
         let server = match named {
             Some(address) => address,
             None => watch.wait_for_server()?,
@@ -99,6 +120,37 @@ impl Sleigh {
     /// The host's process id.
     pub fn host_pid(&self) -> u32 {
         self.host.pid()
+    }
+
+    /// Who has joined so far; waits until the group is closed, at most for `timeout`.
+    ///
+    /// # Errors
+    /// The sleigh has ended; says how.
+    pub fn group(&self, timeout: Duration) -> Result<Group, WorkError> {
+        self.watch.wait_for_group(self.worker_count, timeout);
+        self.check()?;
+        Ok(self.watch.said().group_of(self.worker_count))
+    }
+
+    /// Whoever has not joined by now is too late: its tasks fail.
+    ///
+    /// # Errors
+    /// The sleigh has ended; says how.
+    pub fn close_group(&self) -> Result<Group, WorkError> {
+        if !self.group(Duration::ZERO)?.closed {
+            self.tell(&ToHost::CloseGroup)?;
+        }
+        let group = self.group(GROUP_TIMEOUT)?;
+        if group.closed {
+            return Ok(group);
+        }
+        let seconds = GROUP_TIMEOUT.as_secs();
+        Err(WorkError::Ended(format!("the host process (nws host) did not close the group within {seconds} s")))
+    }
+
+    /// The ranks that an `each_worker` is for: all, or those of a group that was closed early.
+    pub fn ranks(&self) -> Vec<u32> {
+        self.watch.said().group.clone().unwrap_or_else(|| (0..self.worker_count).collect())
     }
 
     /// Begins a run: its definition is stored, its number returned.
@@ -138,6 +190,12 @@ impl Sleigh {
             Some(reason) => Err(WorkError::Ended(reason.clone())),
             None => Ok(()),
         }
+    }
+
+    /// Why the connection of the master has ended: the host can mostly name the cause, and is waited for
+    /// shortly; else `reason`.
+    pub fn why_dropped(&self, reason: &str) -> WorkError {
+        self.watch.explain(WorkError::Ended(reason.to_owned()))
     }
 
     /// The run is over.
@@ -183,6 +241,8 @@ impl Watch {
         let mut said = self.said();
         match &message {
             Some(FromHost::ServerUp { address, .. }) => said.server = Some(address.clone()),
+            Some(FromHost::WorkerJoined { rank, .. }) => _ = said.joined.insert(*rank),
+            Some(FromHost::GroupClosed { ranks }) => said.group = Some(ranks.clone()),
             Some(message) => {
                 if let Some(reason) = fatal(message) {
                     said.end.get_or_insert(reason);
@@ -236,6 +296,12 @@ impl Watch {
         }
     }
 
+    /// Waits until the group is closed, the sleigh has ended, or this long.
+    fn wait_for_group(&self, worker_count: u32, timeout: Duration) {
+        let waiting = |said: &mut Said| !said.group_of(worker_count).closed && said.end.is_none() && !said.closed;
+        drop(self.changed.wait_timeout_while(self.said(), timeout, waiting));
+    }
+
     /// A broken connection is mostly the consequence of something that the host can name.
     fn explain(&self, error: WorkError) -> WorkError {
         let deadline = Instant::now() + CAUSE_TIMEOUT;
@@ -251,6 +317,14 @@ impl Watch {
             Some(reason) => WorkError::Ended(reason.clone()),
             None => error,
         }
+    }
+}
+
+impl Said {
+    fn group_of(&self, worker_count: u32) -> Group {
+        let joined = self.group.clone().unwrap_or_else(|| self.joined.iter().copied().collect());
+        let closed = self.group.is_some() || u32::try_from(joined.len()) == Ok(worker_count);
+        Group { joined, closed }
     }
 }
 

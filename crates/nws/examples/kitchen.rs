@@ -14,14 +14,14 @@ fn main() -> Result<(), Error> {
     let cook = kitchen.clone();
     thread::spawn(move || -> Result<(), Error> {
         loop {
-            let order = cook.fetch("orders")?; // waits until there is one
-            cook.store("dishes", format!("hot {}", order.as_text().unwrap_or("soup")))?;
+            let order: String = cook.fetch("orders")?; // waits until there is one
+            cook.store("dishes", format!("hot {order}"))?;
         }
     });
 
     kitchen.store_many("orders", ["soup", "bread", "pie"])?;
     for _ in 0..3 {
-        println!("{}", kitchen.fetch("dishes")?.as_text().unwrap_or("?"));
+        println!("{}", kitchen.fetch::<String>("dishes")?);
     }
     Ok(())
 }

@@ -9,17 +9,14 @@
 //! let server = Server::connect(&Endpoint::default(), ConnectOptions::default())?;
 //! let workspace = server.open("kitchen")?;
 //! workspace.store("orders", "soup")?;
-//! assert_eq!(workspace.fetch("orders")?.as_text(), Some("soup"));
+//! assert_eq!(workspace.fetch::<String>("orders")?, "soup");
 //! # Ok::<(), nws::Error>(())
 //! ```
 //!
 //! This crate holds no code of its own; what is below it is not for users to name.
 
 pub use nws_client::{
-    Call, ConnectOptions, ConnectProblem, Connecting, Connection, DEFAULT_PORT, Endpoint, Error, Iter, Lease, Pending,
-    Server, Silence, Value, Workspace, blocking,
-};
-pub use nws_proto::{
-    Descriptor, ErrorClass, ErrorCode, Fault, Language, LeaseId, Mode, OpenMode, SessionId, Token, VariableInfo,
-    WorkspaceInfo,
+    Call, ConnectOptions, ConnectProblem, Connecting, Connection, DEFAULT_PORT, Descriptor, Endpoint, Error,
+    ErrorClass, ErrorCode, Fault, FromValue, Index, IntoValue, Iter, Language, Lease, LeaseId, Mismatch, Mode,
+    OpenMode, Pending, Server, SessionId, Silence, Token, Value, VariableInfo, Workspace, WorkspaceInfo, blocking,
 };

@@ -13,6 +13,7 @@ mod compact;
 mod connecting;
 mod cores;
 mod errors;
+mod events;
 mod lease;
 mod missing;
 mod sleigh_master;
@@ -31,6 +32,7 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<bell::PyBell>()?;
     module.add_class::<call::Call>()?;
     module.add_class::<client::Connection>()?;
+    module.add_class::<events::EventLog>()?;
     module.add_class::<lease::Lease>()?;
     module.add_class::<workspace::Cursor>()?;
     module.add_class::<workspace::Stored>()?;

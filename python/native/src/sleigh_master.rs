@@ -15,6 +15,7 @@ use pyo3::types::{PyBytes, PyIterator, PyList};
 
 use crate::client::Connection;
 use crate::compact;
+use crate::events::EventLog;
 use crate::missing::Missing;
 
 /// How long a wait goes on before Python's signal handlers get a turn.
@@ -30,33 +31,29 @@ pub(crate) struct SleighCore {
 impl SleighCore {
     /// Starts host, server where none is named, and workers.
     #[new]
-    #[pyo3(signature = (*, binary, template, server, worker_count, program, args, env, cwd, settings))]
+    #[pyo3(signature = (*, binary, template, server, worker_server, worker_count, program, args, env, cwd, outfile, settings))]
     #[allow(clippy::too_many_arguments, reason = "Python names them all")]
     fn new(
         py: Python<'_>,
         binary: PathBuf,
         template: String,
         server: Option<(String, u16)>,
+        worker_server: Option<(String, u16)>,
         worker_count: u32,
         program: PathBuf,
         args: Vec<String>,
         env: Vec<(String, Option<String>)>,
         cwd: Option<PathBuf>,
+        outfile: Option<PathBuf>,
         settings: &str,
     ) -> PyResult<Self> {
         // As a text that only the workers read: Python's JSON can say file names that are not UTF-8,
         // and ours cannot.
         let settings = serde_json::Value::from(settings);
-        let server = server.map(|(host, port)| {
-            if let Some(path) = host.strip_prefix("unix:") {
-                ServerAddress { unix: Some(path.into()), tcp: None, token: None }
-            } else {
-                ServerAddress { unix: None, tcp: Some((host, port)), token: None }
-            }
-        });
         let worker = WorkerCommand { program, args, env, cwd };
-        let start = Start { server, worker_count, worker, settings };
-        let options = Options { binary, workspace_template: template, start };
+        let start = Start { server: worker_server.map(address), worker_count, worker, settings };
+        let options =
+            Options { binary, master_server: server.map(address), outfile, workspace_template: template, start };
         let sleigh = py.detach(|| Sleigh::start(options)).map_err(|error| raise(&error))?;
         Ok(Self { sleigh: Arc::new(sleigh) })
     }
@@ -97,6 +94,30 @@ impl SleighCore {
     /// The master's connection, for other workspaces on the same server.
     fn connection(&self) -> Connection {
         Connection::of(self.sleigh.master().connection().clone())
+    }
+
+    /// Who has joined so far and whether the group is closed; waits for that, at most `timeout_s`.
+    #[pyo3(signature = (timeout_s))]
+    fn group(&self, py: Python<'_>, timeout_s: f64) -> PyResult<(Vec<u32>, bool)> {
+        let deadline = Instant::now() + Duration::from_secs_f64(timeout_s.clamp(0.0, 1e9));
+        loop {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            let group = py.detach(|| self.sleigh.group(rest.min(SIGNAL_TURN))).map_err(|error| raise(&error))?;
+            py.check_signals()?;
+            if group.closed || rest.is_zero() {
+                return Ok((group.joined, group.closed));
+            }
+        }
+    }
+
+    /// The error for a connection that was dropped for this reason, with the cause that the host knows.
+    fn why_dropped(&self, py: Python<'_>, reason: &str) -> PyErr {
+        raise(&py.detach(|| self.sleigh.why_dropped(reason)))
+    }
+
+    /// Closes the group to whoever has not joined, and returns the ranks that have.
+    fn close_group(&self, py: Python<'_>) -> PyResult<Vec<u32>> {
+        Ok(py.detach(|| self.sleigh.close_group()).map_err(|error| raise(&error))?.joined)
     }
 
     /// What the host has said since the last look, outside of any run; JSON texts.
@@ -173,7 +194,7 @@ impl Run {
     fn submit_to_each(&mut self, argument: &Bound<'_, PyAny>, dumps: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut payload = Vec::new();
         compact::encode_into(&mut payload, argument, dumps)?;
-        for rank in 0..self.sleigh.worker_count() {
+        for rank in self.sleigh.ranks() {
             self.tasks
                 .push(|buffer| {
                     buffer.extend_from_slice(&payload);
@@ -190,9 +211,9 @@ impl Run {
     /// Takes in results until no more than `until` are outstanding or `timeout_s` have passed.
     /// Without `indexes` they are put into their places in `results`; with it, each is appended to
     /// `results` as it comes and its index to `indexes`. `failure` makes an object of a failure's
-    /// JSON, index and rank. Returns what the host said meanwhile as JSON texts; where `timeline` is
-    /// a list, tuples `(index, rank, began_ns, duration_ns, done)` are appended to it.
-    #[pyo3(signature = (results, indexes, until, timeout_s, loads, failure, timeline=None))]
+    /// JSON, index and rank. Returns what the host said meanwhile as JSON texts. Each task that
+    /// ended is told to `events`.
+    #[pyo3(signature = (results, indexes, until, timeout_s, loads, failure, events=None))]
     #[allow(clippy::too_many_arguments, reason = "one call a turn, for speed")]
     fn collect(
         &mut self,
@@ -202,7 +223,7 @@ impl Run {
         timeout_s: f64,
         loads: &Bound<'_, PyAny>,
         failure: &Bound<'_, PyAny>,
-        timeline: Option<&Bound<'_, PyList>>,
+        events: Option<&EventLog>,
     ) -> PyResult<Vec<String>> {
         let py = results.py();
         let deadline = Instant::now() + Duration::from_secs_f64(timeout_s.clamp(0.0, 1e9));
@@ -224,9 +245,8 @@ impl Run {
                     self.outstanding -= 1;
                     let object = read_result(py, &head, payload, loads, failure)?;
                     place(results, indexes, head.task.index as usize, object)?;
-                    if let Some(timeline) = timeline {
-                        let done = head.outcome == Outcome::Done;
-                        timeline.append((head.task.index, head.rank, head.began_ns, head.duration_ns, done))?;
+                    if let Some(events) = events {
+                        events.task(&head);
                     }
                 }
             }
@@ -260,6 +280,14 @@ impl Run {
             self.sleigh.check().map_err(|error| raise(&error))?;
         }
         py.check_signals()
+    }
+}
+
+/// The address that Python told: the path of a socket is a host that begins with `unix:`.
+fn address((host, port): (String, u16)) -> ServerAddress {
+    match host.strip_prefix("unix:") {
+        Some(path) => ServerAddress { unix: Some(path.into()), tcp: None, token: None },
+        None => ServerAddress { unix: None, tcp: Some((host, port)), token: None },
     }
 }
 

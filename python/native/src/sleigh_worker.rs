@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use nws_work::control::{Bootstrap, FromWorker, WORKER_LINK_FD, WORKER_PAGE_FD, read_message, write_message};
+use nws_work::control::{Bootstrap, FromWorker, ToWorker, WORKER_LINK_FD, WORKER_PAGE_FD, read_message, write_message};
 use nws_work::envelope::{Failure, FailureKind, Outcome, RESULT_HEAD_BYTES};
 use nws_work::page::Page;
 use nws_work::platform::fork_generation;
@@ -15,6 +15,7 @@ use nws_work::worker::{Next, Task, Worker};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::client::Connection;
 use crate::compact;
@@ -52,13 +53,13 @@ pub(crate) fn worker_bootstrap(py: Python<'_>) -> PyResult<Option<(u32, u32, Str
     let page = Page::map(&page)?;
     let settings = bootstrap.settings.as_str().unwrap_or_default().to_owned();
     let (rank, count) = (bootstrap.rank, bootstrap.worker_count);
-    Ok(Some((rank, count, settings, WorkerStart { parts: Some((bootstrap, reader.into_inner(), page)) })))
+    Ok(Some((rank, count, settings, WorkerStart { parts: Some((bootstrap, reader, page)) })))
 }
 
 /// A worker that knows its server and has not connected yet.
 #[pyclass(module = "nws._native")]
 pub(crate) struct WorkerStart {
-    parts: Option<(Bootstrap, UnixStream, Page)>,
+    parts: Option<(Bootstrap, BufReader<UnixStream>, Page)>,
 }
 
 #[pymethods]
@@ -67,20 +68,31 @@ impl WorkerStart {
     fn join(&mut self, py: Python<'_>) -> PyResult<WorkerLoop> {
         let (bootstrap, mut link, page) =
             self.parts.take().ok_or_else(|| PyRuntimeError::new_err("this worker has joined already"))?;
+        if is_too_late(&mut link) {
+            let message = "too late: the group of workers was closed before this one had joined";
+            // The host learns it from the exit as well.
+            let _ = write_message(
+                link.get_mut(),
+                &FromWorker::Failed { message: format!("SleighJoinException: {message}"), for_good: false },
+            );
+            let class = py.import("nws._sleigh.exceptions")?.getattr("SleighJoinException")?;
+            return Err(PyErr::from_value(class.call1((message,))?));
+        }
         let joined = py.detach(|| Worker::connect(&bootstrap, page));
         let worker = match joined {
             Ok(worker) => worker,
             Err(error) => {
                 let message = error.to_string();
                 // The host learns it from the exit as well.
-                let _ = write_message(&mut link, &FromWorker::Failed { message: message.clone(), for_good: false });
+                let failed = FromWorker::Failed { message: message.clone(), for_good: false };
+                let _ = write_message(link.get_mut(), &failed);
                 return Err(PyRuntimeError::new_err(message));
             }
         };
-        let word = Mutex::new(link.try_clone()?);
+        let word = Mutex::new(link.get_ref().try_clone()?);
         let end = worker.ender();
         std::thread::Builder::new().name("nws-link".into()).spawn(move || {
-            // The host says nothing more: the link's end is the word to go.
+            // Only who is too late is told more, and is ended as well: the link's end is the word to go.
             let _ = link.read_to_end(&mut Vec::new());
             end("the sleigh was stopped");
         })?;
@@ -276,6 +288,13 @@ fn failure(type_name: String, message: String) -> Vec<u8> {
         Failure { kind: FailureKind::Exception, type_name, message, traceback: String::new(), cause: None, deaths: 0 };
     // A struct of strings and numbers has a JSON form.
     serde_json::to_vec(&failure).unwrap_or_default()
+}
+
+/// Whether the host has said already that the group is closed. A link that has ended is another matter.
+fn is_too_late(link: &mut BufReader<UnixStream>) -> bool {
+    let mut watched = [PollFd::new(link.get_ref(), PollFlags::IN)];
+    let readable = matches!(poll(&mut watched, Some(&Timespec::default())), Ok(1..));
+    (readable || !link.buffer().is_empty()) && matches!(read_message(link), Ok(Some(ToWorker::TooLate)))
 }
 
 fn close_on_exec(descriptor: &OwnedFd) -> PyResult<()> {

@@ -8,6 +8,7 @@ __all__ = [
     "Call",
     "Connection",
     "Cursor",
+    "EventLog",
     "Lease",
     "Run",
     "SleighCore",
@@ -110,6 +111,12 @@ class Lease:
     def release(self) -> None: ...
 
 @final
+class EventLog:
+    def __new__(cls, path: str, sleigh: str) -> EventLog: ...
+    def line(self, event: str) -> None: ...
+    def flush(self) -> str | None: ...
+
+@final
 class SleighCore:
     def __new__(
         cls,
@@ -117,11 +124,13 @@ class SleighCore:
         binary: str,
         template: str,
         server: tuple[str, int] | None,
+        worker_server: tuple[str, int] | None,
         worker_count: int,
         program: str,
         args: list[str],
         env: list[tuple[str, str | None]],
         cwd: str | None,
+        outfile: str | None,
         settings: str,
     ) -> SleighCore: ...
     @property
@@ -131,6 +140,9 @@ class SleighCore:
     @property
     def host_pid(self) -> int: ...
     def begin_run(self, definition: bytes, retries: int, timeout_ms: int | None = None) -> Run: ...
+    def group(self, timeout_s: float) -> tuple[list[int], bool]: ...
+    def close_group(self) -> list[int]: ...
+    def why_dropped(self, reason: str) -> Exception: ...
     def connection(self) -> Connection: ...
     def messages(self) -> list[str]: ...
     def stop(self) -> None: ...
@@ -153,7 +165,7 @@ class Run:
         timeout_s: float,
         loads: _Loads,
         failure: Callable[[bytes | BaseException, int, int], object],
-        timeline: list[tuple[int, int, int, int, bool]] | None = None,
+        events: EventLog | None = None,
     ) -> list[str]: ...
     def end(self) -> None: ...
     def give_up(self) -> None: ...

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from nws import _native, _pickle
+from nws._sleigh.exceptions import SleighJoinException
 from nws._sleigh.failures import describe
+from nws._sleigh.log import WorkerLog
 from nws._sleigh.setup import SetUpFailed, set_up
-from nws._sleigh.spaces import introduce
+from nws._sleigh.spaces import introduce, regroup
 
 __all__ = ["main"]
 
@@ -30,27 +32,44 @@ def main() -> None:
         faulthandler.enable()
     # Whole lines reach the host also where a task ends in a crash.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    loop = start.join()
-    introduce(loop, rank, count)
     pid = os.getpid()
+    log = WorkerLog(settings["log_folder"], rank, settings["verbose"])
+    try:
+        loop = start.join()
+    except SleighJoinException as error:
+        log.note(str(error))
+        sys.exit(f"nws: worker {rank}: SleighJoinException: {error}")
+    introduce(loop, rank, count)
     try:
         set_up(loop, settings["awaits_set_up"])
     except SetUpFailed as failed:
+        log.note(str(failed))
         loop.fail(str(failed))
         sys.exit(1)
     loop.ready()
-    if settings["verbose"]:
-        print(f"nws: worker {rank} has joined as process {pid}", file=sys.stderr, flush=True)
-    reason = loop.run(_define, _pickle.loads, _pickle.dumps_result, describe)
+    log.say(f"has joined as process {pid}")
+    define, describing = _callbacks(log, rank)
+    reason = loop.run(define, _pickle.loads, _pickle.dumps_result, describing)
     if os.getpid() != pid:
         # A child that a task forked and let come back: it must not touch what is the worker's.
         sys.stdout.flush()
         os._exit(0)
-    if settings["verbose"]:
-        print(f"nws: worker {rank} ends: {reason}", file=sys.stderr, flush=True)
+    log.say(f"ends: {reason}")
     loop.leave()
 
 
-def _define(definition: bytes) -> tuple[Callable[..., Any], bool, int | None]:
-    function, spread, chunk_size = _pickle.loads(definition)
-    return function, spread, chunk_size
+def _callbacks(log: WorkerLog, rank: int) -> tuple[Callable[..., Any], Callable[..., bytes]]:
+    """Return what makes a function of a run's definition, and what describes the failure of a task."""
+
+    def define(definition: bytes) -> tuple[Callable[..., Any], bool, int | None]:
+        function, spread, chunk_size, group = _pickle.loads(definition)
+        if group is not None:
+            regroup(rank, group)
+        return log.watching(function), spread, chunk_size
+
+    def describing(error: BaseException, of_result: bool = False) -> bytes:
+        failure = describe(error, of_result)
+        log.note(f"a task failed:\n{json.loads(failure)['traceback']}")
+        return failure
+
+    return define, describing

@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import threading
+import warnings
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,8 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from nws import _native, _pickle
-from nws._binary import binary_path
-from nws._sleigh import arguments
+from nws._sleigh import arguments, checks
 from nws._sleigh.accumulators import Accumulator, Receiver, receiver
 from nws._sleigh.events import EventLog
 from nws._sleigh.exceptions import (
@@ -40,11 +40,12 @@ from nws._sleigh.exceptions import (
 from nws._sleigh.functions import Define, Function, name_of, prepare
 from nws._sleigh.iterator import Ordered, SleighResultIterator
 from nws._sleigh.nesting import refuse_while_imported
-from nws._sleigh.options import Options, checked_count, checked_timeout_ms
+from nws._sleigh.options import Options, defaultSleighOptions
 from nws._sleigh.pending import SleighPending
 from nws._sleigh.run import Run
 from nws._sleigh.setup import SetUp, label_of
 from nws._sleigh.spaces import describe_worker, make_user_space, master_spaces
+from nws._sleigh.starting import start
 
 if TYPE_CHECKING:
     from nws.client import NetWorkSpace
@@ -63,7 +64,12 @@ __all__ = [
     "SleighScriptException",
     "SleighStoppedException",
     "SleighTaskException",
+    "defaultSleighOptions",
 ]
+
+# The defaults as documented: no elements, and no fixed arguments.
+_NO_ELEMENTS: list[Any] = [[]]
+_NO_ARGUMENTS: list[Any] = []
 
 _living: "weakref.WeakSet[Sleigh]" = weakref.WeakSet()
 
@@ -72,74 +78,58 @@ class Sleigh:
     """A group of worker processes that run functions.
 
     The workers start with the object and end with `stop`, with the `with` block, or with this process, however it ends.
-    Keyword arguments:
+    Keyword arguments; `defaultSleighOptions` has the values of those that are left out:
+    - `launch`: `'local'`, the one launcher of this version.
     - `workerCount`: how many workers; 3 by default. `'auto'`: one for each core that this process may use.
     - `nwsHost`, `nwsPort`: a server to use (`NWS_URL`, `PythonSleighNwsHost` and `PythonSleighNwsPort` name one as
       well). Where none is named the sleigh brings its own.
+    - `nwsHostRemote`, `nwsPortRemote`: where workers reach the server that was named; by default as the master does.
     - `workingDir`: the workers' working directory; this process's by default.
     - `modulePath`: a folder that the workers find modules in, before any other. They also find what this process finds.
+    - `python`: the Python that workers run; this process's by default.
+    - `outfile`: a file to which what workers print is appended; by default it goes where this process's output goes.
+    - `logDir`: a folder in which each worker writes a log of its own, with the tracebacks of failed tasks.
+    - `verbose`: master and workers tell on standard error what they do, and each worker logs every task, to a file in
+      `logDir` or else in its working directory. Off by default.
     - `initializer`, `initargs`: a function that each worker calls with these arguments before its first task, or
       statements; a worker that replaces another does so as well. A worker whose initializer fails is given up.
     - `threadsPerWorker`: how many threads OpenMP, BLAS and the like may start in each worker. `'auto'`, the default:
       the worker's share of the cores, unless the environment says otherwise; `None`: whatever they like.
-    - `verbose`: workers tell on standard error when they come and go; off by default.
+    - `wsNameTemplate`: a format string for the name of the sleigh's workspace; `'sleigh_ride_%04d'` by default.
+    - `userWsNameTemplate`: the same for the workspace `userNws`; `'sleigh_user_%04d'` by default.
+    - `userNwsName`: the name of a workspace to use as `userNws`, which may be there already.
     - `retries`: how often a task is run again after a worker died of it; 1 by default.
     - `progress`: show a progress bar; by default after the first second where standard error is a terminal.
     - `events`: a file to which one JSON object a line is appended for all that happens; `nws.timeline` draws it.
-    - `python`: the Python that workers run; this process's by default.
-    - `wsNameTemplate`: a format string for the name of the sleigh's workspace; `'sleigh_ride_%04d'` by default.
-    - `userWsNameTemplate`: the same for the workspace `userNws`; `'sleigh_user_%04d'` by default.
-    - `launch`: `'local'`, the one launcher of this version.
+    - `nodeList`, `scriptExec`, `scriptDir`, `scriptName`, `user`: for launchers that reach other machines. They are
+      checked, and mean nothing to `'local'`.
 
     Raises `TypeError` for an unknown option, `SleighIllegalValueException` for a value that an option cannot have,
     `SleighNwsException` where the server cannot be reached or nothing can be started.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *deprecated: Any, **options: Any) -> None:
         self._core: _native.SleighCore | None = None
         refuse_while_imported()
-        self._options = Options.checked(options)
+        self._options = Options.checked(_named(deprecated, options))
         self._set_up = _set_up_of(self._options)
         self._busy = threading.Lock()
         self._owner_pid = os.getpid()
         self._failure: SleighNwsException | None = None
         self._events = EventLog(self._options.events) if self._options.events else None
-        try:
-            binary = binary_path()
-        except FileNotFoundError as error:
-            raise SleighScriptException(str(error)) from None
-        self._core = _native.SleighCore(
-            binary=str(binary),
-            template=self._options.wsNameTemplate,
-            server=self._options.server(),
-            worker_count=self._options.workerCount,
-            program=self._options.python,
-            args=_worker_arguments(self._options.python),
-            env=self._options.environment(),
-            cwd=self._options.workingDir or os.getcwd(),
-            settings=json.dumps(self._settings()),
-        )
+        # The ranks of the workers that count, where the group was closed before all had joined.
+        self._group: list[int] | None = None
+        self._core = start(self._options, self._set_up.is_awaited)
         self._set_up.open(self._core)
-        self._user_space = make_user_space(self._core, self._options.userWsNameTemplate)
+        self._user_space = make_user_space(self._core, self._options.userWsNameTemplate, self._options.userNwsName)
         self._opened: tuple[NetWorkSpace, NetWorkSpace] | None = None
         _living.add(self)
-
-    def _settings(self) -> dict[str, Any]:
-        path = [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)]
-        if self._options.modulePath:
-            path.insert(0, self._options.modulePath)
-        return {
-            "argv": [argument for argument in sys.argv if isinstance(argument, str)],
-            "path": path,
-            "verbose": self._options.verbose,
-            "faulthandler": True,
-            "awaits_set_up": self._set_up.is_awaited,
-        }
+        self._debug(f"{self} has started")
 
     @property
     def workerCount(self) -> int:
-        """How many workers there are."""
-        return self._options.workerCount
+        """How many workers there are; fewer than were asked for where `status` closed the group early."""
+        return self._options.workerCount if self._group is None else len(self._group)
 
     @property
     def nodeList(self) -> list[str]:
@@ -165,8 +155,8 @@ class Sleigh:
     def eachElem(
         self,
         fun: Function,
-        elementArgs: Any = (),
-        fixedArgs: Any = None,
+        elementArgs: Any = _NO_ELEMENTS,
+        fixedArgs: Any = _NO_ARGUMENTS,
         *,
         type: str | None = None,
         blocking: bool = True,
@@ -207,10 +197,10 @@ class Sleigh:
         cannot be sent to a worker, `SleighNwsException` where the server or all workers are lost.
         """
         columns = arguments.columns_of(elementArgs)
-        fixed = [] if fixedArgs is None else arguments.fixed_of(fixedArgs)
+        fixed = arguments.fixed_of(fixedArgs)
         permutation = arguments.checked_permutation(argPermute, len(columns) + len(fixed))
-        factor = None if loadFactor is None else checked_count("loadFactor", loadFactor)
-        chunk = None if chunkSize is None else checked_count("chunkSize", chunkSize)
+        factor = None if loadFactor is None else checks.checked_count("loadFactor", loadFactor)
+        chunk = None if chunkSize is None else checks.checked_count("chunkSize", chunkSize)
         rows, total = arguments.rows_of(columns)
         what = (prepare(fun, type, fixed, permutation), len(columns) > 1, chunk)
         run = self._begin(fun, what, arguments.samples_of(columns), receiver(accumulator), total, retries, timeout)
@@ -256,8 +246,8 @@ class Sleigh:
         """Run `fun` for the items of the iterables, as `map` does, and return an iterator over the results in order.
 
         The iterables may be endless: they are read no further ahead than `loadFactor` tasks a worker beyond what was
-        consumed, or by default so far that the workers do not run out of tasks. A failed task is a
-        `SleighTaskException` among the results.
+        consumed. By default that is ten, and more while tasks are so short that the workers run out of them. A failed
+        task is a `SleighTaskException` among the results.
 
             >>> import itertools
             >>> with Sleigh(workerCount=2) as s:
@@ -298,11 +288,35 @@ class Sleigh:
         retries: int | None,
         timeout: float | None,
     ) -> SleighResultIterator:
-        factor = None if load_factor is None else checked_count("loadFactor", load_factor)
-        chunk = None if chunk_size is None else checked_count("chunkSize", chunk_size)
+        factor = None if load_factor is None else checks.checked_count("loadFactor", load_factor)
+        chunk = None if chunk_size is None else checks.checked_count("chunkSize", chunk_size)
         into = Ordered()
         run = self._begin(fun, (prepare(fun, type, (), None), True, chunk), [], into, None, retries, timeout)
         return SleighResultIterator(run, into, rows, self.workerCount, factor)
+
+    def status(self, closeGroup: bool = False, timeout: float = 0.0) -> tuple[int, bool]:
+        """Return how many workers have joined so far, and whether the group is closed: nobody else can join.
+
+        The group closes by itself when all workers have joined; this waits for that, at most `timeout` seconds. With
+        `closeGroup` it is closed then in any case: whoever comes later is turned away by a `SleighJoinException`, and
+        the sleigh goes on with those that are there, whose ranks are counted anew.
+
+            >>> with Sleigh(workerCount=2) as s:
+            ...     s.status(timeout=60)
+            (2, True)
+
+        Raises `SleighNwsException` where the sleigh has ended.
+        """
+        close = checks.flag("closeGroup", closeGroup)
+        timeout_s = checks.seconds("timeout", timeout)
+        core = self._usable()
+        joined, closed = core.group(timeout_s)
+        if close and not closed:
+            joined, closed = core.close_group(), True
+            if len(joined) < self._options.workerCount:
+                self._group = joined
+                self._debug(f"the group was closed with workers {joined}")
+        return len(joined), closed
 
     def workerInfo(self) -> list[dict[str, Any]]:
         """Return a dictionary for each worker, in order of rank: host, os, pid, python, nws, rank, logfile."""
@@ -313,13 +327,16 @@ class Sleigh:
         """End the workers and all that they started, and the server that the sleigh brought. May be called again."""
         core, self._core = self._core, None
         _living.discard(self)
+        if core is not None:
+            self._debug(f"sleigh {core.workspace!r} is stopped")
         if core is not None and os.getpid() == self._owner_pid:
+            self._hear_the_rest(core)
             core.stop()
             self._failure = None
         if self._events is not None:
-            for rank in range(self.workerCount):
+            for rank in self._group if self._group is not None else range(self.workerCount):
                 self._events.write("worker_left", rank=rank, pid=0, cause="the sleigh was stopped")
-            self._events.close()
+            self._events.flush()
             self._events = None
 
     def __enter__(self) -> Self:
@@ -354,15 +371,18 @@ class Sleigh:
         retries: int | None,
         timeout: float | None,
     ) -> Run:
-        often = self._options.retries if retries is None else checked_count("retries", retries, 0)
-        timeout_ms = None if timeout is None else checked_timeout_ms("timeout", timeout)
+        often = self._options.retries if retries is None else checks.checked_count("retries", retries, 0)
+        timeout_ms = None if timeout is None else checks.checked_timeout_ms("timeout", timeout)
         core = self._usable()
+        if not self.workerCount:
+            raise SleighNwsException("the group was closed before any worker had joined; make another sleigh")
         if not self._busy.acquire(blocking=False):
             raise SleighOccupiedException("this sleigh is busy with another call; wait for it, or make another sleigh")
         try:
-            shipment = _shipment(fun, what, samples)
+            shipment = _shipment(fun, (*what, self._group), samples)
             if isinstance(what[0], Define):
                 self._set_up.define(what[0].name, shipment.data)
+            self._debug(f"begins a call of {name_of(fun)}")
             return Run(self, core.begin_run(shipment.data, often, timeout_ms), shipment, total, into)
         except BaseException as error:
             self._release(error)
@@ -386,9 +406,27 @@ class Sleigh:
         if self._events is not None:
             self._events.heard(message)
 
+    def _hear_the_rest(self, core: _native.SleighCore) -> None:
+        """Tell in the events what the host said since the last call."""
+        if self._events is not None:
+            try:
+                for message in core.messages():
+                    self._heard(json.loads(message))
+            except SleighNwsException:
+                pass  # The sleigh has ended: whoever calls it is told why.
+
+    def _rank_of(self, seat: int) -> int:
+        """Return the rank that the worker in this seat has for tasks."""
+        return self._group.index(seat) if self._group is not None and seat in self._group else seat
+
+    def _debug(self, what: str) -> None:
+        if self._options.verbose:
+            print(f"nws: {what}", file=sys.stderr, flush=True)
+
     def _release(self, error: BaseException | None) -> None:
         """A call is over. What ended the sleigh is remembered: every further call says why."""
         self._busy.release()
+        self._debug("the call is over" if error is None else f"the call has ended: {error}")
         if isinstance(error, SleighNwsException) and self._failure is None:
             core, self._core = self._core, None
             self._failure = error
@@ -428,16 +466,14 @@ def _shipment(fun: Function, what: tuple[Any, ...], samples: list[Any]) -> _pick
         ) from error
 
 
-def _worker_arguments(python: str) -> list[str]:
-    """Return the arguments of the Python that becomes a worker."""
-    if python != sys.executable:
-        return ["-c", "from nws._worker import main; main()"]
-    from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]
-
-    # The same Python finds this package where this process found it, however that was.
-    place = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    find = f"import sys; sys.path.insert(0, {place!r}); from nws._worker import main; main()"
-    return [*_args_from_interpreter_flags(), "-c", find]
+def _named(deprecated: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with what old programs pass by position: the list of nodes."""
+    if not deprecated:
+        return options
+    if len(deprecated) > 1 or "nodeList" in options:
+        raise TypeError(f"Sleigh: expected options by name, got {len(deprecated)} by position")
+    warnings.warn("Sleigh: options by position are deprecated; write nodeList=", DeprecationWarning, stacklevel=3)
+    return {"nodeList": deprecated[0], **options}
 
 
 @atexit.register

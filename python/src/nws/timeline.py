@@ -66,8 +66,11 @@ class Timeline:
     ended_ns: int
 
 
-def read(events: str | os.PathLike[str], *, run: int | None = None) -> Timeline:
+def read(events: str | os.PathLike[str], *, run: int | None = None, sleigh: str | None = None) -> Timeline:
     """Reads a file of events; with `run`, only the tasks of that run.
+
+    Several sleighs may have written to the file: `sleigh` is the name of one as its events have it, and without it the
+    last that began is read.
 
     A last line without an end is left out: its writer died there. Any other line that is no event is a
     ValueError that names it; OSError if the file cannot be read.
@@ -75,7 +78,7 @@ def read(events: str | os.PathLike[str], *, run: int | None = None) -> Timeline:
     rows: dict[int, Row] = {}
     moments: list[int] = []
     joined: set[int] = set()
-    for event in _events(Path(events)):
+    for event in _of_one(_events(Path(events)), sleigh):
         kind = event["event"]
         if kind in ("run_began", "run_done") and run in (None, event["run"]):
             moments.append(event["at_ns"])
@@ -111,12 +114,13 @@ def svg(
     out: str | os.PathLike[str],
     *,
     run: int | None = None,
+    sleigh: str | None = None,
     title: str = "Who did what when",
     labels: Sequence[str] | None = None,
 ) -> None:
     """Draws the file `events` into the file `out`, whose folder is made where it is missing. See `read` and `draw`."""
     path = Path(out)
-    picture = draw(read(events, run=run), title=title, labels=labels)
+    picture = draw(read(events, run=run, sleigh=sleigh), title=title, labels=labels)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(picture, encoding="utf-8")
 
@@ -137,6 +141,12 @@ def _events(path: Path) -> list[dict[str, Any]]:
     return events
 
 
+def _of_one(events: list[dict[str, Any]], sleigh: str | None) -> list[dict[str, Any]]:
+    began = [event["sleigh"] for event in events if event["event"] == "sleigh_began"]
+    chosen = sleigh if sleigh is not None or not began else began[-1]
+    return events if chosen is None else [event for event in events if event.get("sleigh") == chosen]
+
+
 def _row(rows: dict[int, Row], rank: int) -> Row:
     return rows.setdefault(rank, Row(f"worker {rank}"))
 
@@ -155,10 +165,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("events", help="the file that Sleigh(events=...) has written")
     parser.add_argument("out", help="the SVG file to write")
     parser.add_argument("--run", type=int, help="draw only this run, counted from 1")
+    parser.add_argument("--sleigh", help="the sleigh to draw, as its events name it; the last one in the file")
     parser.add_argument("--title", default="Who did what when")
     chosen = parser.parse_args(arguments)
     try:
-        svg(chosen.events, chosen.out, run=chosen.run, title=chosen.title)
+        svg(chosen.events, chosen.out, run=chosen.run, sleigh=chosen.sleigh, title=chosen.title)
     except (OSError, ValueError) as error:
         print(f"nws.timeline: {error}", file=sys.stderr)
         return 1

@@ -124,10 +124,10 @@ fn every(
     let variable = names::bytes(&arguments.variable);
     let infos = workspace.list_variables()?;
     let there = infos.into_iter().find(|info| info.name == variable).map_or(0, |info| info.values);
-    let mut iterator = workspace.ifind(variable);
+    let mut iterator = workspace.ifind_try(variable);
     let mut count = 0;
     while count < there {
-        let value = if take { workspace.fetch_try(variable)? } else { iterator.next_try()? };
+        let value = if take { workspace.fetch_try(variable)? } else { iterator.next().transpose()? };
         let Some(value) = value else { break };
         each(value)?;
         count += 1;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 
 use crate::commands::fetch::Form;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::names;
 use crate::remote::{Patience, WorkspaceChoice};
 use crate::value;
@@ -30,16 +30,20 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (_server, workspace) = arguments.place.enter(false)?;
-    let mut values = workspace.ifind(names::bytes(&arguments.variable));
+    let name = names::bytes(&arguments.variable);
+    let mut values = workspace.ifind(name);
+    if let Some(timeout) = arguments.patience.timeout {
+        values = values.timeout(timeout);
+    }
     let show = arguments.form.show();
     let mut output = io::stdout().lock();
     let mut seen = 0;
     while arguments.count.is_none_or(|count| seen < count) {
-        let value = match arguments.patience.timeout {
-            Some(timeout) => values.next_timeout(timeout)?,
-            None => values.next()?,
+        let Some(value) = values.next() else {
+            let message = format!("the variable '{}' was deleted", names::shown(name));
+            return Err(Failure::new(Exit::NotThere, message));
         };
-        value::write(&mut output, &value, show)?;
+        value::write(&mut output, &value?, show)?;
         output.flush()?;
         seen += 1;
     }

@@ -55,8 +55,8 @@ fn a_value_four_times_as_large_as_memory_goes_through_and_the_server_stays_small
     }
     let bytes = Bytes::from(bytes);
     storer.store("x", Value::raw(bytes.clone())).unwrap();
-    assert!(taker.fetch("x").unwrap().bytes == bytes);
-    assert_eq!(taker.fetch_try("x").unwrap(), None);
+    assert!(taker.fetch::<Value>("x").unwrap().bytes == bytes);
+    assert_eq!(taker.fetch_try::<Value>("x").unwrap(), None);
     stays_small(&home);
 }
 
@@ -98,16 +98,16 @@ fn a_disk_that_is_full_is_an_error_to_who_stores_and_the_server_lives_on() {
     let pid = Pid::from_raw(home.servers()[0].info.pid as i32);
     let most = |bytes| Rlimit { current: Some(bytes), maximum: None };
     prlimit(pid, Resource::Fsize, most(5 * MIB as u64)).unwrap();
-    let long = vec![7; 80 * MIB];
+    let long = Value::raw(vec![7; 80 * MIB]);
     for _ in 0..2 {
         let error = workspace.store("x", long.clone()).unwrap_err();
         assert_eq!(error.code(), Some(ErrorCode::DiskFull), "{error}");
     }
     workspace.store("x", "short").unwrap();
-    assert_eq!(workspace.fetch("x").unwrap().as_text(), Some("short"));
+    assert_eq!(workspace.fetch::<Value>("x").unwrap().as_text(), Some("short"));
     prlimit(pid, Resource::Fsize, most(1 << 40)).unwrap();
     workspace.store("x", long.clone()).unwrap();
-    assert!(workspace.fetch("x").unwrap().bytes == long);
+    assert!(workspace.fetch::<Value>("x").unwrap() == long);
 }
 
 #[test]
@@ -119,13 +119,13 @@ fn a_server_that_is_killed_leaves_nothing_on_disk() {
     let ran = home.run(arguments.iter().map(|word| word.as_ref()).chain([folder.as_os_str()]));
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let workspace = workspace(&home);
-    workspace.store("x", vec![7; 5 * MIB]).unwrap();
+    workspace.store("x", Value::raw(vec![7; 5 * MIB])).unwrap();
     let pid = Pid::from_raw(home.servers()[0].info.pid as i32).unwrap();
     let open = || std::fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).unwrap();
     let path = folder.to_string_lossy().into_owned();
     let values = open().filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
     assert_eq!(values.filter(|link| link.to_string_lossy().starts_with(&path)).count(), 1, "it is there");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    assert!(workspace.fetch("x").is_err());
+    assert!(workspace.fetch::<Value>("x").is_err());
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
 }

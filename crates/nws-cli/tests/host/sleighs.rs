@@ -26,6 +26,8 @@ pub(crate) fn start_at(
     worker: WorkerCommand,
 ) -> Result<Sleigh, WorkError> {
     Sleigh::start(Options {
+        master_server: None,
+        outfile: None,
         binary: env!("CARGO_BIN_EXE_nws").into(),
         workspace_template: "test %d".into(),
         start: Start { server, worker_count, worker, settings: serde_json::Value::Null },

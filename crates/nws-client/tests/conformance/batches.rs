@@ -20,9 +20,9 @@ over_both! {
         let workspace = site.workspace("ws");
         let call = workspace.store_many("x", 0..=i64::from(limits::BATCH_VALUES));
         assert_eq!(code(call), ErrorCode::BadArguments);
-        assert_eq!(code(workspace.fetch_many("x", limits::BATCH_VALUES + 1)), ErrorCode::BadArguments);
-        assert_eq!(code(workspace.fetch_many("x", 0)), ErrorCode::BadArguments);
-        assert_eq!(soon(workspace.fetch_many_try("x", 1)), Ok(Vec::new()));
+        assert_eq!(code(workspace.fetch_many::<Value>("x", limits::BATCH_VALUES + 1)), ErrorCode::BadArguments);
+        assert_eq!(code(workspace.fetch_many::<Value>("x", 0)), ErrorCode::BadArguments);
+        assert_eq!(soon(workspace.fetch_many_try::<Value>("x", 1)), Ok(Vec::new()));
     }
 
     fn a_batch_takes_what_is_there_and_does_not_wait_for_more(site: &Site) {
@@ -32,7 +32,7 @@ over_both! {
         let waiting = workspace.fetch_many("x", 100);
         soon(workspace.store("x", 3)).unwrap();
         assert_eq!(numbers(&soon(waiting).unwrap()), [3]);
-        assert_eq!(soon(workspace.fetch_many_try("x", 100)), Ok(Vec::new()));
+        assert_eq!(soon(workspace.fetch_many_try::<Value>("x", 100)), Ok(Vec::new()));
     }
 
     fn batches_come_in_the_order_of_their_mode(site: &Site) {
@@ -84,7 +84,7 @@ over_both! {
     fn who_fetches_many_gets_a_fair_share(site: &Site) {
         let workspace = site.workspace("ws");
         let others = [site.workspace("ws"), site.workspace("ws")];
-        let fetches: Vec<_> = others.iter().map(|other| other.fetch_many("x", 1000)).collect();
+        let fetches: Vec<_> = others.iter().map(|other| other.fetch_many::<Value>("x", 1000)).collect();
         until("both wait", || info(&workspace, "x").fetchers == 2);
         soon(workspace.store_many("x", 0..100)).unwrap();
         let got: Vec<usize> = fetches.into_iter().map(|fetch| soon(fetch).unwrap().len()).collect();
@@ -95,7 +95,7 @@ over_both! {
         let workspace = site.workspace("ws");
         let value = |n: u8| Value::from(Bytes::from(vec![n; 700_000 + usize::from(n)]));
         soon(workspace.store_many("x", (0..20).map(value))).unwrap();
-        let fetched = soon(workspace.fetch_many("x", 20)).unwrap();
+        let fetched = soon(workspace.fetch_many::<Value>("x", 20)).unwrap();
         assert_eq!(fetched.len(), 20);
         assert!(fetched.iter().zip(0..).all(|(got, n)| *got == value(n)));
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use nws_client::{Error, Workspace};
+use nws_client::{Error, Value, Workspace};
 
 use crate::site::{LONG, Site, info, number, over_both, soon, until};
 
@@ -19,7 +19,7 @@ fn fetch_until_the_end(workspace: &Workspace, most: u32) -> Vec<i64> {
             END => return got,
             first => got.push(first),
         }
-        let more = soon(workspace.fetch_many_try("x", most)).unwrap();
+        let more = soon(workspace.fetch_many_try::<Value>("x", most)).unwrap();
         let (ends, more): (Vec<i64>, Vec<i64>) = more.iter().map(number).partition(|n| *n == END);
         got.extend(more);
         // They are meant for others, and one for the next round.
@@ -128,7 +128,7 @@ over_both! {
                     let workspace = site.workspace("ws");
                     let name = format!("x{thread}");
                     let stores: Vec<_> = (0..6).map(|_| workspace.store(&name, vec![thread; 3_000_000])).collect();
-                    let fetches: Vec<_> = (0..6).map(|_| workspace.fetch(&name)).collect();
+                    let fetches: Vec<_> = (0..6).map(|_| workspace.fetch::<Value>(&name)).collect();
                     stores.into_iter().for_each(|store| soon(store).unwrap());
                     for fetch in fetches {
                         let value = soon(fetch).unwrap();

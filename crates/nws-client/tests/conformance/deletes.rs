@@ -1,5 +1,6 @@
 //! Deleting, while others look.
 
+use nws_client::Value;
 use nws_proto::ErrorCode;
 
 use crate::site::{Site, code, info, number, over_both, soon, until};
@@ -7,7 +8,7 @@ use crate::site::{Site, code, info, number, over_both, soon, until};
 over_both! {
     fn deleting_a_variable_tells_all_who_wait_on_it(site: &Site) {
         let (workspace, other) = (site.workspace("ws"), site.workspace("ws"));
-        let (fetch, find, lease) = (other.fetch("x"), other.find("x"), other.fetch_lease("x"));
+        let (fetch, find, lease) = (other.fetch::<Value>("x"), other.find::<Value>("x"), other.fetch_lease("x"));
         let elsewhere = other.fetch("y");
         until("all wait", || { let info = info(&workspace, "x"); info.fetchers + info.finders == 3 });
         soon(workspace.delete_variable("x")).unwrap();
@@ -27,12 +28,12 @@ over_both! {
         assert_eq!(code(workspace.delete_variable("x")), ErrorCode::NoSuchVariable);
         assert_eq!(code(lease.finish(&workspace, "results", 1)), ErrorCode::LeaseEnded);
         soon(workspace.declare("x", nws_proto::Mode::Lifo)).unwrap();
-        assert_eq!(soon(workspace.fetch_try("x")), Ok(None));
+        assert_eq!(soon(workspace.fetch_try::<Value>("x")), Ok(None));
     }
 
     fn deleting_a_workspace_tells_all_who_wait_in_it(site: &Site) {
         let (workspace, other) = (site.workspace("ws"), site.workspace("ws"));
-        let waiting = [other.fetch("x"), other.find("y")];
+        let waiting = [other.fetch::<Value>("x"), other.find::<Value>("y")];
         until("both wait", || soon(workspace.list_variables()).unwrap().len() == 2);
         soon(site.server().delete_workspace("ws")).unwrap();
         waiting.into_iter().for_each(|call| assert_eq!(code(call), ErrorCode::WorkspaceGone));

@@ -3,7 +3,7 @@
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use nws_client::{Connection, Error, Workspace};
+use nws_client::{Connection, Error, Value, Workspace};
 use nws_proto::{
     Cursor, Descriptor, ErrorCode, Event, FinishItem, Item, LeaseId, Mode, OpenMode, Reply, Request, Retrieve,
     VariableHandle, Wait,
@@ -29,15 +29,15 @@ over_both! {
         assert_eq!(counts(&workspace, "tasks"), (1, 1));
         soon(lease.finish(&workspace, "results", 10)).unwrap();
         assert_eq!(counts(&workspace, "tasks"), (1, 0));
-        assert_eq!(numbers(&soon(workspace.fetch_many_try("results", 9)).unwrap()), [10]);
+        assert_eq!(numbers(&soon(workspace.fetch_many_try::<Value>("results", 9)).unwrap()), [10]);
     }
 
     fn nobody_else_gets_a_leased_value(site: &Site) {
         let (workspace, other) = (site.workspace("ws"), site.workspace("ws"));
         soon(workspace.store("tasks", 1)).unwrap();
         let lease = soon(workspace.fetch_lease("tasks")).unwrap();
-        assert_eq!(soon(other.fetch_try("tasks")), Ok(None));
-        assert_eq!(soon(other.find_try("tasks")), Ok(None));
+        assert_eq!(soon(other.fetch_try::<Value>("tasks")), Ok(None));
+        assert_eq!(soon(other.find_try::<Value>("tasks")), Ok(None));
         let waiting = other.fetch("tasks");
         until("it waits", || info(&workspace, "tasks").fetchers == 1);
         soon(lease.release()).unwrap();

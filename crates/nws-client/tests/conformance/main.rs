@@ -10,5 +10,6 @@ mod leases;
 mod modes;
 mod sessions;
 mod site;
+mod typed;
 mod waiting;
 mod workspaces;

@@ -13,7 +13,7 @@ over_both! {
         assert_eq!(number(&soon(workspace.find("x")).unwrap()), 0);
         let fetched: Vec<i64> = (0..5).map(|_| number(&soon(workspace.fetch("x")).unwrap())).collect();
         assert_eq!(fetched, [0, 1, 2, 3, 4]);
-        assert_eq!(soon(workspace.fetch_try("x")), Ok(None));
+        assert_eq!(soon(workspace.fetch_try::<Value>("x")), Ok(None));
     }
 
     fn lifo_gives_the_newest_first(site: &Site) {
@@ -35,7 +35,7 @@ over_both! {
         assert_eq!(sorted, (0..200).collect::<Vec<_>>());
         // One in 200! says otherwise.
         assert_ne!(fetched, sorted);
-        assert_eq!(soon(workspace.fetch_try("x")), Ok(None));
+        assert_eq!(soon(workspace.fetch_try::<Value>("x")), Ok(None));
     }
 
     fn single_keeps_the_last_value_alone(site: &Site) {
@@ -47,12 +47,12 @@ over_both! {
         assert_eq!(info(&workspace, "x").values, 1);
         assert_eq!(number(&soon(workspace.find("x")).unwrap()), 2);
         assert_eq!(number(&soon(workspace.fetch("x")).unwrap()), 2);
-        assert_eq!(soon(workspace.find_try("x")), Ok(None));
+        assert_eq!(soon(workspace.find_try::<Value>("x")), Ok(None));
     }
 
     fn a_variable_that_nobody_declared_becomes_fifo(site: &Site) {
         let workspace = site.workspace("ws");
-        assert_eq!(soon(workspace.find_try("x")), Ok(None));
+        assert_eq!(soon(workspace.find_try::<Value>("x")), Ok(None));
         assert_eq!(info(&workspace, "x").mode, None);
         soon(workspace.store("x", 1)).unwrap();
         assert_eq!(info(&workspace, "x").mode, Some(Mode::Fifo));
@@ -74,15 +74,15 @@ over_both! {
 
     fn find_leaves_the_value_and_try_forms_do_not_wait(site: &Site) {
         let workspace = site.workspace("ws");
-        assert_eq!(soon(workspace.find_try("x")), Ok(None));
-        assert_eq!(soon(workspace.fetch_try("x")), Ok(None));
+        assert_eq!(soon(workspace.find_try::<Value>("x")), Ok(None));
+        assert_eq!(soon(workspace.fetch_try::<Value>("x")), Ok(None));
         soon(workspace.store("x", "a")).unwrap();
         for _ in 0..3 {
             assert_eq!(soon(workspace.find("x")), Ok(Value::from("a")));
-            assert_eq!(soon(workspace.find_try("x")), Ok(Some(Value::from("a"))));
+            assert_eq!(soon(workspace.find_try::<Value>("x")), Ok(Some(Value::from("a"))));
         }
-        assert_eq!(soon(workspace.fetch_try("x")), Ok(Some(Value::from("a"))));
-        assert_eq!(soon(workspace.find_try("x")), Ok(None));
+        assert_eq!(soon(workspace.fetch_try::<Value>("x")), Ok(Some(Value::from("a"))));
+        assert_eq!(soon(workspace.find_try::<Value>("x")), Ok(None));
     }
 
     fn values_come_back_with_their_bytes_and_descriptor(site: &Site) {
@@ -93,8 +93,8 @@ over_both! {
         let stores: Vec<_> = lengths.iter().map(|length| workspace.store("x", value(*length))).collect();
         stores.into_iter().for_each(|store| soon(store).unwrap());
         for length in lengths {
-            assert!(soon(workspace.find("x")).unwrap() == value(length), "{length}");
-            assert!(soon(workspace.fetch("x")).unwrap() == value(length), "{length}");
+            assert!(soon(workspace.find::<Value>("x")).unwrap() == value(length), "{length}");
+            assert!(soon(workspace.fetch::<Value>("x")).unwrap() == value(length), "{length}");
         }
     }
 
@@ -110,14 +110,14 @@ over_both! {
         assert_eq!(code(workspace.store([b'n'; 4097], 1)), ErrorCode::NameTooLong);
         assert_eq!(code(workspace.store(vec![b'n'; 1 << 20], 1)), ErrorCode::NameTooLong);
         // The connection has outlived that.
-        assert_eq!(soon(workspace.find_try("fine")), Ok(None));
+        assert_eq!(soon(workspace.find_try::<Value>("fine")), Ok(None));
     }
 
     fn a_listing_counts_values_and_those_who_wait(site: &Site) {
         let workspace = site.workspace("ws");
         soon(workspace.store_many("b", 0..3)).unwrap();
-        let _fetch = workspace.fetch("a");
-        let _finds = [workspace.find("a"), workspace.find("a")];
+        let _fetch = workspace.fetch::<Value>("a");
+        let _finds = [workspace.find::<Value>("a"), workspace.find::<Value>("a")];
         let listing = soon(workspace.list_variables()).unwrap();
         let names: Vec<&[u8]> = listing.iter().map(|info| &*info.name).collect();
         assert_eq!(names, [b"a", b"b"]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nws_client::{ConnectOptions, ConnectProblem, Connection, Endpoint, Error, Server, Silence};
+use nws_client::{ConnectOptions, ConnectProblem, Connection, Endpoint, Error, Server, Silence, Value};
 use nws_proto::{Adopted, ErrorCode, LeaseId, Reply, Request, SessionId, Token, Wait, limits};
 
 use crate::site::{Carrier, Site, code, info, number, numbers, over_both, reply, soon, until};
@@ -36,7 +36,7 @@ over_both! {
 
     fn the_waits_of_a_session_that_ends_take_nothing(site: &Site) {
         let (workspace, other) = (site.workspace("ws"), site.workspace("ws"));
-        let waiting: Vec<_> = (0..10).map(|_| other.fetch("x")).collect();
+        let waiting: Vec<_> = (0..10).map(|_| other.fetch::<Value>("x")).collect();
         until("they wait", || info(&workspace, "x").fetchers == 10);
         other.connection().close();
         for call in waiting {
@@ -122,13 +122,13 @@ over_both! {
         let options = ConnectOptions { silence: Silence::Ms(400), ..site.options() };
         let workspace = soon(Server::from(site.connect_with(options)).open("ws")).unwrap();
         // Longer than the silence that ends a session.
-        assert_eq!(soon(workspace.fetch_timeout("x", Duration::from_millis(1000))), Err(Error::TimedOut));
+        assert_eq!(soon(workspace.fetch_timeout::<Value>("x", Duration::from_millis(1000))), Err(Error::TimedOut));
         soon(workspace.store("x", 1)).unwrap();
     }
 
     fn a_server_that_goes_down_says_so_to_all_who_wait(site: &Site) {
         let workspace = site.workspace("ws");
-        let waiting = workspace.fetch("x");
+        let waiting = workspace.fetch::<Value>("x");
         until("it waits", || info(&workspace, "x").fetchers == 1);
         site.shut_down();
         let Err(Error::Closed { reason }) = soon(waiting) else { panic!() };
@@ -150,7 +150,7 @@ over_both! {
     fn a_request_that_is_too_long_is_refused_and_the_connection_lives(site: &Site) {
         let workspace = site.workspace("ws");
         // One value would go in parts.
-        let half = || vec![0; nws_proto::limits::VALUE_BYTES as usize / 2 + 64];
+        let half = || Value::raw(vec![0u8; nws_proto::limits::VALUE_BYTES as usize / 2 + 64]);
         assert_eq!(code(workspace.store_many("x", [half(), half()])), ErrorCode::FrameTooLong);
         soon(workspace.store("x", 1)).unwrap();
     }
@@ -163,12 +163,12 @@ fn too_many_names_are_refused_for_what_they_are() {
     let open = |n: u32| soon(server.use_workspace(format!("ws {n}"))).unwrap();
     // A workspace lets go of old names itself, before a session has too many.
     let mut full: Vec<_> = (0..limits::SESSION_VARIABLES / 4096).map(open).collect();
-    let last = full.iter().flat_map(|workspace| (0..4096).map(|n| workspace.find_try(n.to_string()))).last();
+    let last = full.iter().flat_map(|workspace| (0..4096).map(|n| workspace.find_try::<Value>(n.to_string()))).last();
     assert_eq!(soon(last.unwrap()), Ok(None));
     let another = open(99);
-    assert_eq!(code(another.find_try("x")), ErrorCode::TooManyVariables);
+    assert_eq!(code(another.find_try::<Value>("x")), ErrorCode::TooManyVariables);
     full.pop();
-    assert_eq!(soon(another.find_try("x")), Ok(None));
+    assert_eq!(soon(another.find_try::<Value>("x")), Ok(None));
 }
 
 #[test]
@@ -185,7 +185,7 @@ async fn async_code_connects_and_races() {
     let site = Site::start(Carrier::Unix);
     let server = Server::connect(site.endpoint(), site.options()).await.unwrap();
     let workspace = server.open("ws").await.unwrap();
-    let mut fetch = workspace.fetch("x");
+    let mut fetch = workspace.fetch::<Value>("x");
     tokio::select! {
         biased;
         value = &mut fetch => panic!("nothing was stored: {value:?}"),

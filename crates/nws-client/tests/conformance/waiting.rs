@@ -22,7 +22,7 @@ over_both! {
         }
         let got: Vec<i64> = fetches.into_iter().map(|fetch| number(&soon(fetch).unwrap())).collect();
         assert_eq!(got, [0, 1, 2]);
-        assert_eq!(soon(workspace.find_try("x")), Ok(None));
+        assert_eq!(soon(workspace.find_try::<Value>("x")), Ok(None));
     }
 
     fn every_waiting_find_gets_the_value_that_one_fetch_takes(site: &Site) {
@@ -44,17 +44,17 @@ over_both! {
         let workspace = site.workspace("ws");
         let start = Instant::now();
         let wait = Duration::from_millis(30);
-        let calls = [workspace.fetch_timeout("x", wait), workspace.find_timeout("x", wait)];
+        let calls = [workspace.fetch_timeout::<Value>("x", wait), workspace.find_timeout::<Value>("x", wait)];
         for call in calls {
             assert_eq!(soon(call), Err(Error::TimedOut));
         }
         assert!(start.elapsed() >= wait);
-        assert_eq!(soon(workspace.fetch_timeout("x", Duration::ZERO)), Err(Error::TimedOut));
+        assert_eq!(soon(workspace.fetch_timeout::<Value>("x", Duration::ZERO)), Err(Error::TimedOut));
         let info = info(&workspace, "x");
         assert_eq!((info.fetchers, info.finders), (0, 0));
         // A value that comes later is kept for others.
         soon(workspace.store("x", 1)).unwrap();
-        assert_eq!(number(&soon(workspace.fetch_timeout("x", wait)).unwrap()), 1);
+        assert_eq!(number(&soon(workspace.fetch_timeout::<Value>("x", wait)).unwrap()), 1);
     }
 
     fn no_wait_ends_before_its_time(site: &Site) {
@@ -63,7 +63,7 @@ over_both! {
             // Begun at another moment of the server's millisecond each time.
             let wait = Duration::from_micros(2000 + us * 10);
             let start = Instant::now();
-            assert_eq!(soon(workspace.find_timeout("x", wait)), Err(Error::TimedOut));
+            assert_eq!(soon(workspace.find_timeout::<Value>("x", wait)), Err(Error::TimedOut));
             assert!(start.elapsed() >= wait, "{:?} of {wait:?}", start.elapsed());
         }
     }
@@ -94,7 +94,7 @@ over_both! {
 
     fn a_canceled_fetch_takes_nothing(site: &Site) {
         let workspace = site.workspace("ws");
-        let (first, second) = (workspace.fetch("x"), workspace.fetch("x"));
+        let (first, second) = (workspace.fetch::<Value>("x"), workspace.fetch::<Value>("x"));
         first.cancel();
         assert_eq!(soon(first), Err(Error::Canceled));
         soon(workspace.store("x", 5)).unwrap();
@@ -108,12 +108,12 @@ over_both! {
         until("the value is there", || fetch.is_ready());
         fetch.cancel();
         assert_eq!(number(&soon(fetch).unwrap()), 5);
-        assert_eq!(soon(workspace.find_try("x")), Ok(None));
+        assert_eq!(soon(workspace.find_try::<Value>("x")), Ok(None));
     }
 
     fn a_dropped_wait_is_gone(site: &Site) {
         let workspace = site.workspace("ws");
-        drop((workspace.fetch("x"), workspace.find("x")));
+        drop((workspace.fetch::<Value>("x"), workspace.find::<Value>("x")));
         let info = info(&workspace, "x");
         assert_eq!((info.fetchers, info.finders), (0, 0));
         soon(workspace.store("x", 5)).unwrap();
@@ -136,8 +136,8 @@ over_both! {
 
     fn more_waits_than_a_session_may_have_are_refused(site: &Site) {
         let workspace = site.workspace("ws");
-        let waits: Vec<_> = (0..limits::SESSION_WAITING).map(|_| workspace.fetch("x")).collect();
-        assert_eq!(code(workspace.fetch("x")), ErrorCode::TooManyWaiting);
+        let waits: Vec<_> = (0..limits::SESSION_WAITING).map(|_| workspace.fetch::<Value>("x")).collect();
+        assert_eq!(code(workspace.fetch::<Value>("x")), ErrorCode::TooManyWaiting);
         assert_eq!(info(&workspace, "x").fetchers, limits::SESSION_WAITING);
         drop(waits);
         assert_eq!(info(&workspace, "x").fetchers, 0);
@@ -147,7 +147,7 @@ over_both! {
         let server = site.server();
         let workspace = soon(server.open("ws")).unwrap();
         let stores: Vec<_> = (0..1000).map(|n| workspace.store("x", n)).collect();
-        let fetches: Vec<_> = (0..1000).map(|_| workspace.fetch_try("x")).collect();
+        let fetches: Vec<_> = (0..1000).map(|_| workspace.fetch_try::<Value>("x")).collect();
         stores.into_iter().for_each(|store| soon(store).unwrap());
         for (fetch, n) in fetches.into_iter().zip(0..) {
             assert_eq!(number(&soon(fetch).unwrap().expect("stored before")), n);

@@ -1,5 +1,6 @@
 //! Opening, using, listing and deleting workspaces; who owns them.
 
+use nws_client::Value;
 use nws_proto::{ErrorCode, OpenMode};
 
 use crate::site::{Site, code, number, over_both, soon, until};
@@ -35,7 +36,7 @@ over_both! {
         let owner = site.server();
         let workspace = soon(owner.open("ws")).unwrap();
         let used = soon(other.use_workspace("ws")).unwrap();
-        let waiting = used.fetch("x");
+        let waiting = used.fetch::<Value>("x");
         owner.connection().close();
         assert_eq!(code(waiting), ErrorCode::WorkspaceGone);
         assert_eq!(soon(other.workspace_info("ws")), Ok(None));

@@ -138,7 +138,16 @@ impl<V: FromFrame> Request<V> {
     /// # Errors
     /// [`ErrorCode::UnknownOpcode`] or [`ErrorCode::MalformedFrame`]; the connection is to end.
     pub fn decode(opcode: u16, payload: Bytes) -> Result<Self, Fault> {
-        decode(opcode, payload, Self::read)
+        decode(opcode, Reader::new(&payload), Self::read)
+    }
+
+    /// The same of a payload whose memory is wanted back: values are copies. For short ones that
+    /// costs less than to share.
+    ///
+    /// # Errors
+    /// As for [`Request::decode`].
+    pub fn decode_copying(opcode: u16, payload: &[u8]) -> Result<Self, Fault> {
+        decode(opcode, Reader::copying(payload), Self::read)
     }
 
     fn read(opcode: Opcode, reader: &mut Reader) -> Result<Option<Self>, Malformed> {
@@ -346,14 +355,13 @@ impl From<Malformed> for Fault {
 /// Reads one whole payload, where `read` knows the opcode.
 pub(crate) fn decode<T>(
     opcode: u16,
-    payload: Bytes,
+    mut reader: Reader,
     read: impl Fn(Opcode, &mut Reader) -> Result<Option<T>, Malformed>,
 ) -> Result<T, Fault> {
     let known = Opcode::from_wire(opcode).ok_or_else(|| unknown(opcode))?;
     let malformed = |Malformed { expected }| {
         Fault::new(ErrorCode::MalformedFrame, alloc::format!("malformed {known:?} frame: expected {expected}"))
     };
-    let mut reader = Reader::new(payload);
     let frame = read(known, &mut reader).map_err(malformed)?.ok_or_else(|| unknown(opcode))?;
     reader.end().map_err(malformed)?;
     Ok(frame)

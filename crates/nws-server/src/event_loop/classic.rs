@@ -87,6 +87,7 @@ impl EventLoop {
         match asked {
             Ok(Some(asked)) => {
                 self.measures.operations += 1;
+                self.spent_units += 1;
                 if let Err(fault) = self.execute_asked(slot, session, asked) {
                     self.reply_classic(slot, &Reply::Failed(fault));
                 }
@@ -276,9 +277,11 @@ impl EventLoop {
 
     /// Makes a request of which nobody but this session hears.
     fn ask_quietly(&mut self, session: SessionId, request: Request<Stored>) -> Result<Reply<Stored>, Fault> {
-        let mut effects = Vec::with_capacity(1);
-        self.core.request(self.now_ms, 0, session, QUIET_REQUEST, request, &mut effects);
-        match effects.pop() {
+        self.core.request(self.now_ms, 0, session, QUIET_REQUEST, request, &mut self.effects);
+        let reply = self.effects.pop();
+        // What earlier deletions had left to be told may have come before it.
+        self.carry_out(None);
+        match reply {
             Some(Effect::Reply { reply: Reply::Failed(fault), .. }) => Err(fault),
             Some(Effect::Reply { reply, .. }) => Ok(reply),
             _ => Err(Fault::new(ErrorCode::Internal, "a request that cannot wait was not answered")),

@@ -6,6 +6,9 @@ use super::EventLoop;
 use crate::connection::Phase;
 use crate::log::Level;
 
+/// What closing a connection costs of a turn.
+const CLOSE_UNITS: usize = 10;
+
 impl EventLoop {
     /// What is to be done when a connection's time has come.
     pub(super) fn keep_appointment(&mut self, slot: usize) {
@@ -86,6 +89,7 @@ impl EventLoop {
     /// Closes the connection now.
     pub(super) fn close(&mut self, slot: usize) {
         self.end_session(slot);
+        self.spent_units += CLOSE_UNITS;
         if let Some(mut connection) = self.table.remove(slot) {
             self.receiving_bytes -= connection.counted_bytes;
             self.loaded_bytes -= connection.outbox.loaded_bytes();

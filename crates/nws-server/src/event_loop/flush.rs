@@ -2,7 +2,7 @@
 
 use mio::{Interest, Token};
 
-use super::{CONNECTIONS, EventLoop};
+use super::{CONNECTION_UNITS, CONNECTIONS, EventLoop, TURN_UNITS, UNIT_BYTES};
 use crate::connection::Phase;
 use crate::outbox::Flushed;
 
@@ -17,10 +17,13 @@ impl EventLoop {
         }
     }
 
-    /// Flushes each connection that has something coming, once: those first that others' stores went
-    /// to, so that who waited runs before who stored.
+    /// Flushes each connection that has something coming, once, as many as a turn has time for: those
+    /// first that others' stores went to, so that who waited runs before who stored.
     pub(super) fn flush(&mut self) {
-        while let Some(slot) = self.urgent.pop_front().or_else(|| self.dirty.pop_front()) {
+        self.spent_units = 0;
+        while self.spent_units < TURN_UNITS
+            && let Some(slot) = self.urgent.pop_front().or_else(|| self.dirty.pop_front())
+        {
             self.flush_one(slot);
         }
     }
@@ -34,7 +37,9 @@ impl EventLoop {
         let flushed = connection.outbox.flush(&connection.stream, &mut self.spare);
         self.loaded_bytes += connection.outbox.loaded_bytes();
         let Ok(flushed) = flushed else { return self.close(slot) };
-        self.measures.sent_bytes += connection.outbox.sent() - sent;
+        let sent_bytes = connection.outbox.sent() - sent;
+        self.measures.sent_bytes += sent_bytes;
+        self.spent_units += CONNECTION_UNITS + sent_bytes as usize / UNIT_BYTES;
         self.transit_bytes -= connection.transit.bytes();
         connection.transit.sent(connection.outbox.sent());
         self.transit_bytes += connection.transit.bytes();

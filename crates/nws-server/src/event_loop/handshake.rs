@@ -30,10 +30,9 @@ impl EventLoop {
                 self.answer_greeting(slot, greeting);
             }
             Phase::Challenged { nonce } => match connection.input.next(scratch, admit) {
-                Ok(Some(Arrival::Frame(_, payload))) => {
-                    if let Err(fault) = self.answer_hello(slot, nonce, payload) {
-                        self.say_goodbye(slot, fault);
-                    }
+                Ok(Some(Arrival::Frame(_, payload))) => self.answer_hello(slot, nonce, payload),
+                Ok(Some(Arrival::Short(_, payload))) => {
+                    self.answer_hello(slot, nonce, Bytes::copy_from_slice(payload));
                 }
                 Ok(_) => return Some(Onward::Receive),
                 Err(fault) => self.say_goodbye(slot, fault),
@@ -69,7 +68,13 @@ impl EventLoop {
         self.flush_soon(slot);
     }
 
-    fn answer_hello(&mut self, slot: usize, nonce: [u8; NONCE_BYTES], payload: Bytes) -> Result<(), Fault> {
+    fn answer_hello(&mut self, slot: usize, nonce: [u8; NONCE_BYTES], payload: Bytes) {
+        if let Err(fault) = self.let_in(slot, nonce, payload) {
+            self.say_goodbye(slot, fault);
+        }
+    }
+
+    fn let_in(&mut self, slot: usize, nonce: [u8; NONCE_BYTES], payload: Bytes) -> Result<(), Fault> {
         let hello = read_hello(payload)?;
         if !proofs_match(&hello.proof, &client_proof(&self.token, &nonce, &hello.nonce)) {
             let message = "expected the proof of this server's token; use the token from the server's folder";

@@ -164,9 +164,7 @@ impl EventLoop {
                 Ok(None) => self.say_goodbye(slot, Fault::new(ErrorCode::Internal, "a frame has lost its head")),
                 Err(fault) => self.refuse(slot, session, header.request, fault),
             },
-            Held::Transferred(id, payload_bytes, request) => {
-                self.execute_request(slot, session, id, payload_bytes, request)
-            }
+            Held::Transferred(id, request) => self.execute_request(slot, session, id, request),
             Held::Classic { variable, descriptor, only } => {
                 let item = value(spooled).map(|value| Item { descriptor, value });
                 self.store_spooled(slot, session, variable, item, only);
@@ -240,7 +238,7 @@ pub(super) fn head_bytes(opcode: u16) -> Option<usize> {
 
 /// The request of which this is the head, with its value.
 fn whole(header: FrameHeader, head: &Bytes, value: Stored) -> Option<Request<Stored>> {
-    let mut fields = Reader::new(head.clone());
+    let mut fields = Reader::new(head);
     let mut number = || fields.u32("a field of the head").ok();
     let (variable, _count) = (VariableHandle(number()?), number()?);
     match Opcode::from_wire(header.opcode)? {

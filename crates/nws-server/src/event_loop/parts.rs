@@ -15,7 +15,19 @@ type Outcome = Result<Option<Reply<Stored>>, Fault>;
 
 impl EventLoop {
     /// Executes one.
-    pub(super) fn execute_long(&mut self, slot: usize, session: SessionId, request: RequestId, asked: LongRequest) {
+    pub(super) fn execute_long(
+        &mut self,
+        slot: usize,
+        session: SessionId,
+        request: RequestId,
+        asked: Result<LongRequest, Fault>,
+    ) {
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(fault) => return self.say_goodbye(slot, fault),
+        };
+        self.measures.operations += 1;
+        self.spent_units += 1;
         let outcome = match asked {
             LongRequest::BeginTransfer { transfer } => self.begin_transfer(slot, transfer),
             LongRequest::TransferPart { transfer, bytes } => self.take_part(slot, transfer, bytes, Some(request)),

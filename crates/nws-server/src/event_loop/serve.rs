@@ -5,7 +5,7 @@ use std::io;
 use bytes::Bytes;
 use nws_proto::{Fault, FrameHeader, LongRequest, Opcode, Reply, Request, RequestId, Retrieve, Sent, SessionId};
 
-use super::{Asking, EventLoop, admission};
+use super::{Asking, CONNECTION_UNITS, EventLoop, TURN_UNITS, UNIT_BYTES, admission};
 use crate::connection::Phase;
 use crate::detach::detach;
 use crate::input::{Arrival, Scratch, TURN_BYTES};
@@ -21,9 +21,14 @@ pub(super) enum Onward {
 }
 
 impl EventLoop {
-    /// Serves those who stand in line now. Who has more than its share stands at the end of it again.
+    /// Serves those who stand in line now, as many as a turn has time for. Who has more than its share
+    /// stands at the end of it again.
     pub(super) fn serve_line(&mut self) {
+        self.spent_units = 0;
         for _ in 0..self.line.len() {
+            if self.spent_units >= TURN_UNITS {
+                return;
+            }
             let Some(slot) = self.line.pop_front() else { return };
             self.serve(slot);
         }
@@ -32,6 +37,7 @@ impl EventLoop {
     pub(super) fn serve(&mut self, slot: usize) {
         let Some(connection) = self.table.get(slot) else { return };
         connection.in_line = false;
+        self.spent_units += CONNECTION_UNITS;
         if connection.paused || connection.awaits_disk {
             return;
         }
@@ -66,6 +72,7 @@ impl EventLoop {
                 Ok((count, room_left)) => {
                     budget -= count;
                     self.measures.received_bytes += count as u64;
+                    self.spent_units += count / UNIT_BYTES;
                     // Anew, as a turn may be long: a wait is counted from when it arrived.
                     self.now_ms = self.clock.now_ms();
                     connection.heard(self.now_ms);
@@ -124,7 +131,25 @@ impl EventLoop {
             let Some(connection) = table.get(slot) else { return Onward::Stop };
             let admit = |header: &FrameHeader, come: &[u8]| admission::of_frame(header, come, limits, room, disk);
             match connection.input.next(scratch, admit) {
-                Ok(Some(Arrival::Frame(header, payload))) => self.execute(slot, session, header, payload),
+                Ok(Some(Arrival::Short(header, _))) if header.opcode == Opcode::Pong.to_wire() => {}
+                Ok(Some(Arrival::Short(header, payload))) if LongRequest::has(header.opcode) => {
+                    let request = LongRequest::decode(header.opcode, Bytes::copy_from_slice(payload));
+                    self.execute_long(slot, session, header.request, request);
+                }
+                Ok(Some(Arrival::Short(header, payload))) => {
+                    self.execute(slot, session, header, Request::decode_copying(header.opcode, payload));
+                }
+                Ok(Some(Arrival::Frame(header, payload))) if LongRequest::has(header.opcode) => {
+                    self.execute_long(slot, session, header.request, LongRequest::decode(header.opcode, payload));
+                }
+                Ok(Some(Arrival::Frame(header, payload))) => {
+                    let payload_bytes = payload.len();
+                    let mut request = Request::decode(header.opcode, payload);
+                    if let Ok(request) = &mut request {
+                        detach(payload_bytes, request);
+                    }
+                    self.execute(slot, session, header, request);
+                }
                 Ok(Some(Arrival::Skipped(header, fault))) => self.refuse(slot, session, header.request, fault),
                 Ok(Some(Arrival::Spooling(piece))) => self.spool_of_frame(slot, session, piece),
                 Ok(None) => return Onward::Receive,
@@ -136,40 +161,18 @@ impl EventLoop {
         }
     }
 
-    fn execute(&mut self, slot: usize, session: SessionId, header: FrameHeader, payload: Bytes) {
-        if header.opcode == Opcode::Pong.to_wire() {
-            return;
-        }
-        let payload_bytes = payload.len();
-        if LongRequest::has(header.opcode) {
-            return match LongRequest::decode(header.opcode, payload) {
-                Ok(request) => self.execute_long(slot, session, header.request, request),
-                Err(fault) => self.say_goodbye(slot, fault),
-            };
-        }
-        match Request::decode(header.opcode, payload) {
-            Ok(request) if self.is_early(slot, &request) => {
-                self.hold(slot, Held::Transferred(header.request, payload_bytes, request));
-            }
-            Ok(request) => self.execute_request(slot, session, header.request, payload_bytes, request),
+    fn execute(&mut self, slot: usize, session: SessionId, header: FrameHeader, request: Result<Request<Sent>, Fault>) {
+        match request {
+            Ok(request) if self.is_early(slot, &request) => self.hold(slot, Held::Transferred(header.request, request)),
+            Ok(request) => self.execute_request(slot, session, header.request, request),
             Err(fault) => self.say_goodbye(slot, fault),
         }
     }
 
     /// Executes a request whose values the server has.
-    pub(super) fn execute_request(
-        &mut self,
-        slot: usize,
-        session: SessionId,
-        id: RequestId,
-        payload_bytes: usize,
-        request: Request<Sent>,
-    ) {
+    pub(super) fn execute_request(&mut self, slot: usize, session: SessionId, id: RequestId, request: Request<Sent>) {
         match self.resolve(slot, request) {
-            Ok(mut request) => {
-                detach(payload_bytes, &mut request);
-                self.ask(slot, session, id, request);
-            }
+            Ok(request) => self.ask(slot, session, id, request),
             Err(fault) => self.refuse(slot, session, id, fault),
         }
     }
@@ -181,6 +184,7 @@ impl EventLoop {
         // The millisecond that has begun is not counted: no wait ends before its time.
         let now_ms = self.now_ms + 1;
         self.measures.operations += 1;
+        self.spent_units += 1;
         self.core.set_undelivered_bytes(self.transit_bytes);
         self.core.request(now_ms, random, session, id, request, &mut self.effects);
         self.carry_out(Some(Asking { session, slot, request: id, fetches }));

@@ -10,12 +10,14 @@ use nws_supervise::{End, OutOfMemory, ProcessId, Spawn, Supervisor};
 use super::channel::Channel;
 use super::charge::{Loads, is_killed};
 use crate::clock::monotonic_ns;
-use crate::control::{Bootstrap, Cause, FromWorker, WORKER_LINK_FD, WORKER_PAGE_FD, WorkerCommand};
+use crate::control::{Bootstrap, Cause, FromWorker, ToWorker, WORKER_LINK_FD, WORKER_PAGE_FD, WorkerCommand};
 use crate::page::{Page, Running};
 
 /// A worker that ends by itself this many times in a row, before it is ready or soon after and
 /// without having begun a task, is given up.
 const FRUITLESS_STARTS: u32 = 3;
+/// Why a rank is given up that nobody had joined with when the group was closed.
+const TOO_LATE: &str = "the group of workers was closed before it had joined";
 /// How soon.
 const SOON: Duration = Duration::from_secs(10);
 /// One that others kill before it is ready is not to blame, and is given up after this many.
@@ -28,6 +30,8 @@ pub(super) enum Ended {
     Silent,
     /// The run of its task was given up.
     Aborted,
+    /// It joined when the group was closed already.
+    Late,
     /// The task that it ran by this lease took longer than it may.
     TimedOut {
         /// The task's.
@@ -74,7 +78,7 @@ impl Worker {
     /// Whether a task that it was running when the host ended it is to pay for that.
     fn charges(&self, running: Option<Running>) -> bool {
         match self.ended {
-            Some(Ended::Aborted) => false,
+            Some(Ended::Aborted | Ended::Late) => false,
             // It may have gone on to the next before it was ended.
             Some(Ended::TimedOut { lease, .. }) => running.is_some_and(|running| running.lease == lease),
             Some(Ended::Silent) | None => true,
@@ -115,6 +119,10 @@ struct Seat {
     killed_starts: u32,
     /// Its workers are to be careful from now on: see [`Bootstrap::careful`].
     careful: bool,
+    /// A worker of this rank has joined, and the master was told.
+    joined: bool,
+    /// The group was closed before one had; nobody else is started for this rank.
+    late: bool,
     last_end: Option<Cause>,
 }
 
@@ -168,10 +176,14 @@ impl Crew {
         self.workers().find(|(_, worker)| worker.page.session() == Some(session)).map(|(rank, _)| rank)
     }
 
-    /// How the last worker of a rank ended, where there will be no other.
+    /// Why no worker of a rank runs tasks any more, where none does: how the last one ended, or that
+    /// it is too late.
     pub(super) fn given_up(&self, rank: u32) -> Option<Cause> {
-        let seat = self.seats.get(rank as usize).filter(|seat| seat.worker.is_none())?;
-        seat.last_end.clone()
+        let seat = self.seats.get(rank as usize)?;
+        match seat.late {
+            true => Some(Cause::in_words(TOO_LATE)),
+            false => seat.last_end.clone().filter(|_| seat.worker.is_none()),
+        }
     }
 
     /// Whether no rank has a worker, nor ever will.
@@ -187,7 +199,7 @@ impl Crew {
     /// Starts the worker of a rank, unless the rank is given up.
     pub(super) fn start(&mut self, rank: u32, supervisor: &mut Supervisor) {
         let Some(seat) = self.seats.get_mut(rank as usize) else { return };
-        while seat.fruitless_starts < FRUITLESS_STARTS && seat.killed_starts < KILLED_STARTS {
+        while !seat.late && seat.fruitless_starts < FRUITLESS_STARTS && seat.killed_starts < KILLED_STARTS {
             match start(&self.command, supervisor) {
                 Ok(worker) => {
                     seat.worker = Some(worker);
@@ -206,7 +218,34 @@ impl Crew {
         let Some(seat) = self.seats.get_mut(rank as usize) else { return };
         if let Some(worker) = &mut seat.worker {
             worker.link.send(&Bootstrap { rank, careful: seat.careful, ..bootstrap.clone() });
+            if seat.late {
+                worker.link.send(&ToWorker::TooLate);
+            }
         }
+    }
+
+    /// Whether the group was closed before a worker of this rank had joined.
+    pub(super) fn is_late(&self, rank: u32) -> bool {
+        self.seats.get(rank as usize).is_some_and(|seat| seat.late)
+    }
+
+    /// A worker has said that it has joined; whether it was in time.
+    pub(super) fn admit(&mut self, rank: u32) -> bool {
+        let Some(seat) = self.seats.get_mut(rank as usize) else { return false };
+        seat.joined = !seat.late;
+        seat.joined
+    }
+
+    /// Whoever has not joined is too late, and is told so unless its bootstrap is still to come.
+    /// Returns the ranks that have, and those that have not.
+    pub(super) fn close_group(&mut self, bootstrapped: bool) -> (Vec<u32>, Vec<u32>) {
+        for seat in self.seats.iter_mut().filter(|seat| !seat.joined) {
+            seat.late = true;
+            if let Some(worker) = seat.worker.as_mut().filter(|_| bootstrapped) {
+                worker.link.send(&ToWorker::TooLate);
+            }
+        }
+        (0..).zip(&self.seats).map(|(rank, _)| rank).partition(|rank| !self.is_late(*rank))
     }
 
     /// Takes in what a worker says; whether it has joined with that, and its process.
@@ -289,6 +328,9 @@ fn explain(end: &End, ended: Option<Ended>, complaint: Option<&str>) -> Cause {
             cause.preceded_by("it was silent (stopped, or cut off from the server), so the host ended it")
         }
         (Some(Ended::TimedOut { .. }), _) => cause.preceded_by("its task took too long, so the host ended it"),
+        (Some(Ended::Late), _) => {
+            cause.preceded_by("it joined after the group of workers was closed, so the host ended it")
+        }
         (Some(Ended::Aborted), _) => cause.preceded_by("the run of its task was given up, so the host ended it"),
         (None, Some(complaint)) => cause.preceded_by(complaint),
         (None, None) => cause,

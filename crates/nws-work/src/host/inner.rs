@@ -227,6 +227,7 @@ impl Host {
             ToHost::Run { run, retries, timeout_ms } => self.terms.begin(run, retries, timeout_ms),
             ToHost::RunDone { run } => self.terms.end(run),
             ToHost::Abort { run } => self.abort(run),
+            ToHost::CloseGroup => self.close_group(),
             ToHost::Stop => self.over = Some(Over::Stopped),
         }
     }
@@ -326,19 +327,28 @@ impl Host {
             settings: self.settings.clone(),
         });
         for rank in 0..self.worker_count {
-            match self.crew.given_up(rank) {
-                Some(cause) => guardian.refuse_tasks_of(rank, &cause),
-                None => self.crew.bootstrap(rank, bootstrap),
+            if let Some(cause) = self.crew.given_up(rank) {
+                guardian.refuse_tasks_of(rank, &cause);
             }
+            self.crew.bootstrap(rank, bootstrap);
+        }
+    }
+
+    fn refuse_if_given_up(&self, rank: u32) {
+        if let (Some(cause), Some(guardian)) = (self.crew.given_up(rank), &self.guardian) {
+            guardian.refuse_tasks_of(rank, &cause);
         }
     }
 
     fn start_worker(&mut self, rank: u32) {
         self.crew.start(rank, &mut self.supervisor);
-        if let (Some(cause), Some(guardian)) = (self.crew.given_up(rank), &self.guardian) {
-            guardian.refuse_tasks_of(rank, &cause);
-        }
-        let Some(worker) = self.crew.worker(rank) else { return };
+        let Some(worker) = self.crew.worker(rank) else {
+            // The tasks of those who are too late were refused when the group was closed.
+            if !self.crew.is_late(rank) {
+                self.refuse_if_given_up(rank);
+            }
+            return;
+        };
         if let Err(error) = self.supervisor.watch_fd(worker.link.descriptor(), LINKS + u64::from(rank)) {
             self.fail(format!("the link to worker {rank} cannot be watched: {error}"));
         } else if let Some(bootstrap) = &self.bootstrap {
@@ -348,9 +358,18 @@ impl Host {
 
     fn read_link(&mut self, rank: u64) {
         let Ok(rank) = u32::try_from(rank) else { return };
-        if let Some(pid) = self.crew.listen(rank) {
+        let Some(pid) = self.crew.listen(rank) else { return };
+        if self.crew.admit(rank) {
             self.control.send(&FromHost::WorkerJoined { rank, pid, at_ns: monotonic_ns() });
+        } else {
+            self.crew.end(rank, Ended::Late, &mut self.supervisor);
         }
+    }
+
+    fn close_group(&mut self) {
+        let (ranks, late) = self.crew.close_group(self.bootstrap.is_some());
+        late.into_iter().for_each(|rank| self.refuse_if_given_up(rank));
+        self.control.send(&FromHost::GroupClosed { ranks });
     }
 
     fn abort(&mut self, run: u32) {

@@ -1,29 +1,33 @@
 """The stream of events that a sleigh writes where asked to."""
 
 import json
+import os
 import time
-from typing import Any, TextIO
+import warnings
+from typing import Any
+
+from nws import _native
 
 __all__ = ["EventLog"]
 
 
 class EventLog:
-    """Appends one JSON object a line. Times are nanoseconds of CLOCK_MONOTONIC."""
+    """Appends one JSON object a line. Times are nanoseconds of CLOCK_MONOTONIC.
+
+    Each names its sleigh, as several may write to one file, one after the other or at once.
+    """
 
     def __init__(self, path: str) -> None:
-        self._file: TextIO = open(path, "a", encoding="utf-8")  # noqa: SIM115 (closed by close)
+        self._path = path
+        self._sleigh = os.urandom(6).hex()
+        self.tasks = _native.EventLog(path, self._sleigh)
+        """For the native module, which tells of tasks."""
+        self.write("sleigh_began", pid=os.getpid())
 
     def write(self, event: str, **details: Any) -> None:
         """Append an event that happened now, or at its own `at_ns`."""
-        if event != "task":
-            details.setdefault("at_ns", time.monotonic_ns())
-        self._file.write(json.dumps({"event": event, **details}) + "\n")
-
-    def tasks(self, run: int, timeline: list[tuple[int, int, int, int, bool]]) -> None:
-        """Append the tasks that ended, and forget them."""
-        for index, rank, began_ns, duration_ns, ok in timeline:
-            self.write("task", run=run, index=index, rank=rank, began_ns=began_ns, duration_ns=duration_ns, ok=ok)
-        timeline.clear()
+        details.setdefault("at_ns", time.monotonic_ns())
+        self.tasks.line(json.dumps({"event": event, "sleigh": self._sleigh, **details}))
 
     def heard(self, message: dict[str, Any]) -> None:
         """Append what the host said, where it is about workers."""
@@ -35,9 +39,7 @@ class EventLog:
             self.write("worker_left", rank=message["rank"], pid=message["pid"], at_ns=message["at_ns"], cause=cause)
 
     def flush(self) -> None:
-        """Let readers see what was appended."""
-        self._file.flush()
-
-    def close(self) -> None:
-        """End the stream."""
-        self._file.close()
+        """Let readers see what was appended. A file that cannot be written is a warning: the run goes on."""
+        problem = self.tasks.flush()
+        if problem is not None:
+            warnings.warn(f"events: cannot write to {self._path}: {problem}", RuntimeWarning, stacklevel=2)

@@ -22,6 +22,9 @@ class Arrange:
         self.fixed_args = list(fixed)
         self._permutation = permutation
 
+    def __repr__(self) -> str:
+        return name_of(self._fun)
+
     def __call__(self, *varying: Any) -> Any:
         """Run the function."""
         arguments = (*varying, *self.fixed_args)
@@ -38,6 +41,9 @@ class Define:
         self.name = name if name.isidentifier() else "SleighFunction"
         self._fun = fun
 
+    def __repr__(self) -> str:
+        return f"the definition of {self.name}"
+
     def __call__(self, *_: Any) -> None:
         """Put the function into the namespace of scripts."""
         setattr(sys.modules["__main__"], self.name, self._fun)
@@ -53,6 +59,9 @@ class Evaluate:
     def __init__(self, text: str) -> None:
         self._text = text
         self._code: tuple[CodeType, bool] | None = None
+
+    def __repr__(self) -> str:
+        return repr(self._text)
 
     def __getstate__(self) -> str:
         return self._text

@@ -8,7 +8,8 @@ from nws._sleigh.run import Run
 
 __all__ = ["SleighResultIterator"]
 
-# How many tasks a worker the window may grow to where no load factor was given.
+# How many tasks a worker the window has at first where no load factor was given, and what it may grow to.
+_FIRST_A_WORKER = 10
 _MOST_A_WORKER = 8192
 
 
@@ -56,7 +57,8 @@ class SleighResultIterator(Iterator[Any]):
     """The results of `imap` or `starmap`, in order. A failed task is a `SleighTaskException` among them.
 
     Tasks are taken from the input as results are consumed: never more than a window ahead, which is `loadFactor` tasks
-    a worker, or else grows while the workers run out of tasks. The sleigh is occupied until the iterator has ended.
+    a worker, or else ten a worker and more while the workers run out of tasks. The sleigh is occupied until the
+    iterator has ended.
     """
 
     __module__ = "nws.sleigh"
@@ -68,7 +70,7 @@ class SleighResultIterator(Iterator[Any]):
         self._run = run
         self._into = into
         self._rows = rows
-        self._window = worker_count * (3 if load_factor is None else load_factor)
+        self._window = worker_count * (_FIRST_A_WORKER if load_factor is None else load_factor)
         self._most = worker_count * (_MOST_A_WORKER if load_factor is None else load_factor)
         self._more = True
         self._returned = 0

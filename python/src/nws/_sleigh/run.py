@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nws import _native, _pickle
 from nws._sleigh.accumulators import Receiver
-from nws._sleigh.exceptions import SleighNwsException, SleighPicklingException, SleighStoppedException
+from nws._sleigh.exceptions import (
+    SleighNwsException,
+    SleighPicklingException,
+    SleighStoppedException,
+    SleighTaskException,
+)
 from nws._sleigh.failures import restore
 from nws._sleigh.progress import Progress
 
@@ -33,7 +38,6 @@ class Run:
         self._shipment = shipment
         self.into = into
         self._events = sleigh._events
-        self._timeline: list[tuple[int, int, int, int, bool]] | None = [] if self._events else None
         self._progress = Progress(sleigh._options.progress, total)
         self.over = False
         if self._events:
@@ -59,7 +63,6 @@ class Run:
             elif not isinstance(error, SleighNwsException | SleighStoppedException):
                 self._run.give_up()
             if self._events:
-                self._look([])
                 self._events.write("run_done", run=self._run.number, tasks=self._run.submitted)
                 self._events.flush()
         finally:
@@ -110,9 +113,10 @@ class Run:
 
     def _take(self, until: int, timeout_s: float) -> None:
         into = self.into
+        events = self._events.tasks if self._events else None
         try:
             messages = self._run.collect(
-                into.results, into.indexes, until, timeout_s, _pickle.loads, restore, self._timeline
+                into.results, into.indexes, until, timeout_s, _pickle.loads, self._restore, events
             )
         except SleighNwsException:
             if self._sleigh._was_stopped:
@@ -126,8 +130,9 @@ class Run:
     def _look(self, messages: list[str]) -> None:
         for message in messages:
             self._sleigh._heard(json.loads(message))
-        if self._events is not None and self._timeline is not None:
-            self._events.tasks(self._run.number, self._timeline)
+
+    def _restore(self, failure: bytes | BaseException, index: int, rank: int) -> SleighTaskException:
+        return restore(failure, index, self._sleigh._rank_of(rank))
 
     @property
     def _dumps(self) -> Callable[[Any], bytes]:

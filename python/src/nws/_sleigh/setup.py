@@ -6,6 +6,7 @@ import sys
 from nws import _native, _pickle
 from nws._sleigh.failures import story_of
 from nws._sleigh.functions import Function, name_of
+from nws._sleigh.spaces import explained
 
 __all__ = ["SetUp", "SetUpFailed", "label_of", "set_up"]
 
@@ -19,6 +20,7 @@ class SetUp:
 
     def __init__(self) -> None:
         self._parts: dict[str, tuple[str, bytes]] = {}
+        self._core: _native.SleighCore | None = None
         self._workspace: _native.Workspace | None = None
 
     @property
@@ -37,14 +39,17 @@ class SetUp:
 
     def open(self, core: _native.SleighCore) -> None:
         """Make it known to the workers of this sleigh."""
-        self._workspace = core.connection().open(core.workspace, False, False, False).wait()
+        self._core = core
+        with explained(core):
+            self._workspace = core.connection().open(core.workspace, False, False, False).wait()
         if self._parts:
             self._store()
 
     def _store(self) -> None:
-        if self._workspace is not None:
-            self._workspace.declare(_VARIABLE, "single").wait()
-            self._workspace.store(_VARIABLE, pickle.dumps(list(self._parts.values()))).wait()
+        if self._core is not None and self._workspace is not None:
+            with explained(self._core):
+                self._workspace.declare(_VARIABLE, "single").wait()
+                self._workspace.store(_VARIABLE, pickle.dumps(list(self._parts.values()))).wait()
 
 
 class SetUpFailed(Exception):

@@ -1,33 +1,46 @@
 """The two workspaces of a sleigh, as master and workers see them."""
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nws import _native
+from nws._errors import NwsConnectionDroppedException
 
 if TYPE_CHECKING:
     from nws.client import NetWorkSpace
 
-__all__ = ["describe_worker", "introduce", "make_user_space", "master_spaces"]
+__all__ = ["describe_worker", "explained", "introduce", "make_user_space", "master_spaces", "regroup"]
 
 # In the sleigh's workspace: the name of the user's.
 _USER_SPACE = "user workspace"
 
 
-def make_user_space(core: _native.SleighCore, template: str) -> str:
-    """Make the user's workspace, owned by the master, and leave its name for the workers."""
+def make_user_space(core: _native.SleighCore, template: str, named: str | None) -> str:
+    """Make the user's workspace, owned by the master unless it is another's, and leave its name for the workers."""
     connection = core.connection()
-    name: str = connection.make_temporary(template).wait()
-    connection.open(name, True, False, False).wait()
-    connection.open(core.workspace, False, False, False).wait().store(_USER_SPACE, name).wait()
+    with explained(core):
+        name: str = connection.make_temporary(template).wait() if named is None else named
+        connection.open(name, True, False, named is not None).wait()
+        connection.open(core.workspace, False, False, False).wait().store(_USER_SPACE, name).wait()
     return name
 
 
 def master_spaces(core: _native.SleighCore, user_space: str) -> tuple["NetWorkSpace", "NetWorkSpace"]:
     """Return the sleigh's workspace and the user's, over the master's connection."""
     server = _server(core.connection())
-    return server.openWs(core.workspace), server.openWs(user_space)
+    with explained(core):
+        return server.openWs(core.workspace), server.openWs(user_space)
+
+
+@contextmanager
+def explained(core: _native.SleighCore) -> Iterator[None]:
+    """Raise what ended the sleigh where the connection ends."""
+    try:
+        yield
+    except NwsConnectionDroppedException as error:
+        raise core.why_dropped(str(error)) from None
 
 
 def _server(connection: _native.Connection) -> Any:
@@ -69,6 +82,12 @@ def introduce(loop: _native.WorkerLoop, rank: int, count: int) -> None:
         setattr(builtins, name, value)
 
 
+def regroup(rank: int, group: list[int]) -> None:
+    """Count the workers anew: these alone have joined in time."""
+    builtins.SleighRank = group.index(rank)  # type: ignore[attr-defined]
+    builtins.SleighWorkerCount = len(group)  # type: ignore[attr-defined]
+
+
 def describe_worker() -> dict[str, Any]:
     """Return what this worker is, for `workerInfo`."""
     import os
@@ -77,6 +96,7 @@ def describe_worker() -> dict[str, Any]:
     import sys
 
     import nws
+    from nws._sleigh.log import logfile
 
     return {
         "host": socket.gethostname(),
@@ -85,5 +105,5 @@ def describe_worker() -> dict[str, Any]:
         "python": sys.version.split()[0],
         "nws": nws.__version__,
         "rank": builtins.SleighRank,  # type: ignore[attr-defined]
-        "logfile": None,
+        "logfile": logfile(),
     }

@@ -1,0 +1,1 @@
+"""The crash matrix: who dies, how and when, and what follows."""

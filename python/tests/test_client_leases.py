@@ -25,6 +25,21 @@ def test_a_finished_lease_stores_its_result_in_the_values_stead(ws: NetWorkSpace
     assert ws.fetchTryMany("x", 10) == [2]
 
 
+def test_a_value_that_is_done_is_gone_and_nothing_is_in_its_stead(ws: NetWorkSpace) -> None:
+    ws.storeMany("x", [1, 2])
+    with ws.lease("x") as lease:
+        lease.done()
+    assert ws.fetchTryMany("x", 10) == [2]
+    with pytest.raises(NwsOperationException) as caught:
+        lease.done()
+    assert caught.value.slug == "lease-ended"
+    ws.store("x", 3)
+    with ws.lease("x") as lease:
+        ws.deleteVar("x")
+        with pytest.raises(NwsOperationException, match="before its value was done"):
+            lease.done()
+
+
 def test_a_lease_that_is_not_finished_gives_its_value_back_to_its_place(ws: NetWorkSpace) -> None:
     ws.storeMany("x", [1, 2])
     with ws.lease("x"):
@@ -53,7 +68,7 @@ def test_a_lease_that_has_ended_is_refused(ws: NetWorkSpace) -> None:
     ws.store("x", 1)
     lease = ws.lease("x")
     lease.finish("y", 2)
-    with pytest.raises(NwsOperationException, match="was finished or released") as caught:
+    with pytest.raises(NwsOperationException, match="has ended by finish, done or release") as caught:
         lease.finish("y", 3)
     assert caught.value.slug == "lease-ended"
     ws.store("x", 1)

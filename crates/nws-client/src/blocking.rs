@@ -258,6 +258,15 @@ impl Lease {
         self.inner.finish(&workspace.inner, variable, result).wait()
     }
 
+    /// Ends the lease without a result: the value is done, and gone.
+    ///
+    /// # Errors
+    /// [`LeaseEnded`](nws_proto::ErrorCode::LeaseEnded) where the lease has ended meanwhile: the value
+    /// may be somebody else's by now.
+    pub fn done(self) -> Result<(), Error> {
+        self.inner.done().wait()
+    }
+
     /// Gives the value back to its place.
     ///
     /// # Errors

@@ -1,12 +1,14 @@
 //! A value that was handed out and is not done yet.
 
 use bytes::Bytes;
-use nws_proto::{ErrorCode, Fault, FinishItem, Grant, Index, LeaseId, Reply, Request};
+use nws_proto::{Fault, FinishItem, Grant, Index, LeaseId, Reply, Request};
 
 use crate::call::{done, unexpected};
+use crate::in_flight::Outcome;
 use crate::{Call, Connection, Error, FromValue, IntoValue, Value, Workspace};
 
-/// A value taken by lease: finish it when its work is done. Dropping it releases it.
+/// A value taken by lease: [`finish`](Lease::finish) it when its work is done, or say that it is
+/// [`done`](Lease::done) where there is no result. Dropping it releases it.
 ///
 /// While it lasts, nobody else gets the value; when it is released, or this connection ends, the
 /// value is back at its own place. So the work of a value may be done twice, but its result is
@@ -74,7 +76,7 @@ impl Lease {
     }
 
     /// Ends the lease and stores a result in a variable, in one step. Where the lease has ended
-    /// meanwhile, nothing is stored, and it is [`LeaseEnded`](ErrorCode::LeaseEnded).
+    /// meanwhile, nothing is stored, and it is [`LeaseEnded`](nws_proto::ErrorCode::LeaseEnded).
     /// Where the result cannot be stored, the value is given back.
     pub fn finish(mut self, workspace: &Workspace, variable: impl AsRef<[u8]>, result: impl IntoValue) -> Call<()> {
         let result = match result.into_value() {
@@ -84,16 +86,34 @@ impl Lease {
         let item = FinishItem { lease: self.id, result };
         let call = workspace.request(
             variable.as_ref(),
-            |outcome| match outcome? {
-                Reply::Finished { refused } if refused.is_empty() => Ok(()),
-                Reply::Finished { refused } => Err(refusal(&refused).into()),
-                reply => Err(unexpected(&reply)),
-            },
+            |outcome| finished(outcome, FINISHED_LATE),
             |variable| Request::Finish { variable, items: vec![item] },
         );
         // What could not even be sent leaves the lease to be released.
         self.ended = call.was_sent();
         call
+    }
+
+    /// Ends the lease without a result: the value is done, and gone. Where the lease has ended
+    /// meanwhile, it is [`LeaseEnded`](nws_proto::ErrorCode::LeaseEnded): the value may be somebody else's by now.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/served.rs"));
+    /// # fn main() -> Result<(), nws_client::Error> {
+    /// # let (endpoint, options) = served();
+    /// let kitchen = nws_client::blocking::Server::connect(&endpoint, options)?.open("kitchen")?;
+    /// kitchen.store("letters", "Dear cook")?;
+    /// let letter = kitchen.fetch_lease("letters")?;
+    /// println!("{}", letter.read::<String>()?); // had this failed, the letter would be back
+    /// letter.done()?;
+    /// assert_eq!(kitchen.fetch_try::<String>("letters")?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn done(mut self) -> Call<()> {
+        self.ended = true;
+        let request = Request::ReleaseDone { leases: vec![self.id] };
+        Call::new(self.connection.request(request), |outcome| finished(outcome, DONE_LATE))
     }
 
     /// Gives the value back to its place.
@@ -115,9 +135,18 @@ impl Drop for Lease {
     }
 }
 
-fn refusal(refused: &[(u32, ErrorCode)]) -> Fault {
-    let code = refused.first().map_or(ErrorCode::LeaseEnded, |(_, code)| *code);
-    let message = "the lease has ended, so the result was not stored; somebody else does the work, or its variable \
-                   was deleted";
-    Fault::new(code, message)
+const FINISHED_LATE: &str = "the lease has ended, so the result was not stored; somebody else does the work, or its \
+                            variable was deleted";
+const DONE_LATE: &str = "the lease had ended before its value was done; the value was given back, or its variable \
+                         was deleted";
+
+/// Whether the one lease of a request was still there; `late` is the message where it was not.
+fn finished(outcome: Outcome, late: &str) -> Result<(), Error> {
+    match outcome? {
+        Reply::Finished { refused } => match refused.first() {
+            None => Ok(()),
+            Some((_, code)) => Err(Fault::new(*code, late).into()),
+        },
+        reply => Err(unexpected(&reply)),
+    }
 }

@@ -137,6 +137,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             Request::Store { variable, items } => self.store(session, variable, items, effects),
             Request::Retrieve(retrieve) => self.retrieve(call, retrieve, effects),
             Request::Finish { variable, items } => self.finish(session, variable, items, effects),
+            Request::ReleaseDone { leases } => Ok(self.release_done(session, leases, effects)),
             Request::Release { leases, died, recalled } => self.release(session, leases, died, recalled, effects),
             Request::Adopt { wait } => self.adopt(call, wait),
             Request::Ping => Ok(Some(Reply::Pong)),

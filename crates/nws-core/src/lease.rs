@@ -176,10 +176,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         for (position, item) in (0..).zip(items) {
             match self.end_lease(session, item.lease, &mut run) {
                 Some((key, value)) => {
-                    note(&mut lessened, key);
-                    self.discount(key, 1, value.item.value.held_bytes());
-                    let (variable, index) = (variable_id(key), value.index);
-                    self.journal.record(Fact::Finish { variable, index });
+                    self.consume(key, &value, &mut lessened);
                     results.push(item.result);
                 }
                 None => refused.push((position, ErrorCode::LeaseEnded)),
@@ -215,6 +212,35 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             0 => Ok(()),
             more => self.check_room_for_values(more),
         }
+    }
+
+    /// Ends leases whose values are done, without results.
+    pub(crate) fn release_done(
+        &mut self,
+        session: SessionId,
+        leases: Vec<LeaseId>,
+        effects: &mut Vec<Effect<V>>,
+    ) -> Option<Reply<V>> {
+        let mut refused = Vec::new();
+        let mut run = Run::default();
+        let mut lessened = Vec::new();
+        for (position, lease) in (0..).zip(leases) {
+            match self.end_lease(session, lease, &mut run) {
+                Some((key, value)) => self.consume(key, &value, &mut lessened),
+                None => refused.push((position, ErrorCode::LeaseEnded)),
+            }
+        }
+        self.end_run(session, &mut run);
+        self.recall_for_lessened(session, lessened, effects);
+        Some(Reply::Finished { refused })
+    }
+
+    /// The value of a lease that has ended is gone for good.
+    fn consume(&mut self, key: Key, value: &Grant<V>, lessened: &mut Vec<Key>) {
+        note(lessened, key);
+        self.discount(key, 1, value.item.value.held_bytes());
+        let (variable, index) = (variable_id(key), value.index);
+        self.journal.record(Fact::Finish { variable, index });
     }
 
     pub(crate) fn release(

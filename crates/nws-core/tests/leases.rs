@@ -52,6 +52,22 @@ fn finish_ends_leases_and_stores_the_results_in_one_step() {
 }
 
 #[test]
+fn a_value_that_is_done_is_gone_and_an_ended_lease_is_told() {
+    let mut world = World::default();
+    let [holder, other] = world.clients();
+    world.store(holder, [1, 2, 3]);
+    let LeaseId(first) = world.lease(holder, 3);
+    world.release(holder, [first + 1], false);
+    assert_eq!(world.release_done(other, [first]), [0], "another's lease");
+    assert_eq!(world.release_done(holder, [first, first + 1, first + 2, first + 2]), [1, 3]);
+    let listed = world.listed(other).unwrap();
+    assert_eq!((listed.values, listed.leased), (1, 0));
+    assert_eq!(world.core.values_bytes(), 8);
+    assert_eq!(world.values(other, fetch()), [2]);
+    assert_eq!(world.release_done(holder, []), []);
+}
+
+#[test]
 fn a_finish_refuses_each_ended_lease_by_itself_and_stores_no_result_for_it() {
     let mut world = World::default();
     let [holder, thief] = [(); 2].map(|()| worker(&mut world, SessionId(0)));

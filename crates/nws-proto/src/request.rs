@@ -183,6 +183,12 @@ pub enum Request<V> {
         /// This answers an [`crate::Event::Recall`]; the list may be empty then.
         recalled: bool,
     },
+    /// Ends leases whose values are done, with nothing in their stead; on the wire a flag of
+    /// [`Opcode::Release`].
+    ReleaseDone {
+        /// Each by itself: one that has ended is refused, the others hold.
+        leases: Vec<LeaseId>,
+    },
     /// Waits until a session that named this one as its guardian has ended, and takes over its
     /// leases.
     Adopt {
@@ -210,7 +216,7 @@ impl<V> Request<V> {
             Request::Store { .. } => Opcode::Store,
             Request::Retrieve(_) => Opcode::Retrieve,
             Request::Finish { .. } => Opcode::Finish,
-            Request::Release { .. } => Opcode::Release,
+            Request::Release { .. } | Request::ReleaseDone { .. } => Opcode::Release,
             Request::Adopt { .. } => Opcode::Adopt,
         }
     }

@@ -266,6 +266,7 @@ fn requests() -> Vec<(Request<Bytes>, &'static str)> {
     let look = Request::Open { workspace: WORKSPACE, name: name(), mode: OpenMode::Use, create: false };
     let died = Request::Release { leases: vec![LeaseId(5), LeaseId(6)], died: true, recalled: false };
     let recalled = Request::Release { leases: Vec::new(), died: false, recalled: true };
+    let done = Request::ReleaseDone { leases: vec![LeaseId(5)] };
     vec![
         (Request::Ping, "is anybody there"),
         (Request::Cancel { target: RequestId(9) }, "end the wait of request 9"),
@@ -295,6 +296,7 @@ fn requests() -> Vec<(Request<Bytes>, &'static str)> {
         (finish(), "lease 1 is done, its result is the native integer 43"),
         (died, "leases 5 and 6, a death on each"),
         (recalled, "none, in answer to a recall"),
+        (done, "lease 5 is done, without a result"),
         (Request::Adopt { wait: Wait::Forever }, "wait without end"),
     ]
 }

@@ -242,7 +242,9 @@ fn bytes_that_stand_for_nothing_are_refused() {
         (Opcode::ListWorkspaces, &[2, 0, 0], "a flag that is neither 0 nor 1"),
         (Opcode::Declare, &[0, 0, 0, 0, 0], "the unknown mode"),
         (Opcode::Declare, &[0, 0, 0, 0, 5], "a fifth mode"),
-        (Opcode::Release, &[4, 0, 0, 0, 0], "an unknown flag"),
+        (Opcode::Release, &[8, 0, 0, 0, 0], "an unknown flag"),
+        (Opcode::Release, &[5, 0, 0, 0, 0], "done and a death"),
+        (Opcode::Release, &[6, 0, 0, 0, 0], "done in answer to a recall"),
         (Opcode::Retrieve, &[0, 0, 0, 0, 4, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0], "an unknown flag"),
         (Opcode::Retrieve, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 3], "a fourth cursor"),
     ];

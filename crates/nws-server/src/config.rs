@@ -118,6 +118,9 @@ pub struct Limits {
     pub handshake_ms: u32,
     /// After how much silence a session ends where the client asked for nothing else, in milliseconds.
     pub silence_ms: u32,
+    /// How long to look for requests at most before sleeping until one comes, in microseconds; 0 sleeps
+    /// at once. It is done only where it pays off and no other process wants the processor.
+    pub spin_us: u32,
     /// How long a connection that was told goodbye may take to hear it, in milliseconds.
     pub goodbye_ms: u32,
 }
@@ -143,6 +146,7 @@ impl Default for Limits {
             unsent_bytes: 8 << 20,
             handshake_ms: 10_000,
             silence_ms: limits::SILENCE_DEFAULT_MS,
+            spin_us: 50,
             goodbye_ms: 1000,
         }
     }

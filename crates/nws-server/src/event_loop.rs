@@ -1,6 +1,6 @@
 //! The thread that owns the core and the data sockets.
 //!
-//! A turn: wait, note what the poll tells, read the connections that have something and execute their
+//! A turn: wait (`spin` says how), note what the poll tells, read the connections that have something and execute their
 //! requests, look at what time has brought, send. `serve` reads and executes, `handshake` lets
 //! sessions in, `flush` sends, `ending` closes; here is what holds them together.
 
@@ -15,6 +15,7 @@ mod long;
 mod note;
 mod parts;
 mod serve;
+mod spin;
 
 use std::collections::VecDeque;
 use std::io;
@@ -41,6 +42,7 @@ use crate::stream::Stream;
 use crate::table::Table;
 use crate::timers::Timers;
 pub(crate) use note::Note;
+use spin::Spin;
 
 pub(crate) const WAKER: Token = Token(0);
 const LISTENERS: usize = 1;
@@ -189,8 +191,10 @@ impl EventLoop {
     /// Runs until it is told to stop.
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
+        let mut spin = Spin::new(Duration::from_micros(self.limits.spin_us.into()));
         loop {
-            match self.poll.poll(&mut events, self.patience()) {
+            let patience = self.patience();
+            match spin.wait(&mut self.poll, &mut events, patience) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }

@@ -121,6 +121,13 @@ pub(crate) fn ignore_file_size_signal() {
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
+/// How many processors run, whichever of them this process may use: a client may run on another.
+pub(crate) fn processors() -> usize {
+    // SAFETY: it asks for a number.
+    let online = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+    usize::try_from(online).unwrap_or(1)
+}
+
 /// Half of the machine's memory, in bytes.
 pub(crate) fn half_of_memory() -> u64 {
     machine_memory_bytes() / 2

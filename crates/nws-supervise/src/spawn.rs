@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -35,6 +36,8 @@ pub struct Spawn {
     pub program: OsString,
     /// Its arguments, without the program's name.
     pub args: Vec<OsString>,
+    /// The name that it is told to have, where that is not `program`.
+    pub arg0: Option<OsString>,
     /// Changes of the environment: a value to set, or `None` to remove the name.
     pub env: Vec<(OsString, Option<OsString>)>,
     /// The folder to start in; our own where there is none.
@@ -58,6 +61,7 @@ impl Spawn {
         Self {
             program: program.into(),
             args: Vec::new(),
+            arg0: None,
             env: Vec::new(),
             cwd: None,
             descriptors: Vec::new(),
@@ -76,6 +80,12 @@ impl Spawn {
     /// Adds arguments.
     pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets the name that it is told to have.
+    pub fn arg0(mut self, name: impl Into<OsString>) -> Self {
+        self.arg0 = Some(name.into());
         self
     }
 
@@ -119,6 +129,9 @@ impl Spawn {
     pub(crate) fn start(self, marker: &str, stdout: Option<OwnedFd>, stderr: Option<OwnedFd>) -> io::Result<Pid> {
         let mut command = Command::new(&self.program);
         command.args(&self.args);
+        if let Some(name) = &self.arg0 {
+            command.arg0(name);
+        }
         for (name, value) in &self.env {
             match value {
                 Some(value) => command.env(name, value),

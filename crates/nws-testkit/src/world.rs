@@ -217,6 +217,15 @@ impl World {
         self.done(session, Request::Release { leases, died, recalled: false });
     }
 
+    /// Ends leases as done; the positions that were refused.
+    pub fn release_done(&mut self, session: SessionId, leases: impl IntoIterator<Item = u64>) -> Vec<u32> {
+        let leases = leases.into_iter().map(LeaseId).collect();
+        match self.call(session, Request::ReleaseDone { leases }) {
+            Reply::Finished { refused } => refused.into_iter().map(|(position, _)| position).collect(),
+            other => panic!("expected Finished, got {other:?}"),
+        }
+    }
+
     /// Answers a recall with these leases.
     pub fn answer_recall(&mut self, session: SessionId, leases: impl IntoIterator<Item = u64>) {
         let leases = leases.into_iter().map(LeaseId).collect();

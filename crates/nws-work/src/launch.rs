@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::control::{FromHost, Start, ToHost, read_message, write_message};
 use crate::error::WorkError;
+use crate::roles::{self, OWN_PROGRAM, ROLE_VARIABLE, Role};
 
 /// How long a host may take to end before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,9 +26,10 @@ pub struct Host {
 }
 
 impl Host {
-    /// Starts `nws host` with this binary. What it and its workers print is appended to `outfile`
-    /// where there is one, and else goes where this process's output goes. `on_message` gets everything it says, on a thread of its
-    /// own, and `None` when it says no more.
+    /// Starts `nws host` with this binary, or this program itself for [`OWN_PROGRAM`], with the
+    /// arguments that the workers get. What it and its workers print is appended to `outfile` where
+    /// there is one, and else goes where this process's output goes. `on_message` gets everything it
+    /// says, on a thread of its own, and `None` when it says no more.
     ///
     /// # Errors
     /// [`WorkError::Start`] where the binary cannot be run, or `outfile` not be opened.
@@ -40,7 +43,13 @@ impl Host {
         // As standard input the descriptor needs no work between fork and exec, so that also a
         // large master starts its host at once.
         let mut command = Command::new(binary);
-        command.arg("host").stdin(Stdio::from(OwnedFd::from(theirs)));
+        if binary == Path::new(OWN_PROGRAM) {
+            let told = Role::Warden.told(&theirs)?;
+            command.arg0(roles::own_name()).args(&start.worker.args).env(ROLE_VARIABLE, told);
+        } else {
+            command.arg("host");
+        }
+        command.stdin(Stdio::from(OwnedFd::from(theirs)));
         if let Some(path) = outfile {
             let file = open_output(path)?;
             command.stdout(file.try_clone()?).stderr(file);

@@ -20,6 +20,7 @@ pub mod master;
 pub mod names;
 pub mod page;
 pub mod platform;
+pub mod roles;
 pub mod sleigh;
 pub mod threads;
 pub mod worker;

@@ -20,7 +20,7 @@ const GROUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a sleigh is started with.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The binary `nws`.
+    /// The binary `nws`, or [`OWN_PROGRAM`](crate::roles::OWN_PROGRAM).
     pub binary: PathBuf,
     /// Where the master reaches a server that is named, where that is elsewhere than for the workers.
     pub master_server: Option<ServerAddress>,

@@ -38,7 +38,21 @@ impl Lease {
             }
         }
     }
+
+    /// Marks it as ended, once.
+    fn end(&self, py: Python<'_>) -> PyResult<()> {
+        if self.ended.swap(true, Ordering::Relaxed) {
+            let message = "expected a lease that goes on, got one that has ended by finish, done or release";
+            return Err(errors::from_fault(py, &Fault::new(ErrorCode::LeaseEnded, message)));
+        }
+        Ok(())
+    }
 }
+
+const FINISHED_LATE: &str = "the lease has ended, so the result was not stored; somebody else does the work, or its \
+                            variable was deleted";
+const DONE_LATE: &str = "the lease had ended before its value was done; the value was given back, or its variable \
+                         was deleted";
 
 #[pymethods]
 impl Lease {
@@ -72,19 +86,32 @@ impl Lease {
         let name = name_bytes(name, "a variable")?;
         check_process(py, self.variables.client())?;
         let result = value::encode_item(object, Encoding::of_name(encoding)?)?;
-        if self.ended.swap(true, Ordering::Relaxed) {
-            let message = "expected a lease that goes on, got one that was finished or released";
-            return Err(errors::from_fault(py, &Fault::new(ErrorCode::LeaseEnded, message)));
-        }
+        self.end(py)?;
         let item = FinishItem { lease: self.id, result };
         let request = |variable| Request::Finish { variable, items: vec![item] };
         let call = self.variables.call_pieces(py, name, request, |py, reply| match reply {
             Some(Reply::Finished { refused }) if refused.is_empty() => Ok(py.None()),
-            Some(Reply::Finished { refused }) => Err(errors::from_fault(py, &refusal(&refused))),
+            Some(Reply::Finished { refused }) => Err(errors::from_fault(py, &refusal(&refused, FINISHED_LATE))),
             Some(other) => Err(unexpected(py, &other)),
             None => Ok(py.None()),
         })?;
         // What could not even be sent leaves the lease to be released.
+        self.ended.store(call.was_sent(), Ordering::Relaxed);
+        Ok(call)
+    }
+
+    /// Ends the lease, without a result.
+    fn done(&self, py: Python<'_>) -> PyResult<Call> {
+        check_process(py, self.variables.client())?;
+        self.end(py)?;
+        let request = Request::ReleaseDone { leases: vec![self.id] };
+        let call = Call::send(self.variables.client(), request, None, |py, outcome| {
+            match outcome.map_err(|error| errors::from_client(py, &error))? {
+                Reply::Finished { refused } if refused.is_empty() => Ok(py.None()),
+                Reply::Finished { refused } => Err(errors::from_fault(py, &refusal(&refused, DONE_LATE))),
+                other => Err(unexpected(py, &other)),
+            }
+        });
         self.ended.store(call.was_sent(), Ordering::Relaxed);
         Ok(call)
     }
@@ -113,9 +140,6 @@ fn release(id: LeaseId) -> Request<Bytes> {
     Request::Release { leases: vec![id], died: false, recalled: false }
 }
 
-fn refusal(refused: &[(u32, ErrorCode)]) -> Fault {
-    let code = refused.first().map_or(ErrorCode::LeaseEnded, |(_, code)| *code);
-    let message = "the lease has ended, so the result was not stored; somebody else does the work, or its variable \
-                   was deleted";
-    Fault::new(code, message)
+fn refusal(refused: &[(u32, ErrorCode)], late: &str) -> Fault {
+    Fault::new(refused.first().map_or(ErrorCode::LeaseEnded, |(_, code)| *code), late)
 }

@@ -15,7 +15,6 @@ mod cores;
 mod errors;
 mod events;
 mod lease;
-mod missing;
 mod sleigh_master;
 mod sleigh_worker;
 mod value;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nws_work::WorkError;
 use nws_work::control::{ServerAddress, Start, WorkerCommand};
 use nws_work::envelope::{Outcome, ResultHead};
-use nws_work::master::{Arrival, TaskResult, Tasks};
+use nws_work::master::{Arrival, Missing, TaskResult, Tasks};
 use nws_work::sleigh::{Options, Sleigh};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
@@ -16,7 +16,6 @@ use pyo3::types::{PyBytes, PyIterator, PyList};
 use crate::client::Connection;
 use crate::compact;
 use crate::events::EventLog;
-use crate::missing::Missing;
 
 /// How long a wait goes on before Python's signal handlers get a turn.
 const SIGNAL_TURN: Duration = Duration::from_millis(50);

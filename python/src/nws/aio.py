@@ -188,6 +188,10 @@ class Lease:
         """End the lease and store a result in a variable of the same workspace, in one step."""
         await result(self._native.finish(varName, val, encoding))
 
+    async def done(self) -> None:
+        """End the lease without a result: the value is gone."""
+        await result(self._native.done())
+
     async def release(self) -> None:
         """Give the value back to its place."""
         self._native.release()

@@ -315,6 +315,7 @@ class Sleigh:
             joined, closed = core.close_group(), True
             if len(joined) < self._options.workerCount:
                 self._group = joined
+                self._set_up.regroup(joined)
                 self._debug(f"the group was closed with workers {joined}")
         return len(joined), closed
 

@@ -111,6 +111,7 @@ impl Settings {
             unsent_bytes: usize::try_from(self.unsent_size.0).unwrap_or(usize::MAX),
             handshake_ms: self.handshake_time.0,
             silence_ms: self.silence_time.0,
+            spin_us: self.spin_us.0,
             ..nws_server::Limits::default()
         }
     }

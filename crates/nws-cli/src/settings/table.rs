@@ -158,6 +158,13 @@ settings! {
             "After how much silence a connection counts as dead where the client asked for nothing else",
             "The server asks for a sign of life before. What a dead connection held by lease goes back.";
     }
+    "Speed" {
+        spin_us: Count<0, 1000> = "50", "spin-us", "NWS_SPIN_US",
+            "How long to look for requests before sleeping, in microseconds; 0 sleeps at once",
+            "Where requests follow one another closely this spares the time that it takes to be woken. It is left \
+             undone where it does not pay off, where another process wants the processor, and on a machine that has \
+             only one.";
+    }
     "Logs" {
         log_level: Level = "info", "log-level", "NWS_LOG_LEVEL",
             "What is said on standard error: error, warn, info or debug",

@@ -22,6 +22,9 @@ const ROLE: &str = "NWS_HOST_TEST_ROLE";
 /// Makes a worker end as soon as it has joined.
 pub(crate) const LEAVES: &str = "NWS_HOST_TEST_LEAVES";
 
+/// The path of a file: the worker that makes `PATH.held` first does not say that it has joined before there is one.
+pub(crate) const HOLDS: &str = "NWS_HOST_TEST_HOLDS";
+
 fn plays(role: &str) -> bool {
     std::env::var_os(ROLE).is_some_and(|played| played == role)
 }
@@ -64,6 +67,7 @@ fn worker() {
     let Some(bootstrap) = read_message::<Bootstrap>(&mut link).unwrap() else { return };
     // The sleigh may end at any moment.
     let Ok(worker) = Worker::join(&bootstrap, Page::map(&page).unwrap()) else { return };
+    hold();
     let session = worker.connection().session().0;
     write_message(link.get_mut(), &FromWorker::Joined { session }).unwrap();
     if std::env::var_os(LEAVES).is_some() {
@@ -89,6 +93,13 @@ fn worker() {
         result.resize(RESULT_HEAD_BYTES, 0);
         result.extend(perform(std::str::from_utf8(task.payload()).unwrap()).into_bytes());
         worker.finish(&task, began_ns, Outcome::Done, &mut result);
+    }
+}
+
+fn hold() {
+    let Ok(path) = std::env::var(HOLDS) else { return };
+    if OpenOptions::new().write(true).create_new(true).open(format!("{path}.held")).is_ok() {
+        crate::sleighs::wait_for_file(Path::new(&path));
     }
 }
 

@@ -21,6 +21,17 @@ fn counts(workspace: &Workspace, variable: &str) -> (u64, u64) {
 }
 
 over_both! {
+    fn a_value_that_is_done_is_gone_unless_the_lease_had_ended(site: &Site) {
+        let workspace = site.workspace("ws");
+        soon(workspace.store_many("tasks", 0..2)).unwrap();
+        let lease = soon(workspace.fetch_lease("tasks")).unwrap();
+        soon(lease.done()).unwrap();
+        let lease = soon(workspace.fetch_lease("tasks")).unwrap();
+        release(workspace.connection(), vec![lease.id()], false, false);
+        assert_eq!(code(lease.done()), ErrorCode::LeaseEnded);
+        assert_eq!(numbers(&soon(workspace.fetch_many_try("tasks", 9)).unwrap()), [1]);
+    }
+
     fn a_finished_lease_leaves_its_result_in_its_stead(site: &Site) {
         let workspace = site.workspace("ws");
         soon(workspace.store_many("tasks", 1..3)).unwrap();

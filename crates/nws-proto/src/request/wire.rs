@@ -16,6 +16,7 @@ const FLAG_TAKE: u8 = 1;
 const FLAG_LEASE: u8 = 2;
 const FLAG_DIED: u8 = 1;
 const FLAG_RECALLED: u8 = 2;
+const FLAG_DONE: u8 = 4;
 
 const CURSOR_MODE: u8 = 0;
 const CURSOR_OLDEST: u8 = 1;
@@ -77,10 +78,10 @@ impl<V> Request<V> {
                 }
             }
             Request::Release { leases, died, recalled } => {
-                sink.put_u8(if *died { FLAG_DIED } else { 0 } | if *recalled { FLAG_RECALLED } else { 0 });
-                sink.put_u32(leases.len() as u32);
-                leases.iter().for_each(|lease| sink.put_u64(lease.0));
+                let flags = if *died { FLAG_DIED } else { 0 } | if *recalled { FLAG_RECALLED } else { 0 };
+                put_release(sink, flags, leases);
             }
+            Request::ReleaseDone { leases } => put_release(sink, FLAG_DONE, leases),
             Request::Adopt { wait } => wait.encode(sink),
         }
     }
@@ -127,6 +128,7 @@ impl<V> Request<V> {
             Request::ListVariables { workspace } => Request::ListVariables { workspace },
             Request::Retrieve(retrieve) => Request::Retrieve(retrieve),
             Request::Release { leases, died, recalled } => Request::Release { leases, died, recalled },
+            Request::ReleaseDone { leases } => Request::ReleaseDone { leases },
             Request::Adopt { wait } => Request::Adopt { wait },
         })
     }
@@ -204,12 +206,21 @@ impl<V: FromFrame> Request<V> {
 
     fn read_release(reader: &mut Reader) -> Result<Self, Malformed> {
         let flags = reader.u8("release flags")?;
-        if flags & !(FLAG_DIED | FLAG_RECALLED) != 0 {
-            return Err(Malformed { expected: "release flags: 1 died, 2 recalled" });
+        if flags & !(FLAG_DIED | FLAG_RECALLED) != 0 && flags != FLAG_DONE {
+            return Err(Malformed { expected: "release flags: 1 died, 2 recalled, or 4 done alone" });
         }
         let leases = list(reader, LEASE_BYTES, limits::SESSION_LEASES, |reader| reader.u64("lease").map(LeaseId))?;
+        if flags == FLAG_DONE {
+            return Ok(Request::ReleaseDone { leases });
+        }
         Ok(Request::Release { leases, died: flags & FLAG_DIED != 0, recalled: flags & FLAG_RECALLED != 0 })
     }
+}
+
+fn put_release<V>(sink: &mut impl Sink<V>, flags: u8, leases: &[LeaseId]) {
+    sink.put_u8(flags);
+    sink.put_u32(leases.len() as u32);
+    leases.iter().for_each(|lease| sink.put_u64(lease.0));
 }
 
 /// Counts what would be written.

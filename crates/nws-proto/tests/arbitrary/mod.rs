@@ -183,7 +183,10 @@ fn request(opcode: Opcode) -> BoxedStrategy<Request<Bytes>> {
             (variable(), vec(done, 1..5)).prop_map(|(variable, items)| Request::Finish { variable, items }).boxed()
         }
         Opcode::Release => (vec(any::<u64>().prop_map(LeaseId), 0..5), any::<bool>(), any::<bool>())
-            .prop_map(|(leases, died, recalled)| Request::Release { leases, died, recalled })
+            .prop_map(|(leases, died, recalled)| match (died, recalled, leases.len()) {
+                (false, false, 2..) => Request::ReleaseDone { leases },
+                _ => Request::Release { leases, died, recalled },
+            })
             .boxed(),
         Opcode::Adopt => wait().prop_map(|wait| Request::Adopt { wait }).boxed(),
         other => panic!("{other:?} is no request"),

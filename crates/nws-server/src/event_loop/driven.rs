@@ -12,6 +12,7 @@ use crate::clock::{Clock, Random};
 use crate::config::Limits;
 use crate::connection::{Connection, Phase};
 use crate::server::Shared;
+use crate::simulation::Held;
 use crate::stored::Stored;
 use crate::stream::Stream;
 
@@ -45,6 +46,17 @@ impl EventLoop {
 
     pub(crate) fn connections(&self) -> (usize, usize) {
         (self.table.len(), self.table.sessions())
+    }
+
+    pub(crate) fn held(&mut self) -> Held {
+        let (values_bytes, transit_bytes) = (self.core.values_bytes(), self.transit_bytes);
+        let mut held = Held { values_bytes, transit_bytes, ..Held::default() };
+        for slot in self.table.used_slots() {
+            let Some(connection) = self.table.get(slot) else { continue };
+            held.most_unsent_bytes = held.most_unsent_bytes.max(connection.outbox.unsent_bytes());
+            held.paused += usize::from(connection.paused);
+        }
+        held
     }
 
     pub(crate) fn audit(&mut self) -> Result<(), String> {

@@ -212,6 +212,9 @@ impl History {
         if self.dice.one_in(3) {
             leases.clear();
         }
+        if !recalled && self.dice.one_in(3) {
+            return Request::ReleaseDone { leases };
+        }
         Request::Release { leases, died: self.dice.one_in(3), recalled }
     }
 }

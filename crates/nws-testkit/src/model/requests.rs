@@ -72,6 +72,7 @@ impl Model {
             Request::Store { variable, items } => self.store(session, *variable, items, script)?,
             Request::Retrieve(wanted) => self.retrieve(session, id, wanted, script)?,
             Request::Finish { variable, items } => self.finish(session, *variable, items, script)?,
+            Request::ReleaseDone { leases } => self.release_done(session, leases, script)?,
             Request::Release { leases, died, recalled } => self.release(session, leases, *died, *recalled, script)?,
             Request::Adopt { wait } => self.adopt(session, id, *wait),
         })
@@ -209,6 +210,19 @@ impl Model {
         if !results.is_empty() {
             let at = self.ensure(place);
             self.put(at, &results, script)?;
+        }
+        self.recall_for_lessened(session, lessened, script)?;
+        Ok(Ok(Some(Reply::Finished { refused })))
+    }
+
+    fn release_done(&mut self, session: SessionId, leases: &[LeaseId], script: &mut Script) -> Check<Answer> {
+        let (mut refused, mut lessened) = (Vec::new(), Vec::new());
+        for (position, id) in (0..).zip(leases) {
+            if self.leases.get(id).is_some_and(|lease| lease.session == session) {
+                lessened.extend(self.leases.remove(id).map(|lease| lease.variable));
+            } else {
+                refused.push((position, ErrorCode::LeaseEnded));
+            }
         }
         self.recall_for_lessened(session, lessened, script)?;
         Ok(Ok(Some(Reply::Finished { refused })))

@@ -12,6 +12,7 @@ use super::charge::{Loads, is_killed};
 use crate::clock::monotonic_ns;
 use crate::control::{Bootstrap, Cause, FromWorker, ToWorker, WORKER_LINK_FD, WORKER_PAGE_FD, WorkerCommand};
 use crate::page::{Page, Running};
+use crate::roles::{self, OWN_PROGRAM, ROLE_VARIABLE, Role};
 
 /// A worker that ends by itself this many times in a row, before it is ready or soon after and
 /// without having begun a task, is given up.
@@ -85,14 +86,17 @@ impl Worker {
         }
     }
 
+    pub(super) fn is_connected(&self) -> bool {
+        self.page.session().is_some()
+    }
+
     pub(super) fn is_ready(&self) -> bool {
         self.page.is_ready()
     }
 
     /// Where it was on its way into the sleigh, if it was not yet in.
     fn way_in(&self) -> Option<&'static str> {
-        let connected = self.page.session().is_some();
-        (connected && !self.page.is_ready()).then_some("it ended while it was being set up")
+        (self.is_connected() && !self.page.is_ready()).then_some("it ended while it was being set up")
     }
 }
 
@@ -329,7 +333,7 @@ fn explain(end: &End, ended: Option<Ended>, complaint: Option<&str>) -> Cause {
         }
         (Some(Ended::TimedOut { .. }), _) => cause.preceded_by("its task took too long, so the host ended it"),
         (Some(Ended::Late), _) => {
-            cause.preceded_by("it joined after the group of workers was closed, so the host ended it")
+            cause.preceded_by("it came after the group of workers was closed, so the host ended it")
         }
         (Some(Ended::Aborted), _) => cause.preceded_by("the run of its task was given up, so the host ended it"),
         (None, Some(complaint)) => cause.preceded_by(complaint),
@@ -340,12 +344,17 @@ fn explain(end: &End, ended: Option<Ended>, complaint: Option<&str>) -> Cause {
 fn start(command: &WorkerCommand, supervisor: &mut Supervisor) -> io::Result<Worker> {
     let (page, page_descriptor) = Page::create()?;
     let (link, its_link) = UnixStream::pair()?;
+    let told = Role::Worker.told(&its_link)?;
     let mut spawn = Spawn::new(&command.program)
         .args(&command.args)
         .descriptor(its_link.into(), WORKER_LINK_FD)
         .descriptor(page_descriptor, WORKER_PAGE_FD);
     spawn.env = command.env.iter().map(|(name, value)| (name.into(), value.as_ref().map(Into::into))).collect();
+    spawn = spawn.env(ROLE_VARIABLE, told);
     spawn.cwd = command.cwd.clone();
+    if spawn.program == OWN_PROGRAM {
+        spawn.arg0 = Some(roles::own_name());
+    }
     let process = supervisor.spawn(spawn)?;
     let pid = supervisor.pid(process).unwrap_or_default();
     let link = Channel::new(link.into());

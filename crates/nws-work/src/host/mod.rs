@@ -9,8 +9,8 @@
 //! - `channel`: one end of a control channel. `server`: the embedded server. `crew`: the workers.
 //! - `guardian`: the host's own session. `deaths`: brings the end of a process and that of its
 //!   session together. `charge`: decides who pays for a death.
-//! - `inner`: the loop around them. `settling`: what follows from a death. `closing`: the orderly
-//!   end. `vigil`: how warden and host notice that the other is stopped.
+//! - `inner`: the loop around them. `settling`: what follows from a death. `group`: who is too late.
+//!   `closing`: the orderly end. `vigil`: how warden and host notice that the other is stopped.
 //!
 //! Nothing here is in the path of tasks and results.
 
@@ -20,6 +20,7 @@ mod charge;
 mod closing;
 mod crew;
 mod deaths;
+mod group;
 mod guardian;
 mod inner;
 mod server;

@@ -6,12 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use nws_supervise::{Output, ProcessId, Spawn, Supervisor};
+use nws_supervise::{Output, ProcessId, Supervisor};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use serde::Deserialize;
 
 use crate::control::ServerAddress;
+use crate::roles::{self, Role};
 
 /// How long the server may take until it answers.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,8 +57,7 @@ impl EmbeddedServer {
         let (output, output_write) = pipe_with(PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&output, true)?;
         // It sees our end by its standard input, and then removes its folder.
-        let spawn = Spawn::new(std::env::current_exe()?)
-            .args(["serve", "--embedded"])
+        let spawn = roles::spawn(Role::Server, &["serve", "--embedded"], &input_read)?
             .descriptor(input_read, 0)
             .stdout(Output::To(output_write))
             .outlive_supervisor();
@@ -85,9 +85,13 @@ impl EmbeddedServer {
                 Err(error) => return Err(error.into()),
             };
             self.line.extend_from_slice(&buffer[..count]);
-            if let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
-                self.deadline = None;
-                return Ok(Some(serde_json::from_slice(&self.line[..end])?));
+            while let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.line.drain(..=end).collect();
+                // A program that is its own server may print something before it becomes that.
+                if line.starts_with(b"{") {
+                    self.deadline = None;
+                    return Ok(Some(serde_json::from_slice(&line)?));
+                }
             }
             if self.line.len() > LINE_BYTES {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "expected one line of JSON, got a longer one"));

@@ -5,13 +5,14 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nws_runtime::RuntimeDir;
-use nws_supervise::{End, Happening, Output, ProcessId, Spawn, Supervisor};
+use nws_supervise::{End, Happening, Output, ProcessId, Supervisor};
 use rustix::fs::{FileType, fstat};
 use rustix::process::{PidfdFlags, getppid, pidfd_open};
 
 use super::channel::Channel;
 use super::vigil::{VIGIL_FD, Watch};
 use crate::control::{Cause, FromHost};
+use crate::roles::{self, Role};
 
 /// How long the host proper may take to end everything before it is ended itself.
 const ORDERLY_END: Duration = Duration::from_secs(3);
@@ -68,12 +69,12 @@ fn watch(control: &Channel) -> io::Result<(End, bool)> {
     }
     supervisor.watch_hangup(control.descriptor(), HANGUP)?;
     supervisor.watch_fd(&termination, TERMINATION)?;
+    let pid = std::process::id().to_string();
+    let role = Role::Host(std::process::id().cast_signed());
     let (mut vigil, its_vigil) = Watch::new(Instant::now())?;
     supervisor.watch_fd(vigil.descriptor(), VIGIL)?;
     let host = supervisor.spawn(
-        Spawn::new(std::env::current_exe()?)
-            .args(["host", "--warden"])
-            .arg(std::process::id().to_string())
+        roles::spawn(role, &["host", "--warden", &pid], control.descriptor())?
             .descriptor(control.descriptor().try_clone_to_owned()?, 0)
             .descriptor(its_vigil, VIGIL_FD)
             .stdout(Output::Inherit)

@@ -5,6 +5,7 @@
 //! way, so that whoever waits for results wakes up and learns why.
 
 mod inbox;
+mod missing;
 mod submit;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::{link, names};
 
 use inbox::Inbox;
 pub use inbox::{Arrival, TaskResult};
+pub use missing::Missing;
 pub use submit::Tasks;
 
 /// Most bytes of results in one fetch; the first result always goes.

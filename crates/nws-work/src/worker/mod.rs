@@ -5,6 +5,7 @@
 //! outbox; the connection's I/O thread fills the queue, also while a task computes, and answers
 //! recalls from it. How many tasks a fetch asks for is the `pace`'s business.
 
+mod newcomer;
 mod outbox;
 mod pace;
 mod queue;
@@ -26,6 +27,7 @@ use crate::error::WorkError;
 use crate::page::{Page, Running};
 use crate::{link, names};
 
+pub use newcomer::{Joining, Newcomer};
 use outbox::{Outbox, Sent, Urgency};
 use queue::Queue;
 pub use queue::{Next, Task};

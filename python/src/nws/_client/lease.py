@@ -10,8 +10,9 @@ from nws._client.listings import Encoding
 class Lease:
     """A value taken by lease: `NetWorkSpace.lease` makes them.
 
-    Nobody else gets the value while the lease lasts. It ends by `finish`, by `release`, at the end of its `with` block,
-    and with the connection; unless it was finished, the value is then back at its own place, as if it had never left.
+    Nobody else gets the value while the lease lasts. It ends by `finish`, by `done`, by `release`, at the end of its
+    `with` block, and with the connection; unless it was finished or done, the value is then back at its own place, as
+    if it had never left.
     """
 
     __module__ = "nws.client"
@@ -37,6 +38,21 @@ class Lease:
         nothing is stored.
         """
         self._native.finish(varName, val, encoding).wait()
+
+    def done(self) -> None:
+        """End the lease without a result: the value is gone.
+
+        Raises `NwsOperationException` where the lease had ended before: somebody else may have the value by then.
+
+        >>> ws.store("letters", "Dear cook")
+        >>> with ws.lease("letters") as lease:
+        ...     print(lease.value)  # had this failed, the letter would be back
+        ...     lease.done()
+        Dear cook
+        >>> ws.fetchTry("letters", "none there")
+        'none there'
+        """
+        self._native.done().wait()
 
     def release(self) -> None:
         """Give the value back to its place; nothing happens where the lease has ended."""

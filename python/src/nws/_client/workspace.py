@@ -173,8 +173,8 @@ class NetWorkSpace:
     def lease(self, varName: str, *, timeout: float | None = None) -> Lease:
         """Take a value of a variable until it is finished; wait until there is one.
 
-        The `Lease` has the `value`. `finish` stores a result in its stead; without it, at the end of the `with` block,
-        by an exception, or when this program dies, the value is back at its own place.
+        The `Lease` has the `value`. `finish` stores a result in its stead, `done` removes it; without either, at the
+        end of the `with` block, by an exception, or when this program dies, the value is back at its own place.
 
         >>> ws.store("orders", "soup")
         >>> with ws.lease("orders") as lease:

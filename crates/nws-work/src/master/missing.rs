@@ -6,19 +6,19 @@ use std::collections::VecDeque;
 /// newest: a run may be endless. A result that comes twice is a defect, but must not make a call
 /// return too early.
 #[derive(Debug, Default)]
-pub(crate) struct Missing {
+pub struct Missing {
     first: u64,
     missing: VecDeque<bool>,
 }
 
 impl Missing {
     /// The next task was submitted.
-    pub(crate) fn push(&mut self) {
+    pub fn push(&mut self) {
         self.missing.push_back(true);
     }
 
     /// A result has come; whether it was missing.
-    pub(crate) fn remove(&mut self, index: u64) -> bool {
+    pub fn remove(&mut self, index: u64) -> bool {
         let place = index.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
         let Some(missing) = place.and_then(|place| self.missing.get_mut(place)) else { return false };
         let was_missing = std::mem::replace(missing, false);

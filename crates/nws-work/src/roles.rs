@@ -1,0 +1,164 @@
+//! The processes of a sleigh that are the master's own program, started again.
+//!
+//! The host and the server of a Python master are the program `nws`, told by its arguments what to
+//! be. A Rust program is all of them itself: each process of its sleigh is the same program with the
+//! same arguments, and [`assigned`] says which part it has.
+//!
+//! The part is in the environment, which every process that is started by one of these inherits. So
+//! it names the descriptor that goes with it, by inode, and is void for who does not hold that.
+
+use std::ffi::{CStr, OsString};
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nws_server::Limits;
+use nws_server::log::{Format, Level, Log};
+use nws_server::program::{Announcement, ServeOptions};
+use nws_supervise::Spawn;
+
+use crate::control::WORKER_LINK_FD;
+
+/// The environment variable that says which part a process has.
+pub const ROLE_VARIABLE: &str = "NWS_ROLE";
+/// The program that runs here, also where its file has been replaced meanwhile.
+pub const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// The part of a process in a sleigh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// What the master starts: see [`crate::host::warden`].
+    Warden,
+    /// The host proper, with its warden's process id: see [`crate::host::serve`].
+    Host(i32),
+    /// The embedded server.
+    Server,
+    /// A worker.
+    Worker,
+}
+
+/// Whether this process got its part from the environment, so that others shall, too.
+static ENTERED: AtomicBool = AtomicBool::new(false);
+
+/// The part that this process was started for, if any.
+pub fn assigned() -> Option<Role> {
+    let told = std::env::var(ROLE_VARIABLE).ok()?;
+    let (role, inode) = read(&told)?;
+    // SAFETY: it is only asked what the descriptor is, and a closed one gives an error.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(role.descriptor()) };
+    (inode_of(descriptor).ok()? == inode).then_some(role)
+}
+
+/// From here on this process starts its program again for other parts, told by the environment.
+pub fn enter() {
+    ENTERED.store(true, Ordering::Relaxed);
+}
+
+/// Does what a part other than a worker's has to do, until it is over.
+///
+/// # Errors
+/// Those of the part; for [`Role::Worker`], which is a matter of the language, always.
+pub fn play(role: Role) -> io::Result<()> {
+    enter();
+    match role {
+        Role::Warden => named(c"nws-warden", crate::host::warden),
+        Role::Host(warden_pid) => named(c"nws-host", || crate::host::serve(warden_pid)),
+        Role::Server => named(c"nws-serve", || {
+            // The program may have printed the beginning of a line before it became a server.
+            println!();
+            nws_server::program::serve(embedded())
+        }),
+        Role::Worker => Err(io::Error::other("a worker is no matter of the host's")),
+    }
+}
+
+/// The name that tools show; without it all would be called `exe`.
+fn named(name: &CStr, play: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    // A process whose name cannot be set is none the worse for it.
+    let _ = rustix::thread::set_name(name);
+    play()
+}
+
+fn embedded() -> ServeOptions {
+    ServeOptions {
+        port: 0,
+        web_port: None,
+        interface: Ipv4Addr::LOCALHOST.into(),
+        embedded: true,
+        insecure: false,
+        allow_users: false,
+        tmp_dir: nws_server::default_tmp_dir(),
+        limits: Limits::default(),
+        log: Log { level: Level::Warn, format: Format::Text },
+        announcement: Announcement::Json,
+    }
+}
+
+/// How the process for a part is started by one that has a part itself: `arguments` are what the
+/// program `nws` is told by. `channel` becomes its standard input.
+pub(crate) fn spawn(role: Role, arguments: &[&str], channel: impl AsFd) -> io::Result<Spawn> {
+    if !ENTERED.load(Ordering::Relaxed) {
+        return Ok(Spawn::new(std::env::current_exe()?).args(arguments));
+    }
+    let mut own = std::env::args_os();
+    let name = own.next().unwrap_or_else(|| OWN_PROGRAM.into());
+    let told = role.told(channel)?;
+    Ok(Spawn::new(OWN_PROGRAM).arg0(name).args(own).env(ROLE_VARIABLE, told))
+}
+
+/// The name that this process was started by.
+pub(crate) fn own_name() -> OsString {
+    std::env::args_os().next().unwrap_or_else(|| OWN_PROGRAM.into())
+}
+
+impl Role {
+    /// What the environment is to say for this part; `channel` is its descriptor.
+    pub(crate) fn told(self, channel: impl AsFd) -> io::Result<String> {
+        let inode = inode_of(channel)?;
+        Ok(match self {
+            Role::Warden => format!("warden:{inode}"),
+            Role::Host(warden) => format!("host:{inode}:{warden}"),
+            Role::Server => format!("server:{inode}"),
+            Role::Worker => format!("worker:{inode}"),
+        })
+    }
+
+    fn descriptor(self) -> i32 {
+        if self == Role::Worker { WORKER_LINK_FD } else { 0 }
+    }
+}
+
+fn read(told: &str) -> Option<(Role, u64)> {
+    let mut parts = told.split(':');
+    let (name, inode) = (parts.next()?, parts.next()?.parse().ok()?);
+    let role = match name {
+        "warden" => Role::Warden,
+        "host" => Role::Host(parts.next()?.parse().ok()?),
+        "server" => Role::Server,
+        "worker" => Role::Worker,
+        _ => return None,
+    };
+    parts.next().is_none().then_some((role, inode))
+}
+
+fn inode_of(descriptor: impl AsFd) -> io::Result<u64> {
+    Ok(rustix::fs::fstat(descriptor)?.st_ino)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_is_read() {
+        let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let inode = inode_of(&one).unwrap();
+        for role in [Role::Warden, Role::Host(17), Role::Server, Role::Worker] {
+            assert_eq!(read(&role.told(&one).unwrap()), Some((role, inode)));
+        }
+        for other in ["", "worker", "worker:", "worker:x", "worker:1:2", "host:1", "host:1:x", "boss:1"] {
+            assert_eq!(read(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! How a sleigh is made.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use nws_work::control::{ServerAddress, Start, WorkerCommand};
+use nws_work::roles::OWN_PROGRAM;
+use nws_work::sleigh::Options;
+use nws_work::threads::Threads;
+
+use super::{Error, Sleigh};
+use crate::task::{Given, Job, Task, register};
+use crate::worker::Settings;
+use crate::{Endpoint, init};
+
+/// Most workers of one sleigh.
+const WORKERS: u32 = 4096;
+
+/// Options of a sleigh. [`Sleigh::builder`] makes one, [`Builder::build`] starts the sleigh.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is started before build()"]
+pub struct Builder {
+    workers: Option<u32>,
+    retries: u32,
+    server: Option<Endpoint>,
+    args: Option<Vec<OsString>>,
+    env: Vec<(String, Option<String>)>,
+    working_dir: Option<PathBuf>,
+    workspace_template: String,
+    user_workspace_template: String,
+    first: Result<Settings, String>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            workers: None,
+            retries: 1,
+            server: None,
+            args: None,
+            env: Vec::new(),
+            working_dir: None,
+            workspace_template: "sleigh_ride_%04d".to_owned(),
+            user_workspace_template: "sleigh_user_%04d".to_owned(),
+            first: Ok(Settings::default()),
+        }
+    }
+}
+
+impl Builder {
+    /// How many workers, from 1 to 4096; by default one for each core that this process may use
+    /// (its affinity, control group and Slurm are asked, and `NWS_WORKERS` goes before them).
+    pub fn workers(mut self, count: u32) -> Self {
+        self.workers = Some(count);
+        self
+    }
+
+    /// How often a task is run again after a worker died of it; 1 by default.
+    pub fn retries(mut self, count: u32) -> Self {
+        self.retries = count;
+        self
+    }
+
+    /// A server to use. Else the one that the environment variable `NWS_URL` names, and else the
+    /// sleigh brings its own, which goes with it.
+    pub fn server(mut self, endpoint: Endpoint) -> Self {
+        self.server = Some(endpoint);
+        self
+    }
+
+    /// Each worker's working directory; this process's by default.
+    pub fn working_dir(mut self, folder: impl AsRef<Path>) -> Self {
+        self.working_dir = Some(folder.as_ref().to_owned());
+        self
+    }
+
+    /// Sets a name in the environment of the workers.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.push((name.into(), Some(value.into())));
+        self
+    }
+
+    /// The arguments that the program is started again with; this process's own by default. Tests
+    /// whose `main` is the test harness name the one that calls [`nws::init`](crate::init) here.
+    pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args = Some(args.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// A format string with one `%d` for the name of the sleigh's workspace.
+    pub fn workspace_template(mut self, template: impl Into<String>) -> Self {
+        self.workspace_template = template.into();
+        self
+    }
+
+    /// The same for the workspace [`Sleigh::user_workspace`].
+    pub fn user_workspace_template(mut self, template: impl Into<String>) -> Self {
+        self.user_workspace_template = template.into();
+        self
+    }
+
+    /// A task that each worker runs before any other, also one that replaces another. A worker in
+    /// which it fails ends; when that happens to a rank again and again it is given up.
+    pub fn first<J: Job>(mut self, job: J, given: impl Given<<J::Task as Task>::Given>) -> Self {
+        let first = || {
+            let definition = register::<J::Task>(None, job.fixed()?)?;
+            let mut bytes = Vec::new();
+            given.encode(&mut bytes)?;
+            Ok(Settings { first: Some((definition, bytes)) })
+        };
+        self.first = first().map_err(|message: String| format!("the task that each worker runs first: {message}"));
+        self
+    }
+
+    /// Starts the sleigh. It returns as soon as tasks can be submitted; the workers may still be
+    /// starting.
+    ///
+    /// # Errors
+    /// [`Error::NotInitialised`]; [`Error::Argument`] for options that cannot be; [`Error::Start`] and
+    /// [`Error::Client`] where nothing can be started or the server cannot be reached.
+    pub fn build(self) -> Result<Sleigh, Error> {
+        if !init::is_initialised() {
+            return Err(Error::NotInitialised);
+        }
+        let workers = match self.workers {
+            Some(count) => count,
+            None => nws_work::fitting_workers().map_err(Error::Argument)?,
+        };
+        if !(1..=WORKERS).contains(&workers) {
+            return Err(Error::Argument(format!("workers: expected 1 to {WORKERS}, got {workers}")));
+        }
+        let settings = self.first.map_err(Error::Argument)?;
+        let settings = serde_json::to_string(&settings).map_err(|error| Error::Argument(error.to_string()))?;
+        let start = Start {
+            server: address(self.server)?,
+            worker_count: workers,
+            worker: command(self.args, self.env, self.working_dir, workers)?,
+            settings: settings.into(),
+        };
+        let binary = OWN_PROGRAM.into();
+        let options =
+            Options { binary, master_server: None, outfile: None, workspace_template: self.workspace_template, start };
+        Sleigh::start(options, self.retries, &self.user_workspace_template)
+    }
+}
+
+fn address(server: Option<Endpoint>) -> Result<Option<ServerAddress>, Error> {
+    let named = match server {
+        Some(endpoint) => Some(endpoint),
+        None => match std::env::var("NWS_URL") {
+            Ok(url) if !url.is_empty() => Some(from_url(&url)?),
+            _ => None,
+        },
+    };
+    Ok(named.map(|endpoint| match endpoint {
+        Endpoint::Unix(path) => ServerAddress { unix: Some(path), tcp: None, token: None },
+        Endpoint::Tcp(host, port) => ServerAddress { unix: None, tcp: Some((host, port)), token: None },
+    }))
+}
+
+fn from_url(url: &str) -> Result<Endpoint, Error> {
+    let wrong = || Error::Argument(format!("NWS_URL: expected nws://HOST:PORT or the path of a socket, got {url:?}"));
+    let text = url.strip_prefix("nws://").or_else(|| url.starts_with('/').then_some(url)).ok_or_else(wrong)?;
+    text.trim_end_matches('/').parse().map_err(|_| wrong())
+}
+
+fn command(
+    args: Option<Vec<OsString>>,
+    env: Vec<(String, Option<String>)>,
+    cwd: Option<PathBuf>,
+    workers: u32,
+) -> Result<WorkerCommand, Error> {
+    let args = args.unwrap_or_else(|| std::env::args_os().skip(1).collect());
+    let text = |arg: OsString| {
+        arg.into_string().map_err(|arg| {
+            let shown = arg.to_string_lossy().into_owned();
+            Error::Argument(format!("args: expected UTF-8, got {shown:?}: name the arguments of workers with args()"))
+        })
+    };
+    let args = args.into_iter().map(text).collect::<Result<_, _>>()?;
+    let mut command = WorkerCommand { program: OWN_PROGRAM.into(), args, env, cwd };
+    Threads::Share.limit(&mut command, workers);
+    Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_url_names_a_server_or_is_refused() {
+        assert_eq!(from_url("nws://node7:9000").unwrap(), Endpoint::Tcp("node7".to_owned(), 9000));
+        assert_eq!(from_url("nws://node7").unwrap(), Endpoint::Tcp("node7".to_owned(), 8765));
+        assert_eq!(from_url("/run/nws.sock").unwrap(), Endpoint::Unix("/run/nws.sock".into()));
+        for wrong in ["node7:9000", "http://node7", "nws://node7:x"] {
+            assert!(from_url(wrong).unwrap_err().to_string().contains("expected nws://HOST:PORT"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_sleigh_without_workers_is_refused() {
+        crate::init();
+        for count in [0, WORKERS + 1] {
+            let refusal = Builder::default().workers(count).build().unwrap_err().to_string();
+            assert!(refusal.contains("expected 1 to 4096"), "{refusal}");
+        }
+    }
+}

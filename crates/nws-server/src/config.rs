@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use nws_proto::{Token, limits};
 
 use crate::log::Log;
+use crate::network::Network;
 use crate::platform;
 
 /// Where a server listens, whom it lets in, and what it bears.
@@ -24,6 +25,9 @@ pub struct Config {
     /// the classic protocol. Values can be pickles: who may store one for another user can run code as
     /// that user. Else only the user that runs the server comes in there.
     pub allow_users: bool,
+    /// From which other machines clients of the classic protocol, which has no token, are let in. Whoever
+    /// connects from one of these addresses is, of whatever user.
+    pub classic_from: Vec<Network>,
     /// What the server bears.
     pub limits: Limits,
     /// Where values go that are too long for memory, in files without a name.
@@ -41,6 +45,7 @@ impl Config {
             unix: None,
             token,
             allow_users: false,
+            classic_from: Vec::new(),
             limits: Limits::default(),
             tmp_dir: default_tmp_dir(),
             log: None,
@@ -128,7 +133,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 10_000,
+            connections: 12_000,
             frame_payload_bytes: limits::FRAME_PAYLOAD_BYTES,
             values_bytes: platform::half_of_memory(),
             values_disk_bytes: None,

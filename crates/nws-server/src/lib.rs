@@ -7,6 +7,7 @@
 //! `nws-core`; nothing of it is decided here.
 //!
 //! Start with [`Server`]; `event_loop` is its heart, [`program`] is what the command `nws serve` does.
+mod admission;
 mod classic;
 mod clock;
 mod config;
@@ -21,6 +22,7 @@ mod listener;
 pub mod log;
 mod long;
 mod metrics;
+mod network;
 mod outbox;
 mod platform;
 pub mod program;
@@ -36,5 +38,6 @@ mod timers;
 mod transit;
 
 pub use config::{Config, Limits, default_tmp_dir, random_token};
+pub use network::{BadNetwork, Network};
 pub use platform::machine_memory_bytes;
 pub use server::{Handle, Server};

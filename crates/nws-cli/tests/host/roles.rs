@@ -37,7 +37,7 @@ fn role(name: &str) -> (Vec<String>, (String, Option<String>)) {
 
 pub(crate) fn worker_command() -> WorkerCommand {
     let (args, env) = role("worker");
-    WorkerCommand { program: std::env::current_exe().unwrap(), args, env: vec![env], cwd: None }
+    WorkerCommand { program: std::env::current_exe().unwrap(), args, env: vec![env], ..WorkerCommand::default() }
 }
 
 pub(crate) fn master_command() -> Command {

@@ -8,6 +8,7 @@ use mio::{Poll, Waker};
 use nws_core::Core;
 
 use super::{EventLoop, WAKER};
+use crate::admission::Rules;
 use crate::clock::{Clock, Random};
 use crate::config::Limits;
 use crate::connection::{Connection, Phase};
@@ -26,8 +27,9 @@ impl EventLoop {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let shared = Arc::new(Shared::new(waker, None, false));
-        let mut event_loop =
-            Self::new(poll, Vec::new(), token, false, limits, std::env::temp_dir(), Arc::clone(&shared))?;
+        let rules = Rules { token, allow_users: false, classic_from: Vec::new() };
+        let tmp_dir = std::env::temp_dir();
+        let mut event_loop = Self::new(poll, Vec::new(), rules, limits, tmp_dir, Arc::clone(&shared))?;
         event_loop.disk = event_loop.disk.inline();
         event_loop.clock = Clock::Virtual(now_ms);
         event_loop.now_ms = event_loop.clock.now_ms();

@@ -36,7 +36,7 @@ impl EventLoop {
         self.loaded_bytes -= connection.outbox.loaded_bytes();
         let flushed = connection.outbox.flush(&connection.stream, &mut self.spare);
         self.loaded_bytes += connection.outbox.loaded_bytes();
-        let Ok(flushed) = flushed else { return self.close(slot) };
+        let Ok(flushed) = flushed else { return self.close(slot, "it has gone while it was sent to") };
         let sent_bytes = connection.outbox.sent() - sent;
         self.measures.sent_bytes += sent_bytes;
         self.spent_units += CONNECTION_UNITS + sent_bytes as usize / UNIT_BYTES;
@@ -54,7 +54,7 @@ impl EventLoop {
             let interests = if blocked { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
             let registry = self.poll.registry();
             if registry.reregister(&mut connection.stream, Token(CONNECTIONS + slot), interests).is_err() {
-                return self.close(slot);
+                return self.close(slot, "the poll refuses it");
             }
         }
         match flushed {

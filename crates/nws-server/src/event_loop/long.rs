@@ -80,7 +80,7 @@ impl EventLoop {
                 let peer = String::from_utf8_lossy(&connection.address);
                 let fields: [(&str, &dyn std::fmt::Display); 2] = [("peer", &peer), ("error", &error)];
                 self.shared.log.of_a_connection(Level::Error, "a long value cannot be read from disk", &fields);
-                self.close(slot);
+                self.close(slot, "a value for it cannot be read from disk");
             }
         }
     }

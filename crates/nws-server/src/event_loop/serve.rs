@@ -5,7 +5,7 @@ use std::io;
 use bytes::Bytes;
 use nws_proto::{Fault, FrameHeader, LongRequest, Opcode, Reply, Request, RequestId, Retrieve, Sent, SessionId};
 
-use super::{Asking, CONNECTION_UNITS, EventLoop, TURN_UNITS, UNIT_BYTES, admission};
+use super::{Asking, CONNECTION_UNITS, EventLoop, TURN_UNITS, UNIT_BYTES, weigh};
 use crate::connection::Phase;
 use crate::detach::detach;
 use crate::input::{Arrival, Scratch, TURN_BYTES};
@@ -68,7 +68,7 @@ impl EventLoop {
                 return self.stand_in_line(slot);
             }
             match connection.input.receive(&connection.stream, scratch, budget) {
-                Ok((0, _)) => return self.close(slot),
+                Ok((0, _)) => return self.close(slot, "it hung up"),
                 Ok((count, room_left)) => {
                     budget -= count;
                     self.measures.received_bytes += count as u64;
@@ -83,7 +83,7 @@ impl EventLoop {
                     connection.hung_up = false;
                     return;
                 }
-                Err(_) => return self.close(slot),
+                Err(_) => return self.close(slot, "it was cut off"),
             }
         }
     }
@@ -129,7 +129,7 @@ impl EventLoop {
             let room = self.room(slot);
             let Self { table, limits, disk, .. } = self;
             let Some(connection) = table.get(slot) else { return Onward::Stop };
-            let admit = |header: &FrameHeader, come: &[u8]| admission::of_frame(header, come, limits, room, disk);
+            let admit = |header: &FrameHeader, come: &[u8]| weigh::frame(header, come, limits, room, disk);
             match connection.input.next(scratch, admit) {
                 Ok(Some(Arrival::Short(header, _))) if header.opcode == Opcode::Pong.to_wire() => {}
                 Ok(Some(Arrival::Short(header, payload))) if LongRequest::has(header.opcode) => {

@@ -324,6 +324,7 @@ impl Host {
             rank: 0,
             worker_count: self.worker_count,
             careful: false,
+            captures: false,
             settings: self.settings.clone(),
         });
         for rank in 0..self.worker_count {

@@ -6,7 +6,8 @@
 //! starts the embedded server and the workers, is the guardian of their leases, and says who died
 //! and why.
 //!
-//! - `channel`: one end of a control channel. `server`: the embedded server. `crew`: the workers.
+//! - `channel`: one end of a control channel. `server`: the embedded server. `crew`: the workers;
+//!   `leftovers`: what they wrote and did not send.
 //! - `guardian`: the host's own session. `deaths`: brings the end of a process and that of its
 //!   session together. `charge`: decides who pays for a death.
 //! - `inner`: the loop around them. `settling`: what follows from a death. `group`: who is too late.
@@ -23,6 +24,7 @@ mod deaths;
 mod group;
 mod guardian;
 mod inner;
+mod leftovers;
 mod server;
 mod settling;
 mod terms;

@@ -42,7 +42,7 @@ impl EventLoop {
 }
 
 /// A session's frame, by its header and what of its payload has come.
-pub(super) fn of_frame(header: &FrameHeader, come: &[u8], limits: &Limits, room: Room, disk: &Disk) -> Admission {
+pub(super) fn frame(header: &FrameHeader, come: &[u8], limits: &Limits, room: Room, disk: &Disk) -> Admission {
     let carries_values = match Opcode::from_wire(header.opcode) {
         Some(Opcode::Store | Opcode::Finish) => true,
         Some(Opcode::Pong) if header.payload_bytes == 0 => return Admission::Take,
@@ -117,7 +117,7 @@ fn long_frame(header: &FrameHeader, come: &[u8], limits: &Limits, room: Room, di
 }
 
 /// A value of the classic protocol, by its length.
-pub(super) fn of_value(length: u64, limits: &Limits, room: Room, disk: &Disk) -> Weight {
+pub(super) fn value(length: u64, limits: &Limits, room: Room, disk: &Disk) -> Weight {
     if length > limits.value_bytes {
         return Weight::Refuse(limits.value_bytes);
     }

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 seconds=${FUZZ_SECONDS:-60}
-cargo run --quiet --locked --package nws-testkit --example seeds -- fuzz/corpus
+cargo run --quiet --locked --package nws-simulation --example seeds -- fuzz/corpus
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 # The target folder is one of its own: these flags would make every other build stale.

@@ -9,10 +9,12 @@ use mio::{Poll, Waker};
 use nws_core::Core;
 
 use super::{EventLoop, WAKER};
+use crate::admission::Rules;
 use crate::clock::{Clock, Random};
 use crate::config::Limits;
 use crate::connection::{Connection, Phase};
 use crate::server::Shared;
+use crate::simulation::Held;
 use crate::stream::Stream;
 
 impl EventLoop {
@@ -25,7 +27,13 @@ impl EventLoop {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let shared = Arc::new(Shared::new(waker, None, false));
-        let mut event_loop = Self::new(poll, Vec::new(), token, false, limits, Arc::clone(&shared))?;
+        let mut event_loop = Self::new(
+            poll,
+            Vec::new(),
+            Rules { token, allow_users: false, classic_from: Vec::new() },
+            limits,
+            Arc::clone(&shared),
+        )?;
         event_loop.clock = Clock::Virtual(now_ms);
         event_loop.now_ms = event_loop.clock.now_ms();
         event_loop.random = Random::new(seed);
@@ -43,6 +51,17 @@ impl EventLoop {
 
     pub(crate) fn connections(&self) -> (usize, usize) {
         (self.table.len(), self.table.sessions())
+    }
+
+    pub(crate) fn held(&mut self) -> Held {
+        let (values_bytes, transit_bytes) = (self.core.values_bytes(), self.transit_bytes);
+        let mut held = Held { values_bytes, transit_bytes, ..Held::default() };
+        for slot in self.table.used_slots() {
+            let Some(connection) = self.table.get(slot) else { continue };
+            held.most_unsent_bytes = held.most_unsent_bytes.max(connection.outbox.unsent_bytes());
+            held.paused += usize::from(connection.paused);
+        }
+        held
     }
 
     pub(crate) fn audit(&mut self) -> Result<(), String> {

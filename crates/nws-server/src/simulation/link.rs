@@ -19,7 +19,6 @@ enum Gone {
 }
 
 /// Both directions of a connection, and what the poll knows of it.
-#[derive(Debug)]
 struct Wire {
     unix: bool,
     to_server: Vec<u8>,
@@ -59,8 +58,23 @@ fn lock(wire: &Shared) -> MutexGuard<'_, Wire> {
 
 /// The client's end of a connection. Dropping it changes nothing: a client that is gone without a word
 /// looks like one that is silent.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Link(Shared);
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let wire = lock(&self.0);
+        f.debug_struct("Link")
+            .field("waiting_bytes", &wire.waiting())
+            .field("taken_bytes", &wire.to_client.len())
+            .field("read_bytes", &wire.read)
+            .field("room_bytes", &wire.room_bytes)
+            .field("client", &(wire.client_ended, wire.client_gone))
+            .field("server", &(wire.server_ended, wire.server_gone))
+            .field("poll", &(wire.token, wire.watches_writing, wire.changed))
+            .finish()
+    }
+}
 
 impl Link {
     /// A connection on which at most `room_bytes` are on their way in each direction, and its other end.
@@ -105,6 +119,13 @@ impl Link {
         bytes
     }
 
+    /// From now on so many bytes may be on their way in each direction.
+    pub fn widen(&self, room_bytes: usize) {
+        let mut wire = lock(&self.0);
+        wire.room_bytes = wire.room_bytes.max(room_bytes);
+        wire.changed |= wire.watches_writing;
+    }
+
     /// Sends nothing more, and still receives.
     pub fn end_writing(&self) {
         let mut wire = lock(&self.0);
@@ -124,9 +145,12 @@ impl Link {
 
     fn leave(&self, how: Gone) {
         let mut wire = lock(&self.0);
-        wire.client_ended = true;
-        wire.client_gone = Some(how);
-        wire.changed = true;
+        // The poll tells of it once: who misses that shall not be told again.
+        if wire.client_gone.is_none() {
+            wire.client_ended = true;
+            wire.client_gone = Some(how);
+            wire.changed = true;
+        }
     }
 
     /// Whether the server has ended the connection, or its half of it.
@@ -180,8 +204,13 @@ impl Link {
 }
 
 /// The server's end of a connection.
-#[derive(Debug)]
 pub(crate) struct Socket(Shared);
+
+impl std::fmt::Debug for Socket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Link(Arc::clone(&self.0)).fmt(f)
+    }
+}
 
 impl Socket {
     pub(crate) fn is_unix(&self) -> bool {

@@ -21,6 +21,19 @@ pub enum Carried {
     ByUnix,
 }
 
+/// What a server holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// By values kept and leased.
+    pub values_bytes: u64,
+    /// By values that were fetched and not sent yet.
+    pub transit_bytes: u64,
+    /// The most that is to be sent to one connection.
+    pub most_unsent_bytes: usize,
+    /// Connections that are not read from until they read.
+    pub paused: usize,
+}
+
 /// A server in virtual time, which begins at 0.
 ///
 /// ```
@@ -118,6 +131,11 @@ impl Simulated {
     /// What values kept and leased take, in bytes.
     pub fn values_bytes(&self) -> u64 {
         self.event_loop.core().values_bytes()
+    }
+
+    /// What it holds for its clients.
+    pub fn held(&mut self) -> Held {
+        self.event_loop.held()
     }
 
     /// Compares all tables with each other, and each connection with its limits.

@@ -50,7 +50,8 @@ pub(crate) fn completions(shell: Shell) -> Result<(), Failure> {
     let all = crate::Arguments::command();
     // What is hidden is offered as well, unless it is not there.
     let offered = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
-    let mut command = Command::new("nws").version(env!("CARGO_PKG_VERSION")).subcommands(offered);
+    let mut command =
+        Command::new("nws").version(env!("CARGO_PKG_VERSION")).propagate_version(true).subcommands(offered);
     let mut output = Vec::new();
     clap_complete::generate(shell, &mut command, "nws", &mut output);
     Ok(io::stdout().lock().write_all(&output)?)

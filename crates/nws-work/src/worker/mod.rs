@@ -26,7 +26,7 @@ use crate::clock::monotonic_ns;
 use crate::control::Bootstrap;
 use crate::envelope::{Failure, Outcome, RESULT_HEAD_BYTES, ResultHead, Said, TaskHead};
 use crate::error::WorkError;
-use crate::page::{Page, Running};
+use crate::page::{Page, Running, Wanted};
 use crate::{link, names};
 
 pub use capture::Capture;
@@ -210,6 +210,11 @@ impl Worker {
         let TaskHead { run, index } = task.head;
         self.page.begin(Running { lease: task.lease, run, index, began_ns, loading });
         began_ns
+    }
+
+    /// Whether the task that [`Worker::begin`] was told of is to be run after all.
+    pub fn wanted(&self, task: &Task) -> Wanted {
+        self.page.wanted(task.head.run)
     }
 
     /// Says that the task shown last is not run after all: its run was given up.

@@ -25,6 +25,7 @@
 #[doc = include_str!("../README.md")]
 pub struct Readme;
 
+mod assembly;
 pub mod blocking;
 mod call;
 mod check;
@@ -44,6 +45,7 @@ mod pieces;
 mod platform;
 mod server;
 mod shared;
+mod transfer;
 mod typed;
 mod value;
 mod variables;

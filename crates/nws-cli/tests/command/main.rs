@@ -9,6 +9,7 @@ mod endings;
 mod home;
 mod limits;
 mod listings;
+mod long;
 mod pages;
 mod settings;
 mod users;

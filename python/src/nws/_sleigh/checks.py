@@ -25,6 +25,7 @@ __all__ = [
     "path",
     "port",
     "seconds",
+    "seed",
     "template",
     "text",
     "threads",
@@ -153,6 +154,13 @@ def output(name: str, value: Any) -> str:
     if value in ("show", "prefix", "keep", "inherit"):
         return str(value)
     raise SleighIllegalValueException(f"{name}: expected 'show', 'prefix', 'keep' or 'inherit', got {value!r}")
+
+
+def seed(name: str, value: Any) -> int:
+    """A whole number from 0 up, of any size."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise SleighIllegalValueException(f"{name}: expected a whole number from 0 up, got {value!r}")
+    return value
 
 
 def hosts(name: str, value: Any) -> list[str]:

@@ -135,6 +135,7 @@ class SleighCore:
         env: list[tuple[str, str | None]],
         cwd: str | None,
         captures: bool,
+        memory_limit_bytes: int | None,
         outfile: str | None,
         settings: str,
     ) -> SleighCore: ...

@@ -106,6 +106,8 @@ class Sleigh:
     - `userWsNameTemplate`: the same for the workspace `userNws`; `'sleigh_user_%04d'` by default.
     - `userNwsName`: the name of a workspace to use as `userNws`, which may be there already.
     - `seed`: random numbers of tasks follow from it, from the number of the call, and from the task's index.
+    - `memoryLimit`: how much memory a worker may hold, with what it started: bytes, or `'2GiB'`. A task that takes it
+      beyond that fails alone. No limit by default.
     - `retries`: how often a task is run again after a worker died of it; 1 by default.
     - `progress`: show a progress bar; by default after the first second where standard error is a terminal.
     - `events`: a file to which one JSON object a line is appended for all that happens; `nws.timeline` draws it.

@@ -144,9 +144,12 @@ fn a_task_may_run_the_program_itself() {
 }
 
 fn a_part_that_is_nobodys_is_ignored() {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.env(PART, "plain").env("NWS_ROLE", "worker:1").stdout(Stdio::piped()).stderr(Stdio::piped());
-    assert_eq!(finish(command.spawn().unwrap()).trim(), "a program like any other");
+    for part in ["worker:1", "server:1", "warden:1", "host:1:1", "server"] {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.env(PART, "plain").env("NWS_ROLE", part);
+        let program = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        assert_eq!(finish(program.unwrap()).trim(), "a program like any other", "{part}");
+    }
 }
 
 fn a_killed_program_leaves_nothing() {

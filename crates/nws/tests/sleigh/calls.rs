@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
-use nws::sleigh::Error;
+use nws::sleigh::{Error, FailureKind, Outcome};
 use serde::{Deserialize, Serialize};
 
 use crate::{builder, limited, sleigh};
@@ -168,7 +169,7 @@ fn an_accumulator_gets_each_result_with_its_place() {
 }
 
 #[test]
-fn a_pending_call_can_be_checked_waited_for_and_canceled() {
+fn a_pending_call_can_be_checked_waited_for_and_cancelled() {
     limited(|| {
         let sleigh = sleigh(2);
         let mut pending = sleigh.call(cube::task()).start(0..100).unwrap();
@@ -176,10 +177,56 @@ fn a_pending_call_can_be_checked_waited_for_and_canceled() {
         while pending.wait_timeout(Duration::from_millis(5)).unwrap() > 0 {}
         assert_eq!(pending.check().unwrap(), 0);
         assert_eq!(pending.wait().unwrap().len(), 100);
-        let mut endless = sleigh.call(crate::failures::end::task()).start(["sleep"; 5]).unwrap();
-        assert_eq!(endless.check().unwrap(), 5);
-        endless.cancel();
-        assert_eq!(sleigh.each_elem(cube::task(), [2]).unwrap(), [8], "canceled tasks occupy nobody");
+        let mut endless = sleigh.call(crate::failures::end::task()).start([".", "sleep", "sleep", "."]).unwrap();
+        assert!(endless.check().unwrap() >= 2);
+        while endless.check().unwrap() > 3 {}
+        let outcomes = endless.cancel().unwrap();
+        assert_eq!(outcomes[0].as_deref().unwrap(), ".");
+        assert!(outcomes[1..3].iter().all(is_cancelled), "{outcomes:?}");
+        assert_eq!(sleigh.each_elem(cube::task(), [2]).unwrap(), [8], "cancelled tasks occupy nobody");
+    });
+}
+
+fn is_cancelled<R>(outcome: &Outcome<R>) -> bool {
+    outcome.as_ref().is_err_and(|failure| failure.kind == FailureKind::Cancelled && failure.rank.is_none())
+}
+
+#[nws::task]
+fn wait_for_the_word(_: u32) -> Result<(), nws::Error> {
+    let workspace = nws::worker::user_workspace()?;
+    workspace.store("begun", true)?;
+    workspace.fetch("word")
+}
+
+#[test]
+fn when_the_rest_is_cancelled_what_has_begun_comes_to_its_end() {
+    limited(|| {
+        let sleigh = sleigh(2);
+        let workspace = sleigh.user_workspace().clone();
+        let pending = sleigh.call(wait_for_the_word::task()).start(0..200).unwrap();
+        for _ in 0..2 {
+            workspace.fetch::<bool>("begun").unwrap();
+        }
+        thread::scope(|scope| {
+            let cancelled = scope.spawn(|| pending.cancel_the_rest().unwrap());
+            let waiting = || {
+                sleigh
+                    .workspace()
+                    .list_variables()
+                    .unwrap()
+                    .into_iter()
+                    .any(|info| info.name == b"tasks" && info.values > 0)
+            };
+            while waiting() {
+                thread::yield_now();
+            }
+            workspace.store_many("word", [(), ()]).unwrap();
+            let outcomes = cancelled.join().unwrap();
+            assert_eq!(outcomes.len(), 200);
+            assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 2);
+            assert_eq!(outcomes.iter().filter(|outcome| is_cancelled(outcome)).count(), 198);
+        });
+        assert_eq!(sleigh.each_elem(cube::task(), [3]).unwrap(), [27]);
     });
 }
 

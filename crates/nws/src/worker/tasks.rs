@@ -139,8 +139,7 @@ fn answer(known: &Known, task: &Task, result: &mut Vec<u8>) -> Outcome {
     };
     let Err(failure) = answered else { return Outcome::Done };
     result.truncate(RESULT_HEAD_BYTES);
-    // A struct of strings and numbers has a JSON form.
-    result.extend(serde_json::to_vec(&failure).unwrap_or_default());
+    result.extend(failure.to_json());
     Outcome::Failed
 }
 

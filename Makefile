@@ -69,8 +69,8 @@ check: setup ## format, lints with warnings denied, types, stubs, docs, the rule
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked --quiet
 	cargo metadata --format-version 1 --locked --quiet --manifest-path fuzz/Cargo.toml >/dev/null
 	cd python && ../$(VENV)/bin/ruff format --check --quiet . && ../$(VENV)/bin/ruff check --quiet .
-	$(VENV)/bin/ruff format --config python/pyproject.toml --check --quiet benches scripts
-	$(VENV)/bin/ruff check --config python/pyproject.toml --quiet benches scripts
+	$(VENV)/bin/ruff format --config python/pyproject.toml --check --quiet benches scripts examples
+	$(VENV)/bin/ruff check --config python/pyproject.toml --quiet benches scripts examples
 	cd python && ../$(VENV)/bin/mypy
 	cd python && ../$(VENV)/bin/stubtest --mypy-config-file pyproject.toml nws._native
 	$(PY) scripts/tidy.py

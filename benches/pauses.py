@@ -12,7 +12,6 @@ import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from nws._binary import binary_path
 from row import Row

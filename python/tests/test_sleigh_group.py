@@ -94,13 +94,15 @@ def test_a_group_that_is_closed_early_goes_on_with_who_is_there(gated, tmp_path,
 
 def test_a_worker_of_a_closed_group_that_dies_is_replaced(gated):
     python, open_gate = gated(1)
-    with Sleigh(workerCount=2, python=python) as s:
+    with Sleigh(workerCount=2, python=python, initializer="at_first = SleighRank, SleighWorkerCount") as s:
         wait_until(lambda: s.status()[0] == 1, "the worker that is not held has joined")
-        assert s.status(closeGroup=True) == (1, True)
+        ((_, count),) = s.eachElem("at_first", (1,))
+        assert (count, s.status(closeGroup=True)) == (2, (1, True))
         (pid,) = s.eachWorker(os.getpid)
         os.kill(pid, 9)
         wait_until(lambda: s.eachWorker(os.getpid) != [pid], "another has taken its place")
         assert s.eachWorker(ranks) == [(0, 1)]
+        assert s.eachWorker("at_first") == [(0, 1)]
         open_gate()
 
 

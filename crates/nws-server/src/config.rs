@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use nws_proto::{Token, limits};
 
 use crate::log::Log;
+use crate::network::Network;
 use crate::platform;
 
 /// Where a server listens, whom it lets in, and what it bears.
@@ -24,6 +25,9 @@ pub struct Config {
     /// the classic protocol. Values can be pickles: who may store one for another user can run code as
     /// that user. Else only the user that runs the server comes in there.
     pub allow_users: bool,
+    /// From which other machines clients of the classic protocol, which has no token, are let in. Whoever
+    /// connects from one of these addresses is, of whatever user.
+    pub classic_from: Vec<Network>,
     /// What the server bears.
     pub limits: Limits,
     /// What it says on standard error, if anything.
@@ -33,7 +37,16 @@ pub struct Config {
 impl Config {
     /// A server that listens nowhere yet and lets in who knows `token`.
     pub fn new(token: Token) -> Self {
-        Self { tcp: None, web: None, unix: None, token, allow_users: false, limits: Limits::default(), log: None }
+        Self {
+            tcp: None,
+            web: None,
+            unix: None,
+            token,
+            allow_users: false,
+            classic_from: Vec::new(),
+            limits: Limits::default(),
+            log: None,
+        }
     }
 }
 
@@ -100,7 +113,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 10_000,
+            connections: 12_000,
             frame_payload_bytes: limits::FRAME_PAYLOAD_BYTES,
             values_bytes: platform::half_of_memory(),
             value_bytes: limits::VALUE_BYTES.into(),

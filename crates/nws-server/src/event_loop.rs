@@ -24,12 +24,14 @@ use mio::{Events, Interest, Poll, Token};
 use nws_core::{Core, Effect, Settings};
 use nws_proto::{Reply, RequestId, SessionId};
 
+use crate::admission::Rules;
 use crate::clock::{Clock, Random};
 use crate::config::{Limits, random_bytes};
 use crate::connection::Connection;
 use crate::gauges::Measures;
 use crate::input::Scratch;
 use crate::listener::{Accepted, Listener};
+use crate::log::Level;
 use crate::outbox::Spare;
 use crate::server::Shared;
 use crate::stream::Stream;
@@ -82,8 +84,7 @@ pub(crate) struct EventLoop {
     now_ms: u64,
     random: Random,
     limits: Limits,
-    token: nws_proto::Token,
-    allow_users: bool,
+    rules: Rules,
     server_id: [u8; 16],
     next_session: u64,
     next_serial: u64,
@@ -114,8 +115,7 @@ impl EventLoop {
     pub(crate) fn new(
         poll: Poll,
         mut listeners: Vec<Listener>,
-        token: nws_proto::Token,
-        allow_users: bool,
+        rules: Rules,
         limits: Limits,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
@@ -151,8 +151,7 @@ impl EventLoop {
             now_ms,
             random: Random::new(u64::from_le_bytes(random_bytes()?)),
             limits,
-            token,
-            allow_users,
+            rules,
             server_id,
             next_session: 1,
             next_serial: 1,
@@ -291,6 +290,8 @@ impl EventLoop {
         if self.poll.registry().register(&mut stream, Token(CONNECTIONS + slot), Interest::READABLE).is_err() {
             return;
         }
+        let peer = String::from_utf8_lossy(&address);
+        self.shared.log.write(Level::Debug, "a client has connected", &[("peer", &peer)]);
         let serial = self.next_serial;
         self.next_serial += 1;
         self.table.insert(Connection::new(stream, address, serial, self.now_ms, surplus));

@@ -1,33 +1,28 @@
 //! The web port: a thread of its own, which sees the server only through its gauges.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::thread::{self, JoinHandle};
+mod door;
 
-use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, Request, State};
+use std::io;
+use std::net::{IpAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use serde::Serialize;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use crate::log::Level;
 use crate::metrics;
-use crate::platform::owner;
 use crate::server::Shared;
 
-/// Most connections of the web port at a time; further ones wait in the kernel until one has gone.
-/// Descriptors are shared with the clients' port, which is not to run out of them because of this one.
-const CONNECTIONS: usize = 256;
+/// How many descriptors the web port takes at most.
+pub(crate) const WEB_DESCRIPTORS: usize = door::PLACES + door::REFUSALS + 2;
 
 /// The pages' thread. Dropping this ends it.
 pub(crate) struct WebPages {
@@ -37,7 +32,7 @@ pub(crate) struct WebPages {
 }
 
 impl WebPages {
-    pub(crate) fn start(listener: TcpListener, shared: Arc<Shared>) -> io::Result<Self> {
+    pub(crate) fn start(listener: TcpListener, shared: Arc<Shared>, head_patience: Duration) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let log = Arc::clone(&shared);
@@ -45,7 +40,7 @@ impl WebPages {
             runtime.block_on(async {
                 tokio::select! {
                     _ = stopped => {}
-                    result = serve(listener, shared) => {
+                    result = door::serve(listener, routes(Arc::clone(&shared)), shared, head_patience) => {
                         if let Err(error) = result {
                             log.log.write(Level::Error, "the web port has ended", &[("error", &error)]);
                         }
@@ -66,68 +61,12 @@ impl Drop for WebPages {
     }
 }
 
-async fn serve(listener: TcpListener, shared: Arc<Shared>) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let routes = routes(shared).into_make_service_with_connect_info::<Peer>();
-    axum::serve(Door { listener, places }, routes).await
-}
-
-/// Lets in so many at a time.
-struct Door {
-    listener: tokio::net::TcpListener,
-    places: Arc<Semaphore>,
-}
-
-impl axum::serve::Listener for Door {
-    type Io = Visitor;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Visitor, SocketAddr) {
-        // It fails only where the places were closed, which nobody does.
-        let place = self.places.clone().acquire_owned().await.ok();
-        let (stream, address) = axum::serve::Listener::accept(&mut self.listener).await;
-        (Visitor { stream, _place: place }, address)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
-/// A connection, with its place.
-struct Visitor {
-    stream: TcpStream,
-    _place: Option<OwnedSemaphorePermit>,
-}
-
-impl AsyncRead for Visitor {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Visitor {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
-    }
-}
-
 fn routes(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/healthz", get(health))
         .route("/metrics", get(metrics))
         .fallback(nothing_there)
         .layer(middleware::from_fn(refuse_foreign_names))
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), refuse_other_users))
         .with_state(shared)
 }
 
@@ -148,43 +87,6 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
 
 async fn nothing_there() -> (StatusCode, &'static str) {
     (StatusCode::NOT_FOUND, "There is nothing here. What there is:\n/healthz\n/metrics\n")
-}
-
-/// Whose process is at the other end, as far as the kernel tells.
-#[derive(Clone, Copy, Debug)]
-struct Peer {
-    user: Option<u32>,
-    is_of_this_machine: bool,
-}
-
-impl Connected<IncomingStream<'_, Door>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
-        let peer = *stream.remote_addr();
-        let user = stream.io().stream.local_addr().and_then(|local| owner::user_of_tcp_peer(peer, local));
-        // A connection that was reset meanwhile has no peer, and its port may be another's by now.
-        let user = user.ok().filter(|_| stream.io().stream.peer_addr().is_ok());
-        Self { user, is_of_this_machine: peer.ip().to_canonical().is_loopback() }
-    }
-}
-
-/// Who sees the pages sees values, and these are the business of the user who started the server.
-async fn refuse_other_users(
-    State(shared): State<Arc<Shared>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let ours = owner::own_user();
-    if peer.user == Some(ours) || (shared.allow_users && peer.is_of_this_machine) {
-        return next.run(request).await;
-    }
-    let theirs = peer.user.map_or_else(|| "an unknown user".to_owned(), |user| format!("user {user}"));
-    let message = format!(
-        "expected a connection of user {ours}, who started this server, got one of {theirs}; run as that user, or \
-         start the server with --allow-users\n"
-    );
-    shared.log.of_a_connection(Level::Warn, "refused another user at the web port", &[("user", &theirs)]);
-    (StatusCode::FORBIDDEN, message).into_response()
 }
 
 /// A page of another site can have its own name lead to this machine, and would then be let in by the

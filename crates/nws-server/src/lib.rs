@@ -7,6 +7,7 @@
 //! `nws-core`; nothing of it is decided here.
 //!
 //! Start with [`Server`]; `event_loop` is its heart, [`program`] is what the command `nws serve` does.
+mod admission;
 mod classic;
 mod clock;
 mod config;
@@ -19,6 +20,7 @@ mod input;
 mod listener;
 pub mod log;
 mod metrics;
+mod network;
 mod outbox;
 mod platform;
 pub mod program;
@@ -31,5 +33,6 @@ mod timers;
 mod transit;
 
 pub use config::{Config, Limits, random_token};
+pub use network::{BadNetwork, Network};
 pub use platform::machine_memory_bytes;
 pub use server::{Handle, Server};

@@ -77,10 +77,12 @@ fn retrying(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<u
     }
 }
 
-/// Lets this process open as many descriptors as it may.
-pub(crate) fn raise_descriptor_limit() {
+/// Lets this process open as many descriptors as it may, and says how many these are.
+pub(crate) fn raise_descriptor_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let most = getrlimit(Resource::Nofile).current;
+    most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX)
 }
 
 /// How many processors run, whichever of them this process may use: a client may run on another.

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::log::{Level, Log, Logger};
 use crate::platform::{self, EndSignals};
-use crate::{Config, Handle, Limits, Server, random_token};
+use crate::{Config, Handle, Limits, Network, Server, random_token};
 
 /// What `nws serve` was told.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct ServeOptions {
     pub insecure: bool,
     /// Whether other users of this machine are let in where nobody proves a token.
     pub allow_users: bool,
+    /// From which other machines clients of the classic protocol are let in.
+    pub classic_from: Vec<Network>,
     /// What the server bears.
     pub limits: Limits,
     /// Where and how it says what happens.
@@ -99,6 +101,16 @@ fn say_started(options: &ServeOptions, info: &ServerInfo) {
         let message = "other machines may connect, and nothing is encrypted: who can read the network can read the \
                        values";
         logger.write(Level::Warn, message, &[("interface", &options.interface)]);
+    } else if !options.classic_from.is_empty() {
+        let message = "the setting classic-from is of no use: only this machine can connect (settings interface and \
+                       insecure)";
+        logger.write(Level::Warn, message, &[("interface", &options.interface)]);
+    }
+    let from: Vec<String> = options.classic_from.iter().map(Network::to_string).collect();
+    if !options.interface.is_loopback() && !from.is_empty() {
+        let message = "whoever connects from these addresses by the classic protocol can read and write all values, \
+                       and needs no token (setting classic-from)";
+        logger.write(Level::Warn, message, &[("networks", &from.join(","))]);
     }
 }
 
@@ -109,6 +121,7 @@ fn bind(options: &ServeOptions, reservation: &Reservation, token: &Token) -> io:
         unix: Some(reservation.socket_path()),
         token: token.clone(),
         allow_users: options.allow_users,
+        classic_from: options.classic_from.clone(),
         limits: options.limits.clone(),
         log: Some(options.log),
     })

@@ -5,15 +5,17 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use mio::{Poll, Waker};
 
+use crate::admission::Rules;
 use crate::config::Config;
 use crate::event_loop::{EventLoop, WAKER};
 use crate::gauges::Gauges;
-use crate::http::WebPages;
+use crate::http::{WEB_DESCRIPTORS, WebPages};
 use crate::listener::Listener;
-use crate::log::{Log, Logger};
+use crate::log::{Level, Log, Logger};
 use crate::platform;
 
 /// What other threads share with the event loop.
@@ -47,6 +49,8 @@ impl Shared {
 /// A server that listens, and serves as soon as it runs.
 pub struct Server {
     event_loop: EventLoop,
+    /// How long the head of a request at the web port may take.
+    head_patience: Duration,
     web: Option<(TcpListener, SocketAddr)>,
     tcp: Option<SocketAddr>,
     unix: Option<PathBuf>,
@@ -67,7 +71,7 @@ impl Server {
     /// # Errors
     /// Where an address is taken or not ours; the message names it.
     pub fn bind(config: Config) -> io::Result<Self> {
-        platform::raise_descriptor_limit();
+        let (config, shortage) = fit_descriptors(config);
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let shared = Arc::new(Shared::new(waker, config.log, config.allow_users));
@@ -86,9 +90,13 @@ impl Server {
             Some(address) => Some(bind_web(address).map_err(|error| BindError::wrap(address.to_string(), error))?),
             None => None,
         };
-        let event_loop =
-            EventLoop::new(poll, listeners, config.token, config.allow_users, config.limits, Arc::clone(&shared))?;
-        Ok(Self { event_loop, web, tcp, unix: config.unix, shared })
+        if let Some(message) = shortage {
+            shared.log.write(Level::Warn, &message, &[]);
+        }
+        let head_patience = Duration::from_millis(config.limits.handshake_ms.into());
+        let rules = Rules { token: config.token, allow_users: config.allow_users, classic_from: config.classic_from };
+        let event_loop = EventLoop::new(poll, listeners, rules, config.limits, Arc::clone(&shared))?;
+        Ok(Self { event_loop, head_patience, web, tcp, unix: config.unix, shared })
     }
 
     /// Where it listens for clients by TCP.
@@ -117,13 +125,39 @@ impl Server {
     /// Where the system refuses what the server cannot do without: a thread, the poll.
     pub fn run(self) -> io::Result<()> {
         let pages = match self.web {
-            Some((listener, _)) => Some(WebPages::start(listener, Arc::clone(&self.shared))?),
+            Some((listener, _)) => Some(WebPages::start(listener, Arc::clone(&self.shared), self.head_patience)?),
             None => None,
         };
         let result = self.event_loop.run();
         drop(pages);
         result
     }
+}
+
+/// Descriptors that are not for clients: listeners, the poll, logs, standard streams, and some to spare.
+const OTHER_DESCRIPTORS: usize = 64;
+
+/// Lowers the limit on connections to what the limit on descriptors leaves, and says so. Else who comes
+/// when there are none left would wait without an answer.
+fn fit_descriptors(mut config: Config) -> (Config, Option<String>) {
+    let most = platform::raise_descriptor_limit();
+    let others = OTHER_DESCRIPTORS + if config.web.is_some() { WEB_DESCRIPTORS } else { 0 };
+    let connections = fitting_connections(most, others);
+    let wanted = config.limits.connections;
+    if wanted <= connections {
+        return (config, None);
+    }
+    config.limits.connections = connections;
+    let message = format!(
+        "expected room for {wanted} connections (setting connections), and the limit on descriptors, {most}, leaves \
+         room for {connections}, which is the limit now; raise it (ulimit -Hn, or LimitNOFILE of a systemd unit)"
+    );
+    (config, Some(message))
+}
+
+/// A half at least, however few there are.
+fn fitting_connections(descriptors: usize, others: usize) -> usize {
+    descriptors.saturating_sub(others).max(descriptors / 2).max(1)
 }
 
 fn bind_web(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
@@ -166,5 +200,19 @@ impl Handle {
     /// Makes [`Server::run`] say goodbye to all clients and return.
     pub fn shutdown(&self) {
         self.0.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fitting_connections;
+
+    #[test]
+    fn connections_fit_the_descriptors_that_there_are() {
+        assert_eq!(fitting_connections(20_000, 400), 19_600);
+        assert_eq!(fitting_connections(1024, 400), 624);
+        assert_eq!(fitting_connections(256, 400), 128, "a half for clients, and the web port has to see");
+        assert_eq!(fitting_connections(0, 400), 1);
+        assert_eq!(fitting_connections(usize::MAX, 400), usize::MAX - 400);
     }
 }

@@ -1,13 +1,14 @@
 //! What carries a connection: a socket of either kind.
 
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
+use crate::admission::Origin;
 use crate::platform::{self, owner};
 #[cfg(feature = "simulation")]
 use crate::simulation::Socket;
@@ -58,16 +59,6 @@ impl Stream {
         }
     }
 
-    /// Whether the peer is on this machine.
-    pub(crate) fn is_of_this_machine(&self) -> bool {
-        match self {
-            Stream::Unix(_) => true,
-            Stream::Tcp(stream) => stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback()),
-            #[cfg(feature = "simulation")]
-            Stream::Memory(_) => true,
-        }
-    }
-
     /// Tells the peer that nothing more will come; what it sends is still received.
     pub(crate) fn end_writing(&self) {
         // It fails where the peer has gone already.
@@ -79,23 +70,16 @@ impl Stream {
         };
     }
 
-    /// The user at the other end; `None` where that is on another machine.
-    pub(crate) fn peer_user(&self) -> io::Result<Option<u32>> {
+    /// Where the peer is, and whose it is where that is on this machine.
+    pub(crate) fn origin(&self) -> Origin {
         match self {
-            Stream::Unix(stream) => owner::user_of_unix_peer(stream.as_fd()).map(Some),
+            Stream::Unix(stream) => user(owner::user_of_unix_peer(stream.as_fd())),
             #[cfg(feature = "simulation")]
-            Stream::Memory(_) => Ok(Some(owner::own_user())),
-            Stream::Tcp(stream) => {
-                let peer = stream.peer_addr()?;
-                if !peer.ip().to_canonical().is_loopback() {
-                    return Ok(None);
-                }
-                let user = owner::user_of_tcp_peer(peer, stream.local_addr()?)?;
-                // A connection that was reset meanwhile has no peer. Without this the socket that was
-                // found could be another one, which got the same port since.
-                stream.peer_addr()?;
-                Ok(Some(user))
-            }
+            Stream::Memory(_) => Origin::User(owner::own_user()),
+            Stream::Tcp(stream) => match stream.peer_addr() {
+                Ok(peer) if !peer.ip().to_canonical().is_loopback() => Origin::Address(peer.ip().to_canonical()),
+                peer => user(peer.and_then(|peer| user_of_tcp_peer(stream, peer))),
+            },
         }
     }
 
@@ -107,6 +91,18 @@ impl Stream {
             Stream::Memory(socket) => socket,
         }
     }
+}
+
+fn user(told: io::Result<u32>) -> Origin {
+    told.map_or_else(Origin::Unknown, Origin::User)
+}
+
+fn user_of_tcp_peer(stream: &TcpStream, peer: SocketAddr) -> io::Result<u32> {
+    let user = owner::user_of_tcp_peer(peer, stream.local_addr()?)?;
+    // A connection that was reset meanwhile has no peer. Without this the socket that was found could be
+    // another one, which got the same port since.
+    stream.peer_addr()?;
+    Ok(user)
 }
 
 impl Carrier for Stream {

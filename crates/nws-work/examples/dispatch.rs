@@ -81,6 +81,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         rank,
         worker_count: WORKERS,
         careful: false,
+        captures: false,
         settings: serde_json::Value::Null,
     };
     std::thread::scope(|scope| -> Result<(), WorkError> {

@@ -30,6 +30,9 @@ pub const LINE_BYTES: usize = 16 << 20;
 pub const WORKER_LINK_FD: i32 = 3;
 /// The worker's page.
 pub const WORKER_PAGE_FD: i32 = 4;
+/// Where output is captured: the ends to read and to write of a pipe for standard output, and those
+/// of one for standard error.
+pub const WORKER_CAPTURE_FDS: [i32; 4] = [5, 6, 7, 8];
 
 /// Where a server is and how to prove that one may use it.
 #[derive(Clone, Serialize, Deserialize, PartialEq, Eq)]
@@ -60,6 +63,9 @@ pub struct WorkerCommand {
     pub env: Vec<(String, Option<String>)>,
     /// Its working directory.
     pub cwd: Option<PathBuf>,
+    /// Whether it is handed [`WORKER_CAPTURE_FDS`].
+    #[serde(default)]
+    pub captures: bool,
 }
 
 /// The first message: everything that can be started before the workspace is known.
@@ -211,6 +217,9 @@ pub struct Bootstrap {
     /// about, and its result was lost: this one holds each task until its result has arrived.
     #[serde(default)]
     pub careful: bool,
+    /// From [`WorkerCommand::captures`].
+    #[serde(default)]
+    pub captures: bool,
     /// From [`Start::settings`].
     pub settings: serde_json::Value,
 }

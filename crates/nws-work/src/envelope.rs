@@ -2,7 +2,9 @@
 //!
 //! A task is `run u32, index u64`, then the encoded arguments. A result is
 //! `run u32, index u64, rank u32, outcome u8, began_ns u64, duration_ns u64`, then the encoded
-//! value or, where the outcome is a failure, a [`Failure`] in JSON. Integers are little-endian.
+//! value or, where the outcome is a failure, a [`Failure`] in JSON. What a task says meanwhile
+//! (prints, log records) comes before its result, in the same variable and the same form, with a
+//! [`Said`] in the place of the outcome. Integers are little-endian.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +14,8 @@ use crate::control::Cause;
 pub const TASK_HEAD_BYTES: usize = 12;
 /// Length of what precedes a result's payload, in bytes.
 pub const RESULT_HEAD_BYTES: usize = 33;
+/// Where a result says how the task went.
+const OUTCOME_AT: usize = 16;
 
 /// Which task of which run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +27,9 @@ pub struct TaskHead {
 }
 
 impl TaskHead {
+    /// What is said while no task runs.
+    pub const NONE: TaskHead = TaskHead { run: 0, index: u64::MAX };
+
     /// Appends the head's bytes.
     pub fn encode(self, buffer: &mut Vec<u8>) {
         buffer.extend_from_slice(&self.run.to_le_bytes());
@@ -44,6 +51,51 @@ pub enum Outcome {
     Done,
     /// The payload is a [`Failure`].
     Failed,
+}
+
+/// What a task said while it ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// The payload was written to standard output.
+    Stdout,
+    /// The payload was written to standard error.
+    Stderr,
+    /// The payload is a log record, as the language has it.
+    Record,
+    /// The payload is a warning, as the language has it.
+    Warning,
+}
+
+impl Said {
+    const FIRST: u8 = 16;
+    const ALL: [Said; 4] = [Said::Stdout, Said::Stderr, Said::Record, Said::Warning];
+
+    fn to_byte(self) -> u8 {
+        Self::FIRST + self as u8
+    }
+
+    fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(byte.checked_sub(Self::FIRST)?)).copied()
+    }
+
+    /// The whole value.
+    pub fn to_value(self, task: TaskHead, rank: u32, payload: &[u8]) -> Vec<u8> {
+        let head = ResultHead { task, rank, outcome: Outcome::Done, began_ns: 0, duration_ns: 0 };
+        let mut value = Vec::with_capacity(RESULT_HEAD_BYTES + payload.len());
+        value.extend_from_slice(&head.to_bytes());
+        value[OUTCOME_AT] = self.to_byte();
+        value.extend_from_slice(payload);
+        value
+    }
+
+    /// What was said, by which task, on which worker; `None` where the bytes are something else.
+    pub fn decode(value: &[u8]) -> Option<(Said, TaskHead, u32, &[u8])> {
+        let payload = value.get(RESULT_HEAD_BYTES..)?;
+        let (task, rest) = TaskHead::decode(value)?;
+        let (rank, rest) = rest.split_first_chunk()?;
+        let said = Said::from_byte(*rest.first()?)?;
+        Some((said, task, u32::from_le_bytes(*rank), payload))
+    }
 }
 
 /// Which task this is the result of, and how it went.
@@ -200,6 +252,19 @@ mod tests {
         for cut in 0..RESULT_HEAD_BYTES {
             assert_eq!(ResultHead::decode(&bytes[..cut]), None);
         }
+    }
+
+    #[test]
+    fn what_a_task_says_is_told_apart_from_its_result() {
+        let task = TaskHead { run: 4, index: 7 };
+        for said in Said::ALL {
+            let value = said.to_value(task, 3, b"hello");
+            assert_eq!(Said::decode(&value), Some((said, task, 3, &b"hello"[..])));
+            assert_eq!(ResultHead::decode(&value), None);
+            assert_eq!(Said::decode(&value[..RESULT_HEAD_BYTES - 1]), None);
+        }
+        let head = ResultHead { task, rank: 2, outcome: Outcome::Failed, began_ns: 1, duration_ns: 2 };
+        assert_eq!(Said::decode(&head.to_bytes()), None);
     }
 
     #[test]

@@ -8,13 +8,15 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use nws_proto::{LeaseId, SessionId};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-const PAGE_BYTES: usize = 4096;
+const PAGE_BYTES: usize = 3 * 4096;
+/// How much is kept of the last that a task wrote to standard error.
+const TAIL_BYTES: usize = 8192;
 
 #[repr(C)]
 struct Layout {
@@ -28,6 +30,10 @@ struct Layout {
     tasks_done: AtomicU64,
     /// 1 once the worker asks for tasks.
     ready: AtomicU32,
+    /// How many bytes of the tail there are, and the lease of the task that wrote them.
+    tail_bytes: AtomicU32,
+    tail_lease: AtomicU64,
+    tail: [AtomicU8; TAIL_BYTES],
 }
 
 const _: () = assert!(size_of::<Layout>() <= PAGE_BYTES);
@@ -151,6 +157,29 @@ impl Page {
         (lease.0 != 0 && same).then_some(running)
     }
 
+    /// Keeps the last of what the task with this lease writes to standard error: it is lost with the
+    /// worker otherwise. One thread at a time may do so.
+    pub fn keep_tail(&self, lease: LeaseId, bytes: &[u8]) {
+        let layout = self.layout();
+        let same = layout.tail_lease.swap(lease.0, Ordering::Relaxed) == lease.0;
+        let before = if same { self.tail(lease).unwrap_or_default() } else { Vec::new() };
+        let whole = [before.as_slice(), bytes].concat();
+        let last = &whole[whole.len().saturating_sub(TAIL_BYTES)..];
+        for (place, byte) in layout.tail.iter().zip(last) {
+            place.store(*byte, Ordering::Relaxed);
+        }
+        layout.tail_bytes.store(u32::try_from(last.len()).unwrap_or_default(), Ordering::Release);
+    }
+
+    /// The last that the task with this lease wrote to standard error, as far as it has left the
+    /// pipe.
+    pub fn tail(&self, lease: LeaseId) -> Option<Vec<u8>> {
+        let layout = self.layout();
+        let count = layout.tail_bytes.load(Ordering::Acquire) as usize;
+        let kept = layout.tail.iter().take(count).map(|byte| byte.load(Ordering::Relaxed));
+        (layout.tail_lease.load(Ordering::Relaxed) == lease.0).then(|| kept.collect())
+    }
+
     /// How many tasks the worker has ended.
     pub fn tasks_done(&self) -> u64 {
         self.layout().tasks_done.load(Ordering::Relaxed)
@@ -186,6 +215,20 @@ mod tests {
         worker.end();
         assert_eq!(host.running(), None);
         assert_eq!(host.tasks_done(), 1);
+    }
+
+    #[test]
+    fn the_last_that_a_task_wrote_is_kept_for_its_host() {
+        let (host, descriptor) = Page::create().unwrap();
+        let worker = Page::map(&descriptor).unwrap();
+        assert_eq!(host.tail(LeaseId(1)), None);
+        worker.keep_tail(LeaseId(1), b"one ");
+        worker.keep_tail(LeaseId(1), b"two");
+        assert_eq!(host.tail(LeaseId(1)).as_deref(), Some(&b"one two"[..]));
+        worker.keep_tail(LeaseId(2), b"other");
+        assert_eq!(host.tail(LeaseId(1)), None);
+        worker.keep_tail(LeaseId(2), &[b'x'; 2 * TAIL_BYTES]);
+        assert_eq!(host.tail(LeaseId(2)), Some(vec![b'x'; TAIL_BYTES]));
     }
 
     #[test]

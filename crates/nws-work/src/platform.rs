@@ -3,6 +3,18 @@
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+unsafe extern "C" {
+    /// Of the C library, which no crate declares.
+    static stdout: *mut libc::FILE;
+}
+
+/// Passes on what C code has printed and its library has kept so far. Only of standard output, as
+/// another stream may be locked by a thread that waits for something.
+pub(crate) fn flush_c_stdout() {
+    // SAFETY: the C library's own stream, which nobody may close for good.
+    unsafe { libc::fflush(stdout) };
+}
+
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 extern "C" fn count_fork() {

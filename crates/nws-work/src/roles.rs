@@ -88,6 +88,7 @@ fn embedded() -> ServeOptions {
         embedded: true,
         insecure: false,
         allow_users: false,
+        classic_from: Vec::new(),
         limits: Limits::default(),
         log: Log { level: Level::Warn, format: Format::Text },
         announcement: Announcement::Json,

@@ -52,6 +52,7 @@ impl Bench {
             rank,
             worker_count: 2,
             careful: false,
+            captures: false,
             settings: serde_json::Value::Null,
         };
         Worker::join(&bootstrap, Page::create().unwrap().0).unwrap()

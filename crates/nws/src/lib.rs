@@ -65,3 +65,8 @@ pub use nws_client::{
     ErrorClass, ErrorCode, Fault, FromValue, Index, IntoValue, Iter, Language, Lease, LeaseId, Mismatch, Mode,
     OpenMode, Pending, Server, SessionId, Silence, Token, Value, VariableInfo, Workspace, WorkspaceInfo, blocking,
 };
+
+/// The programs of the page run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/rust.md")]
+mod page {}

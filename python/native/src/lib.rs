@@ -17,6 +17,7 @@ mod events;
 mod lease;
 mod sleigh_master;
 mod sleigh_worker;
+mod stream;
 mod value;
 mod variables;
 mod workspace;
@@ -40,6 +41,7 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<sleigh_master::Run>()?;
     module.add_class::<sleigh_worker::WorkerStart>()?;
     module.add_class::<sleigh_worker::WorkerLoop>()?;
+    module.add_class::<stream::Stream>()?;
     module.add_function(wrap_pyfunction!(sleigh_worker::worker_bootstrap, module)?)?;
     cores::register(module)?;
     Ok(())

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nws_work::WorkError;
 use nws_work::control::{ServerAddress, Start, WorkerCommand};
-use nws_work::envelope::{Outcome, ResultHead};
+use nws_work::envelope::{Outcome, ResultHead, TaskHead};
 use nws_work::master::{Arrival, Missing, TaskResult, Tasks};
 use nws_work::sleigh::{Options, Sleigh};
 use pyo3::exceptions::PyKeyboardInterrupt;
@@ -30,7 +30,7 @@ pub(crate) struct SleighCore {
 impl SleighCore {
     /// Starts host, server where none is named, and workers.
     #[new]
-    #[pyo3(signature = (*, binary, template, server, worker_server, worker_count, program, args, env, cwd, outfile, settings))]
+    #[pyo3(signature = (*, binary, template, server, worker_server, worker_count, program, args, env, cwd, captures, outfile, settings))]
     #[allow(clippy::too_many_arguments, reason = "Python names them all")]
     fn new(
         py: Python<'_>,
@@ -43,13 +43,14 @@ impl SleighCore {
         args: Vec<String>,
         env: Vec<(String, Option<String>)>,
         cwd: Option<PathBuf>,
+        captures: bool,
         outfile: Option<PathBuf>,
         settings: &str,
     ) -> PyResult<Self> {
         // As a text that only the workers read: Python's JSON can say file names that are not UTF-8,
         // and ours cannot.
         let settings = serde_json::Value::from(settings);
-        let worker = WorkerCommand { program, args, env, cwd };
+        let worker = WorkerCommand { program, args, env, cwd, captures };
         let start = Start { server: worker_server.map(address), worker_count, worker, settings };
         let options =
             Options { binary, master_server: server.map(address), outfile, workspace_template: template, start };
@@ -210,9 +211,11 @@ impl Run {
     /// Takes in results until no more than `until` are outstanding or `timeout_s` have passed.
     /// Without `indexes` they are put into their places in `results`; with it, each is appended to
     /// `results` as it comes and its index to `indexes`. `failure` makes an object of a failure's
-    /// JSON, index and rank. Returns what the host said meanwhile as JSON texts. Each task that
+    /// JSON, index and rank. `said` is called with each thing that tasks said before their results:
+    /// which kind (0 standard output, 1 standard error, 2 log record, 3 warning), index or `None`
+    /// between tasks, rank, bytes. Returns what the host said meanwhile as JSON texts. Each task that
     /// ended is told to `events`.
-    #[pyo3(signature = (results, indexes, until, timeout_s, loads, failure, events=None))]
+    #[pyo3(signature = (results, indexes, until, timeout_s, loads, failure, said, events=None))]
     #[allow(clippy::too_many_arguments, reason = "one call a turn, for speed")]
     fn collect(
         &mut self,
@@ -222,6 +225,7 @@ impl Run {
         timeout_s: f64,
         loads: &Bound<'_, PyAny>,
         failure: &Bound<'_, PyAny>,
+        said: &Bound<'_, PyAny>,
         events: Option<&EventLog>,
     ) -> PyResult<Vec<String>> {
         let py = results.py();
@@ -237,7 +241,11 @@ impl Run {
             for arrival in arrivals {
                 messages.extend(message(&arrival));
                 let Arrival::Results(arrived) = arrival else { continue };
-                for (head, payload) in arrived.iter().filter_map(TaskResult::read) {
+                for result in &arrived {
+                    let Some((head, payload)) = result.read() else {
+                        self.hear(result, said)?;
+                        continue;
+                    };
                     if head.task.run != self.run || !self.missing.remove(head.task.index) {
                         continue;
                     }
@@ -269,6 +277,16 @@ impl Run {
 }
 
 impl Run {
+    /// Passes on what a task of this run, or nobody, said.
+    fn hear(&self, result: &TaskResult, said: &Bound<'_, PyAny>) -> PyResult<()> {
+        let Some((kind, task, rank, payload)) = result.said() else { return Ok(()) };
+        let index = (task != TaskHead::NONE).then_some(task.index);
+        if task.run == self.run || index.is_none() {
+            said.call1((kind as u8, index, rank, PyBytes::new(said.py(), payload)))?;
+        }
+        Ok(())
+    }
+
     fn flush(&mut self, py: Python<'_>) -> PyResult<()> {
         self.sleigh.submit(&mut self.tasks);
         while self.sleigh.master().is_behind() {

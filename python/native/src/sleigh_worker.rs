@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use nws_work::control::{Bootstrap, FromWorker, ToWorker, WORKER_LINK_FD, WORKER_PAGE_FD, read_message, write_message};
-use nws_work::envelope::{Failure, FailureKind, Outcome, RESULT_HEAD_BYTES};
+use nws_work::control::{
+    Bootstrap, FromWorker, ToWorker, WORKER_CAPTURE_FDS, WORKER_LINK_FD, WORKER_PAGE_FD, read_message, write_message,
+};
+use nws_work::envelope::{Failure, FailureKind, Outcome, RESULT_HEAD_BYTES, Said};
 use nws_work::page::Page;
 use nws_work::platform::fork_generation;
 use nws_work::worker::{Next, Task, Worker};
@@ -19,11 +21,15 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::client::Connection;
 use crate::compact;
+use crate::stream::Stream;
 
 /// How long a wait goes on before Python's signal handlers get a turn.
 const SIGNAL_TURN: Duration = Duration::from_millis(200);
 /// Longest result with its head, in bytes.
 const RESULT_BYTES: usize = nws_proto::limits::VALUE_BYTES as usize;
+
+/// The descriptors that `WORKER_CAPTURE_FDS` names.
+type CaptureEnds = [OwnedFd; 4];
 
 /// A worker that has joined.
 #[pyclass(module = "nws._native", frozen)]
@@ -32,6 +38,8 @@ pub(crate) struct WorkerLoop {
     worker: Worker,
     /// To the host.
     word: Mutex<UnixStream>,
+    /// Taken when output is captured.
+    capture: Mutex<Option<CaptureEnds>>,
 }
 
 /// What a worker was told at its start: rank, number of workers, and the text of the settings.
@@ -51,22 +59,23 @@ pub(crate) fn worker_bootstrap(py: Python<'_>) -> PyResult<Option<(u32, u32, Str
     let read = py.detach(|| read_message::<Bootstrap>(&mut reader));
     let Some(bootstrap) = read.map_err(|error| PyOSError::new_err(error.to_string()))? else { return Ok(None) };
     let page = Page::map(&page)?;
+    let capture = if bootstrap.captures { Some(capture_descriptors()?) } else { None };
     let settings = bootstrap.settings.as_str().unwrap_or_default().to_owned();
     let (rank, count) = (bootstrap.rank, bootstrap.worker_count);
-    Ok(Some((rank, count, settings, WorkerStart { parts: Some((bootstrap, reader, page)) })))
+    Ok(Some((rank, count, settings, WorkerStart { parts: Some((bootstrap, reader, page, capture)) })))
 }
 
 /// A worker that knows its server and has not connected yet.
 #[pyclass(module = "nws._native")]
 pub(crate) struct WorkerStart {
-    parts: Option<(Bootstrap, BufReader<UnixStream>, Page)>,
+    parts: Option<(Bootstrap, BufReader<UnixStream>, Page, Option<CaptureEnds>)>,
 }
 
 #[pymethods]
 impl WorkerStart {
     /// Connects. The worker gets no tasks before it says that it is ready.
     fn join(&mut self, py: Python<'_>) -> PyResult<WorkerLoop> {
-        let (bootstrap, mut link, page) =
+        let (bootstrap, mut link, page, capture) =
             self.parts.take().ok_or_else(|| PyRuntimeError::new_err("this worker has joined already"))?;
         if is_too_late(&mut link) {
             let message = "too late: the group of workers was closed before this one had joined";
@@ -96,7 +105,7 @@ impl WorkerStart {
             let _ = link.read_to_end(&mut Vec::new());
             end("the sleigh was stopped");
         })?;
-        Ok(WorkerLoop { bootstrap, worker, word })
+        Ok(WorkerLoop { bootstrap, worker, word, capture: Mutex::new(capture) })
     }
 }
 
@@ -125,6 +134,21 @@ impl WorkerLoop {
     #[getter]
     fn workspace(&self) -> &str {
         &self.bootstrap.workspace
+    }
+
+    /// Captures what is written to standard output and error from now on, at most `limit` bytes a
+    /// task of each: returns what Python is to print to instead, or `None` where the host gave no
+    /// descriptors for it.
+    fn capture(&self, limit: usize) -> PyResult<Option<(Stream, Stream)>> {
+        let descriptors = self.capture.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(descriptors) = descriptors else { return Ok(None) };
+        let capture = self.worker.capture(descriptors, limit)?;
+        Ok(Some((Stream { capture: capture.clone(), error: false }, Stream { capture, error: true })))
+    }
+
+    /// Sends a log record (or a `warning`) of the task that runs to the master.
+    fn say(&self, warning: bool, payload: &[u8]) {
+        self.worker.say(if warning { Said::Warning } else { Said::Record }, payload);
     }
 
     /// The worker is set up: tells the host, and asks for tasks.
@@ -288,6 +312,13 @@ fn failure(type_name: String, message: String) -> Vec<u8> {
         Failure { kind: FailureKind::Exception, type_name, message, traceback: String::new(), cause: None, deaths: 0 };
     // A struct of strings and numbers has a JSON form.
     serde_json::to_vec(&failure).unwrap_or_default()
+}
+
+fn capture_descriptors() -> PyResult<CaptureEnds> {
+    // SAFETY: as for link and page; the host says that it handed these over as well.
+    let descriptors = WORKER_CAPTURE_FDS.map(|number| unsafe { OwnedFd::from_raw_fd(number) });
+    descriptors.iter().try_for_each(close_on_exec)?;
+    Ok(descriptors)
 }
 
 /// Whether the host has said already that the group is closed. A link that has ended is another matter.

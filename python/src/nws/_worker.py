@@ -12,6 +12,7 @@ from nws._sleigh.failures import describe
 from nws._sleigh.log import WorkerLog
 from nws._sleigh.setup import SetUpFailed, set_up
 from nws._sleigh.spaces import introduce, regroup
+from nws._sleigh.speaking import Speaker
 
 __all__ = ["main"]
 
@@ -48,7 +49,9 @@ def main() -> None:
         sys.exit(1)
     loop.ready()
     log.say(f"has joined as process {pid}")
-    define, describing = _callbacks(log, rank)
+    # Not before: what is said up to here is of no task.
+    speaker = Speaker(loop, settings["output_limit"])
+    define, describing = _callbacks(log, speaker, rank)
     reason = loop.run(define, _pickle.loads, _pickle.dumps_result, describing)
     if os.getpid() != pid:
         # A child that a task forked and let come back: it must not touch what is the worker's.
@@ -58,11 +61,12 @@ def main() -> None:
     loop.leave()
 
 
-def _callbacks(log: WorkerLog, rank: int) -> tuple[Callable[..., Any], Callable[..., bytes]]:
+def _callbacks(log: WorkerLog, speaker: Speaker, rank: int) -> tuple[Callable[..., Any], Callable[..., bytes]]:
     """Return what makes a function of a run's definition, and what describes the failure of a task."""
 
     def define(definition: bytes) -> tuple[Callable[..., Any], bool, int | None]:
-        function, spread, chunk_size, group = _pickle.loads(definition)
+        function, spread, chunk_size, group, levels = _pickle.loads(definition)
+        speaker.follow(levels)
         if group is not None:
             regroup(rank, group)
         return log.watching(function), spread, chunk_size

@@ -43,6 +43,7 @@ from nws._sleigh.nesting import refuse_while_imported
 from nws._sleigh.options import Options, defaultSleighOptions
 from nws._sleigh.pending import SleighPending
 from nws._sleigh.run import Run
+from nws._sleigh.said import Said, SleighOutput, TaskOutput, levels
 from nws._sleigh.setup import SetUp, label_of
 from nws._sleigh.spaces import describe_worker, make_user_space, master_spaces
 from nws._sleigh.starting import start
@@ -58,12 +59,14 @@ __all__ = [
     "SleighJoinException",
     "SleighNwsException",
     "SleighOccupiedException",
+    "SleighOutput",
     "SleighPending",
     "SleighPicklingException",
     "SleighResultIterator",
     "SleighScriptException",
     "SleighStoppedException",
     "SleighTaskException",
+    "TaskOutput",
     "defaultSleighOptions",
 ]
 
@@ -93,6 +96,10 @@ class Sleigh:
       `logDir` or else in its working directory. Off by default.
     - `initializer`, `initargs`: a function that each worker calls with these arguments before its first task, or
       statements; a worker that replaces another does so as well. A worker whose initializer fails is given up.
+    - `output`: what tasks write is kept for each task and shown as it comes, `'show'`; with worker and task before each
+      line, `'prefix'`; or not shown, `'keep'`. `'inherit'`, which is the default with `outfile`: it is not captured.
+    - `outputLimit`: how many bytes of a task's standard output are kept and shown, and as many of standard error;
+      1 MiB by default.
     - `threadsPerWorker`: how many threads OpenMP, BLAS and the like may start in each worker. `'auto'`, the default:
       the worker's share of the cores, unless the environment says otherwise; `None`: whatever they like.
     - `wsNameTemplate`: a format string for the name of the sleigh's workspace; `'sleigh_ride_%04d'` by default.
@@ -113,6 +120,7 @@ class Sleigh:
         refuse_while_imported()
         self._options = Options.checked(_named(deprecated, options))
         self._set_up = _set_up_of(self._options)
+        self._said = Said(self._options.captured())
         self._busy = threading.Lock()
         self._owner_pid = os.getpid()
         self._failure: SleighNwsException | None = None
@@ -130,6 +138,11 @@ class Sleigh:
     def workerCount(self) -> int:
         """How many workers there are; fewer than were asked for where `status` closed the group early."""
         return self._options.workerCount if self._group is None else len(self._group)
+
+    @property
+    def output(self) -> SleighOutput:
+        """What the tasks of the last call wrote to standard output and error, by index: `s.output[3].stdout`."""
+        return self._said.output
 
     @property
     def nodeList(self) -> list[str]:
@@ -315,6 +328,7 @@ class Sleigh:
             joined, closed = core.close_group(), True
             if len(joined) < self._options.workerCount:
                 self._group = joined
+                self._set_up.regroup(joined)
                 self._debug(f"the group was closed with workers {joined}")
         return len(joined), closed
 
@@ -379,7 +393,7 @@ class Sleigh:
         if not self._busy.acquire(blocking=False):
             raise SleighOccupiedException("this sleigh is busy with another call; wait for it, or make another sleigh")
         try:
-            shipment = _shipment(fun, (*what, self._group), samples)
+            shipment = _shipment(fun, (*what, self._group, self._levels()), samples)
             if isinstance(what[0], Define):
                 self._set_up.define(what[0].name, shipment.data)
             self._debug(f"begins a call of {name_of(fun)}")
@@ -387,6 +401,9 @@ class Sleigh:
         except BaseException as error:
             self._release(error)
             raise
+
+    def _levels(self) -> dict[str, int] | None:
+        return None if self._options.captured() == "inherit" else levels()
 
     @property
     def _was_stopped(self) -> bool:

@@ -63,6 +63,7 @@ fn options(arguments: &Arguments, settings: &Settings, effective: &[Effective]) 
         embedded: false,
         insecure: settings.insecure,
         allow_users: settings.allow_users,
+        classic_from: settings.classic_from.0.clone(),
         limits: settings.limits(),
         log: settings.log(),
         announcement: if arguments.background { Announcement::Json } else { Announcement::Text },

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use nws_server::Network;
 use nws_server::log::{Format, Level};
 
 /// A type of settings. All of them are written as text, wherever they come from.
@@ -163,6 +164,31 @@ impl Kind for IpAddr {
     }
 }
 
+/// Addresses and networks, with commas between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Networks(pub(crate) Vec<Network>);
+
+impl Kind for Networks {
+    const PLACEHOLDER: &'static str = "NETWORKS";
+
+    fn expected() -> String {
+        "addresses and networks such as 10.0.0.0/8,192.168.1.5, the bits behind a network's own being 0, or none"
+            .to_owned()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        if text == "none" {
+            return Some(Self(Vec::new()));
+        }
+        text.split(',').map(|network| network.trim().parse().ok()).collect::<Option<_>>().map(Self)
+    }
+
+    fn show(&self) -> String {
+        let networks: Vec<String> = self.0.iter().map(Network::to_string).collect();
+        if networks.is_empty() { "none".to_owned() } else { networks.join(",") }
+    }
+}
+
 impl Kind for bool {
     const PLACEHOLDER: &'static str = "BOOL";
     const IS_SWITCH: bool = true;
@@ -272,6 +298,17 @@ mod tests {
             assert_eq!(read_time(&show_time(ms)), Some(ms), "{text}");
         }
         assert_eq!((show_size(0), show_size(1025), show_time(0)), ("0".into(), "1025".into(), "0ms".into()));
+    }
+
+    #[test]
+    fn networks_are_read_as_they_are_shown() {
+        for text in ["none", "10.0.0.0/8,192.168.1.5", "::1"] {
+            assert_eq!(Networks::read(text).map(|networks| networks.show()).as_deref(), Some(text));
+        }
+        assert_eq!(Networks::read("10.0.0.0/8, ::1").unwrap().0.len(), 2);
+        for text in ["", "all", "10.0.0.0/8,", "10.0.0.1/8", "none,::1"] {
+            assert_eq!(Networks::read(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use nws_server::log::{Format, Level};
 
-use super::kind::{Count, Kind, Memory, Size, Span};
+use super::kind::{Count, Kind, Memory, Networks, Size, Span};
 
 /// One row.
 #[derive(Debug)]
@@ -88,13 +88,19 @@ settings! {
             "Let other users of this machine use the web pages and the classic protocol",
             "Neither asks for a token, so they could run code as this user: values can be Python pickles. Other clients \
              still need the token.";
+        classic_from: Networks = "none", "classic-from", "NWS_CLASSIC_FROM",
+            "The other machines whose clients of the classic protocol are let in, as addresses and networks",
+            "That protocol has no token: whoever can connect from one of these addresses can run code as this user, \
+             whatever user it is. Written with commas between, as in 10.0.0.0/8,192.168.1.5. It is of use only where \
+             the server listens to other machines (--interface and --insecure). On this machine the user counts, \
+             whatever is named here.";
     }
     "Limits" {
-        connections: Count<1, 1_000_000> = "10000", "connections", "NWS_CONNECTIONS",
+        connections: Count<1, 1_000_000> = "12000", "connections", "NWS_CONNECTIONS",
             "Most connections at a time",
             "Who comes beyond that is told so and sent away. A tenth is kept for who comes by the Unix socket, which \
              no other user can. The limit on descriptors (ulimit -n) is raised as far as \
-             the system allows.";
+             the system allows; where that is not enough, this limit is lowered, and the server says so.";
         values_memory: Memory = "50%", "values-memory", "NWS_VALUES_MEMORY",
             "Most bytes of all values and names together, or a share of the machine's memory",
             "What is on its way counts, and what keeping takes: 64 bytes for each value, some hundred for each workspace, \
@@ -135,7 +141,7 @@ settings! {
              more for it.";
         handshake_time: Span<100, 3_600_000> = "10s", "handshake-time", "NWS_HANDSHAKE_TIME",
             "How long a connection may take to prove the token",
-            "Then it is ended.";
+            "Then it is ended. The head of a request at the web port may take as long.";
         silence_time: Span<100, 86_400_000> = "4s", "silence-time", "NWS_SILENCE_TIME",
             "After how much silence a connection counts as dead where the client asked for nothing else",
             "The server asks for a sign of life before. What a dead connection held by lease goes back.";

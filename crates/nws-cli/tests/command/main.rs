@@ -2,6 +2,7 @@
 //! subcommand, against real servers.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod admission;
 mod background;
 mod endings;
 mod home;

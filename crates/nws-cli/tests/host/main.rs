@@ -3,6 +3,7 @@
 
 mod deaths;
 mod endings;
+mod group;
 mod processes;
 mod roles;
 mod silence;

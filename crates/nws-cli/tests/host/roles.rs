@@ -22,6 +22,9 @@ const ROLE: &str = "NWS_HOST_TEST_ROLE";
 /// Makes a worker end as soon as it has joined.
 pub(crate) const LEAVES: &str = "NWS_HOST_TEST_LEAVES";
 
+/// The path of a file: the worker that makes `PATH.held` first does not say that it has joined before there is one.
+pub(crate) const HOLDS: &str = "NWS_HOST_TEST_HOLDS";
+
 fn plays(role: &str) -> bool {
     std::env::var_os(ROLE).is_some_and(|played| played == role)
 }
@@ -34,7 +37,7 @@ fn role(name: &str) -> (Vec<String>, (String, Option<String>)) {
 
 pub(crate) fn worker_command() -> WorkerCommand {
     let (args, env) = role("worker");
-    WorkerCommand { program: std::env::current_exe().unwrap(), args, env: vec![env], cwd: None }
+    WorkerCommand { program: std::env::current_exe().unwrap(), args, env: vec![env], ..WorkerCommand::default() }
 }
 
 pub(crate) fn master_command() -> Command {
@@ -64,6 +67,7 @@ fn worker() {
     let Some(bootstrap) = read_message::<Bootstrap>(&mut link).unwrap() else { return };
     // The sleigh may end at any moment.
     let Ok(worker) = Worker::join(&bootstrap, Page::map(&page).unwrap()) else { return };
+    hold();
     let session = worker.connection().session().0;
     write_message(link.get_mut(), &FromWorker::Joined { session }).unwrap();
     if std::env::var_os(LEAVES).is_some() {
@@ -89,6 +93,13 @@ fn worker() {
         result.resize(RESULT_HEAD_BYTES, 0);
         result.extend(perform(std::str::from_utf8(task.payload()).unwrap()).into_bytes());
         worker.finish(&task, began_ns, Outcome::Done, &mut result);
+    }
+}
+
+fn hold() {
+    let Ok(path) = std::env::var(HOLDS) else { return };
+    if OpenOptions::new().write(true).create_new(true).open(format!("{path}.held")).is_ok() {
+        crate::sleighs::wait_for_file(Path::new(&path));
     }
 }
 

@@ -1,7 +1,6 @@
 //! Connections of the classic protocol: who is let in, and the way of their requests to the core.
 
 use std::fmt::Display;
-use std::io;
 
 use bytes::Bytes;
 use nws_core::{Effect, SessionInit};
@@ -11,8 +10,10 @@ use nws_proto::{
     limits,
 };
 
+use super::handshake::too_many_connections;
 use super::serve::Onward;
 use super::{Asking, EventLoop};
+use crate::admission::refusal;
 use crate::classic::{Classic, QUIET_REQUEST, REQUEST, VARIABLE};
 use crate::connection::Phase;
 use crate::input::Scratch;
@@ -25,29 +26,29 @@ impl EventLoop {
         let Some(connection) = self.table.get(slot) else { return };
         let address = String::from_utf8_lossy(&connection.address).into_owned();
         let refusal = if connection.surplus {
-            Some(format!("there is no room for one more connection; the limit is {}", self.limits.connections))
+            Some(too_many_connections(self.limits.connections, connection.stream.is_unix()))
         } else {
-            let refusal = refusal(connection.stream.peer_user(), own_user());
-            refusal.filter(|_| !(self.allow_users && connection.stream.is_of_this_machine()))
+            refusal(&connection.stream.origin(), own_user(), &self.rules)
         };
         if let Some(refusal) = refusal {
             self.measures.refused += 1;
             let fields: [(&str, &dyn Display); 2] = [("peer", &address), ("why", &refusal)];
             self.shared.log.of_a_connection(Level::Warn, "refused a classic client", &fields);
-            return self.close(slot);
+            return self.close(slot, "it was refused");
         }
         let session = SessionId(self.next_session);
         self.next_session += 1;
         let init =
             SessionInit { session, address: connection.address.clone(), label: Vec::new(), guardian: SessionId(0) };
         if self.core.session_opened(init).is_err() {
-            return self.close(slot);
+            return self.close(slot, "it got no session");
         }
         // The protocol has no pings: a quiet client is one that has nothing to say.
         connection.phase = Phase::Open { session, silence_ms: 0 };
         connection.classic = Some(Box::new(Classic::new(wants_cookies(greeting))));
         Sink::<Bytes>::put(&mut connection.outbox, &WELCOME);
         self.table.add_session(session, slot);
+        self.log_session(slot, session, "classic");
         self.flush_soon(slot);
     }
 
@@ -276,17 +277,6 @@ impl EventLoop {
             classic.answer(&mut connection.outbox, reply);
         }
         self.flush_soon(slot);
-    }
-}
-
-/// Why a client does not come in, where it does not: this protocol has no token, so a client shows who
-/// it is by its user.
-fn refusal(peer: io::Result<Option<u32>>, own: u32) -> Option<String> {
-    match peer {
-        Ok(Some(user)) if user == own => None,
-        Ok(Some(user)) => Some(format!("it is of user {user}, and this server serves user {own} only")),
-        Ok(None) => Some("it is on another machine, and only clients of this one are served".to_owned()),
-        Err(error) => Some(format!("the system does not tell whose it is: {error}")),
     }
 }
 

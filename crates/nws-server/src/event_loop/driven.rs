@@ -9,6 +9,7 @@ use mio::{Poll, Waker};
 use nws_core::Core;
 
 use super::{EventLoop, WAKER};
+use crate::admission::Rules;
 use crate::clock::{Clock, Random};
 use crate::config::Limits;
 use crate::connection::{Connection, Phase};
@@ -26,7 +27,13 @@ impl EventLoop {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let shared = Arc::new(Shared::new(waker, None, false));
-        let mut event_loop = Self::new(poll, Vec::new(), token, false, limits, Arc::clone(&shared))?;
+        let mut event_loop = Self::new(
+            poll,
+            Vec::new(),
+            Rules { token, allow_users: false, classic_from: Vec::new() },
+            limits,
+            Arc::clone(&shared),
+        )?;
         event_loop.clock = Clock::Virtual(now_ms);
         event_loop.now_ms = event_loop.clock.now_ms();
         event_loop.random = Random::new(seed);

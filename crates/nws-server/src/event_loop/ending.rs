@@ -1,6 +1,6 @@
 //! Ending sessions, connections, and the server.
 
-use nws_proto::{ErrorCode, Event, Fault, Opcode};
+use nws_proto::{ErrorCode, Event, Fault, Opcode, SessionId};
 
 use super::EventLoop;
 use crate::connection::Phase;
@@ -15,7 +15,8 @@ impl EventLoop {
         let Some(connection) = self.table.get(slot) else { return };
         match connection.phase {
             // Whoever it is may speak another protocol, and would not understand.
-            Phase::Greeting | Phase::Closing { .. } => self.close(slot),
+            Phase::Greeting => self.close(slot, "it said nothing in time"),
+            Phase::Closing { .. } => self.close(slot, "it did not hang up in time"),
             Phase::Challenged { .. } => {
                 let message =
                     format!("expected a hello within {} ms (setting handshake-time)", self.limits.handshake_ms);
@@ -54,13 +55,13 @@ impl EventLoop {
         }
         if self.table.get(slot).is_some_and(|connection| !connection.transit.is_empty()) {
             // Its values stop half way and go back: what followed them here would be no frame there.
-            return self.close(slot);
+            return self.close(slot, "it does not read what it fetched");
         }
         if let Some(fault) = &fault {
             self.measures.count_fault(fault.code);
             self.log_goodbye(slot, fault);
         }
-        self.end_session(slot);
+        self.end_session(slot, fault.as_ref().map_or("its bytes are no request", |fault| fault.code.slug()));
         let until_ms = self.now_ms + u64::from(self.limits.goodbye_ms);
         let Some(connection) = self.table.get(slot) else { return };
         connection.phase = Phase::Closing { until_ms };
@@ -71,6 +72,15 @@ impl EventLoop {
         }
         self.flush_soon(slot);
         self.appoint(slot);
+    }
+
+    /// Says that a session has begun.
+    pub(super) fn log_session(&mut self, slot: usize, session: SessionId, protocol: &str) {
+        let Some(connection) = self.table.get(slot) else { return };
+        let peer = String::from_utf8_lossy(&connection.address);
+        let fields: [(&str, &dyn std::fmt::Display); 3] =
+            [("peer", &peer), ("session", &session), ("protocol", &protocol)];
+        self.shared.log.write(Level::Debug, "a session has begun", &fields);
     }
 
     /// Who goes down with the server is no news.
@@ -85,10 +95,12 @@ impl EventLoop {
     }
 
     /// Closes the connection now.
-    pub(super) fn close(&mut self, slot: usize) {
-        self.end_session(slot);
+    pub(super) fn close(&mut self, slot: usize, why: &str) {
+        self.end_session(slot, why);
         self.spent_units += CLOSE_UNITS;
         if let Some(mut connection) = self.table.remove(slot) {
+            let peer = String::from_utf8_lossy(&connection.address);
+            self.shared.log.write(Level::Debug, "a connection has ended", &[("peer", &peer), ("why", &why)]);
             self.receiving_bytes -= connection.counted_bytes;
             // Closing the descriptor takes it out of the poll as well.
             let _ = self.poll.registry().deregister(&mut connection.stream);
@@ -96,9 +108,10 @@ impl EventLoop {
     }
 
     /// From here on no value goes to the session.
-    fn end_session(&mut self, slot: usize) {
+    fn end_session(&mut self, slot: usize, why: &str) {
         let Some(connection) = self.table.get(slot) else { return };
         let Some(session) = connection.session() else { return };
+        self.shared.log.write(Level::Debug, "a session has ended", &[("session", &session), ("why", &why)]);
         let until_ms = self.now_ms;
         connection.phase = Phase::Closing { until_ms };
         self.transit_bytes -= connection.transit.bytes();
@@ -130,7 +143,7 @@ impl EventLoop {
                     self.say_goodbye(slot, Fault::new(ErrorCode::ShuttingDown, message));
                 }
                 (None, Phase::Closing { .. }) => {}
-                (None, _) => self.close(slot),
+                (None, _) => self.close(slot, "the server goes down"),
             }
         }
     }

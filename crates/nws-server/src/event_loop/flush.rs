@@ -34,7 +34,7 @@ impl EventLoop {
         let was_blocked = connection.watches_writing;
         let sent = connection.outbox.sent();
         let Ok(flushed) = connection.outbox.flush(&connection.stream, &mut self.spare) else {
-            return self.close(slot);
+            return self.close(slot, "it has gone while it was sent to");
         };
         let sent_bytes = connection.outbox.sent() - sent;
         self.measures.sent_bytes += sent_bytes;
@@ -53,7 +53,7 @@ impl EventLoop {
             let interests = if blocked { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
             let registry = self.poll.registry();
             if registry.reregister(&mut connection.stream, Token(CONNECTIONS + slot), interests).is_err() {
-                return self.close(slot);
+                return self.close(slot, "the poll refuses it");
             }
         }
         match flushed {

@@ -7,8 +7,8 @@ use nws_proto::{
     Welcome, client_proof, limits, proofs_match, server_proof,
 };
 
-use super::EventLoop;
 use super::serve::Onward;
+use super::{EventLoop, UNIX_PART};
 use crate::config::random_bytes;
 use crate::connection::Phase;
 use crate::input::{Admission, Arrival, Scratch};
@@ -23,7 +23,7 @@ impl EventLoop {
         match connection.phase {
             Phase::Greeting => {
                 if scratch.peek() == Some(TLS) {
-                    self.close(slot);
+                    self.close(slot, "it speaks TLS, which this server does not");
                     return Some(Onward::Stop);
                 }
                 let Some(greeting) = scratch.take_array() else { return Some(Onward::Receive) };
@@ -48,13 +48,10 @@ impl EventLoop {
         }
         let Some(connection) = self.table.get(slot) else { return };
         if connection.surplus {
-            let message = format!(
-                "expected at most {} connections (setting connections); close some, or raise it",
-                self.limits.connections
-            );
+            let message = too_many_connections(self.limits.connections, connection.stream.is_unix());
             return self.say_goodbye(slot, Fault::new(ErrorCode::TooManyConnections, message));
         }
-        let Ok(nonce) = random_bytes() else { return self.close(slot) };
+        let Ok(nonce) = random_bytes() else { return self.close(slot, "there are no random numbers") };
         let challenge = Challenge {
             oldest_version: PROTOCOL_VERSION,
             newest_version: PROTOCOL_VERSION,
@@ -76,7 +73,7 @@ impl EventLoop {
 
     fn let_in(&mut self, slot: usize, nonce: [u8; NONCE_BYTES], payload: Bytes) -> Result<(), Fault> {
         let hello = read_hello(payload)?;
-        if !proofs_match(&hello.proof, &client_proof(&self.token, &nonce, &hello.nonce)) {
+        if !proofs_match(&hello.proof, &client_proof(&self.rules.token, &nonce, &hello.nonce)) {
             let message = "expected the proof of this server's token; use the token from the server's folder";
             return Err(Fault::new(ErrorCode::NotAuthorized, message));
         }
@@ -93,7 +90,7 @@ impl EventLoop {
         connection.phase = Phase::Open { session, silence_ms };
         let welcome = Welcome {
             session,
-            proof: server_proof(&self.token, &nonce, &hello.nonce),
+            proof: server_proof(&self.rules.token, &nonce, &hello.nonce),
             frame_payload_bytes: self.limits.frame_payload_bytes,
             silence_ms,
         };
@@ -101,9 +98,22 @@ impl EventLoop {
         welcome.encode(&mut payload);
         connection.outbox.short(Opcode::Welcome, &payload);
         self.table.add_session(session, slot);
+        self.log_session(slot, session, "own");
         self.flush_soon(slot);
         self.appoint(slot);
         Ok(())
+    }
+}
+
+/// What a client hears for whom there is no room.
+pub(super) fn too_many_connections(most: usize, unix: bool) -> String {
+    match most / UNIX_PART {
+        kept if kept > 0 && !unix => format!(
+            "expected at most {} connections by TCP: of {most} (setting connections) a tenth is kept for the Unix \
+             socket; close some, or raise it",
+            most - kept
+        ),
+        _ => format!("expected at most {most} connections (setting connections); close some, or raise it"),
     }
 }
 

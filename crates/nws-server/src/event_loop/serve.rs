@@ -75,7 +75,7 @@ impl EventLoop {
                 return self.stand_in_line(slot);
             }
             match connection.input.receive(&connection.stream, scratch, budget) {
-                Ok((0, _)) => return self.close(slot),
+                Ok((0, _)) => return self.close(slot, "it hung up"),
                 Ok((count, room_left)) => {
                     budget -= count;
                     self.measures.received_bytes += count as u64;
@@ -90,7 +90,7 @@ impl EventLoop {
                     connection.hung_up = false;
                     return;
                 }
-                Err(_) => return self.close(slot),
+                Err(_) => return self.close(slot, "it was cut off"),
             }
         }
     }

@@ -9,8 +9,11 @@ use nws_supervise::{End, OutOfMemory, ProcessId, Spawn, Supervisor};
 
 use super::channel::Channel;
 use super::charge::{Loads, is_killed};
+use super::leftovers::{self, Leftovers};
 use crate::clock::monotonic_ns;
-use crate::control::{Bootstrap, Cause, FromWorker, ToWorker, WORKER_LINK_FD, WORKER_PAGE_FD, WorkerCommand};
+use crate::control::{
+    Bootstrap, Cause, FromWorker, ToWorker, WORKER_CAPTURE_FDS, WORKER_LINK_FD, WORKER_PAGE_FD, WorkerCommand,
+};
 use crate::page::{Page, Running};
 use crate::roles::{self, OWN_PROGRAM, ROLE_VARIABLE, Role};
 
@@ -49,6 +52,8 @@ pub(super) struct Worker {
     pub(super) pid: u32,
     pub(super) link: Channel,
     page: Page,
+    /// What it writes and nobody has read when it ends.
+    leftovers: Option<Leftovers>,
     ended: Option<Ended>,
     /// Since when it has been seen stopped before it joined.
     stopped: Option<Instant>,
@@ -86,14 +91,26 @@ impl Worker {
         }
     }
 
+    /// Its end with the last lines of what it wrote to standard error, and what it wrote last.
+    fn last_words(&self, end: &End, running: Option<Running>) -> (End, [Vec<u8>; 2]) {
+        let mut end = end.clone();
+        let written = self.leftovers.as_ref().map(Leftovers::read).unwrap_or_default();
+        let before = running.and_then(|running| self.page.tail(running.lease)).unwrap_or_default();
+        leftovers::add_lines(&mut end.stderr_tail, &[&before[..], &written[1]].concat());
+        (end, written)
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.page.session().is_some()
+    }
+
     pub(super) fn is_ready(&self) -> bool {
         self.page.is_ready()
     }
 
     /// Where it was on its way into the sleigh, if it was not yet in.
     fn way_in(&self) -> Option<&'static str> {
-        let connected = self.page.session().is_some();
-        (connected && !self.page.is_ready()).then_some("it ended while it was being set up")
+        (self.is_connected() && !self.page.is_ready()).then_some("it ended while it was being set up")
     }
 }
 
@@ -111,6 +128,8 @@ pub(super) struct Death {
     pub(super) charges: bool,
     /// That task took longer than this, in milliseconds.
     pub(super) timed_out: Option<u64>,
+    /// What it wrote last, to standard output and to standard error.
+    pub(super) written: [Vec<u8>; 2],
 }
 
 #[derive(Debug, Default)]
@@ -218,7 +237,8 @@ impl Crew {
     pub(super) fn bootstrap(&mut self, rank: u32, bootstrap: &Bootstrap) {
         let Some(seat) = self.seats.get_mut(rank as usize) else { return };
         if let Some(worker) = &mut seat.worker {
-            worker.link.send(&Bootstrap { rank, careful: seat.careful, ..bootstrap.clone() });
+            let captures = self.command.captures;
+            worker.link.send(&Bootstrap { rank, careful: seat.careful, captures, ..bootstrap.clone() });
             if seat.late {
                 worker.link.send(&ToWorker::TooLate);
             }
@@ -299,9 +319,11 @@ impl Crew {
         let worker = seat.worker.take()?;
         seat.count(&worker, end);
         seat.careful |= worker.ended_after_a_task(end);
+        let running = worker.page.running();
+        let (end, written) = worker.last_words(end, running);
+        let end = &end;
         let cause = explain(end, worker.ended, worker.complaint.as_deref().or(worker.way_in()));
         seat.last_end = Some(cause.clone());
-        let running = worker.page.running();
         self.done_by_dead += worker.page.tasks_done();
         let living = self.seats.iter().filter_map(|seat| seat.worker.as_ref());
         let tasks_done = self.done_by_dead + living.map(|worker| worker.page.tasks_done()).sum::<u64>();
@@ -318,6 +340,7 @@ impl Crew {
                 Some(Ended::TimedOut { timeout_ms, .. }) => Some(timeout_ms),
                 _ => None,
             },
+            written,
         })
     }
 }
@@ -330,7 +353,7 @@ fn explain(end: &End, ended: Option<Ended>, complaint: Option<&str>) -> Cause {
         }
         (Some(Ended::TimedOut { .. }), _) => cause.preceded_by("its task took too long, so the host ended it"),
         (Some(Ended::Late), _) => {
-            cause.preceded_by("it joined after the group of workers was closed, so the host ended it")
+            cause.preceded_by("it came after the group of workers was closed, so the host ended it")
         }
         (Some(Ended::Aborted), _) => cause.preceded_by("the run of its task was given up, so the host ended it"),
         (None, Some(complaint)) => cause.preceded_by(complaint),
@@ -349,11 +372,26 @@ fn start(command: &WorkerCommand, supervisor: &mut Supervisor) -> io::Result<Wor
     spawn.env = command.env.iter().map(|(name, value)| (name.into(), value.as_ref().map(Into::into))).collect();
     spawn = spawn.env(ROLE_VARIABLE, told);
     spawn.cwd = command.cwd.clone();
+    let mut leftovers = None;
+    if command.captures {
+        let (kept, descriptors) = Leftovers::pipes()?;
+        leftovers = Some(kept);
+        spawn.descriptors.extend(descriptors.into_iter().zip(WORKER_CAPTURE_FDS));
+    }
     if spawn.program == OWN_PROGRAM {
         spawn.arg0 = Some(roles::own_name());
     }
     let process = supervisor.spawn(spawn)?;
     let pid = supervisor.pid(process).unwrap_or_default();
-    let link = Channel::new(link.into());
-    Ok(Worker { process, pid, link, page, ended: None, stopped: None, complaint: None, hopeless: false })
+    Ok(Worker {
+        process,
+        pid,
+        link: Channel::new(link.into()),
+        page,
+        leftovers,
+        ended: None,
+        stopped: None,
+        complaint: None,
+        hopeless: false,
+    })
 }

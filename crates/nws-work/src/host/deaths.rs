@@ -116,6 +116,7 @@ mod tests {
             running: None,
             charges: true,
             timed_out: None,
+            written: Default::default(),
         }
     }
 

@@ -114,6 +114,16 @@ impl Guardian {
         insist(&self.connection, &self.poster, Request::Finish { variable, items });
     }
 
+    /// Stores what tasks said, where the master looks for their results.
+    pub(super) fn say(&self, values: Vec<Vec<u8>>) {
+        let Some(Place { results: variable, .. }) = self.place else { return };
+        let items: Vec<_> = values.into_iter().map(item).collect();
+        if !items.is_empty() {
+            // Where the server has no room for it, it is lost.
+            self.connection.request_then(Request::Store { variable, items }, |_| {});
+        }
+    }
+
     /// Lets every task that is meant for a rank without a worker fail with this cause, from now on:
     /// nobody else would ever answer it.
     pub(super) fn refuse_tasks_of(&self, rank: u32, cause: &Cause) {

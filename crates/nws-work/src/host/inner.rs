@@ -58,7 +58,7 @@ pub(super) struct Host {
     address: Option<ServerAddress>,
     workspace: Option<String>,
     /// What every worker is told, once all of it is known.
-    bootstrap: Option<Bootstrap>,
+    pub(super) bootstrap: Option<Bootstrap>,
     pub(super) terms: Terms,
     pub(super) deaths: Deaths,
     pub(super) pulse: Pulse,
@@ -324,6 +324,7 @@ impl Host {
             rank: 0,
             worker_count: self.worker_count,
             careful: false,
+            captures: false,
             settings: self.settings.clone(),
         });
         for rank in 0..self.worker_count {
@@ -331,12 +332,6 @@ impl Host {
                 guardian.refuse_tasks_of(rank, &cause);
             }
             self.crew.bootstrap(rank, bootstrap);
-        }
-    }
-
-    fn refuse_if_given_up(&self, rank: u32) {
-        if let (Some(cause), Some(guardian)) = (self.crew.given_up(rank), &self.guardian) {
-            guardian.refuse_tasks_of(rank, &cause);
         }
     }
 
@@ -364,12 +359,6 @@ impl Host {
         } else {
             self.crew.end(rank, Ended::Late, &mut self.supervisor);
         }
-    }
-
-    fn close_group(&mut self) {
-        let (ranks, late) = self.crew.close_group(self.bootstrap.is_some());
-        late.into_iter().for_each(|rank| self.refuse_if_given_up(rank));
-        self.control.send(&FromHost::GroupClosed { ranks });
     }
 
     fn abort(&mut self, run: u32) {

@@ -6,11 +6,12 @@
 //! starts the embedded server and the workers, is the guardian of their leases, and says who died
 //! and why.
 //!
-//! - `channel`: one end of a control channel. `server`: the embedded server. `crew`: the workers.
+//! - `channel`: one end of a control channel. `server`: the embedded server. `crew`: the workers;
+//!   `leftovers`: what they wrote and did not send.
 //! - `guardian`: the host's own session. `deaths`: brings the end of a process and that of its
 //!   session together. `charge`: decides who pays for a death.
-//! - `inner`: the loop around them. `settling`: what follows from a death. `closing`: the orderly
-//!   end. `vigil`: how warden and host notice that the other is stopped.
+//! - `inner`: the loop around them. `settling`: what follows from a death. `group`: who is too late.
+//!   `closing`: the orderly end. `vigil`: how warden and host notice that the other is stopped.
 //!
 //! Nothing here is in the path of tasks and results.
 
@@ -20,8 +21,10 @@ mod charge;
 mod closing;
 mod crew;
 mod deaths;
+mod group;
 mod guardian;
 mod inner;
+mod leftovers;
 mod server;
 mod settling;
 mod terms;

@@ -9,7 +9,15 @@ use super::crew::{Death, Ended};
 use super::deaths::Step;
 use super::inner::Host;
 use crate::control::FromHost;
-use crate::envelope::{Failure, Outcome, ResultHead, TaskHead};
+use crate::envelope::{Failure, Outcome, ResultHead, Said, TaskHead};
+
+/// What a dead worker wrote last, as values for the master.
+fn last_words(death: &Death) -> Vec<Vec<u8>> {
+    let task = death.running.map_or(TaskHead::NONE, |running| TaskHead { run: running.run, index: running.index });
+    let written = [Said::Stdout, Said::Stderr].into_iter().zip(&death.written);
+    let written = written.filter(|(_, bytes)| !bytes.is_empty());
+    written.map(|(said, bytes)| said.to_value(task, death.rank, bytes)).collect()
+}
 
 impl Host {
     /// The process of a worker has ended.
@@ -60,6 +68,8 @@ impl Host {
     /// Settles the leases of a dead worker.
     fn settle(&self, death: &Death, verdict: Verdict) {
         let Some(guardian) = &self.guardian else { return };
+        // Before the result, which may follow from somewhere else at once.
+        guardian.say(last_words(death));
         guardian.release(verdict.charged.into_iter().collect(), true);
         guardian.release(verdict.untouched, false);
         let (Some((lease, deaths)), Some(running)) = (verdict.failed, death.running) else { return };

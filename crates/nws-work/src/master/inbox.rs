@@ -7,7 +7,7 @@ use bytes::Bytes;
 use nws_proto::Grant;
 
 use crate::control::FromHost;
-use crate::envelope::ResultHead;
+use crate::envelope::{ResultHead, Said, TaskHead};
 use crate::error::WorkError;
 
 /// No further results are fetched while more than this waits to be taken, in bytes.
@@ -31,6 +31,11 @@ impl TaskResult {
     /// somebody else has stored it.
     pub fn read(&self) -> Option<(ResultHead, &[u8])> {
         ResultHead::decode(&self.0.item.value)
+    }
+
+    /// What a task said while it ran, which task, on which worker; [`TaskHead::NONE`] between tasks.
+    pub fn said(&self) -> Option<(Said, TaskHead, u32, &[u8])> {
+        Said::decode(&self.0.item.value)
     }
 }
 

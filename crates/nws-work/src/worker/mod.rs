@@ -5,12 +5,14 @@
 //! outbox; the connection's I/O thread fills the queue, also while a task computes, and answers
 //! recalls from it. How many tasks a fetch asks for is the `pace`'s business.
 
+mod capture;
 mod newcomer;
 mod outbox;
 mod pace;
 mod queue;
 
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,11 +24,12 @@ use nws_proto::{
 
 use crate::clock::monotonic_ns;
 use crate::control::Bootstrap;
-use crate::envelope::{Failure, Outcome, RESULT_HEAD_BYTES, ResultHead, TaskHead};
+use crate::envelope::{Failure, Outcome, RESULT_HEAD_BYTES, ResultHead, Said, TaskHead};
 use crate::error::WorkError;
 use crate::page::{Page, Running};
 use crate::{link, names};
 
+pub use capture::Capture;
 pub use newcomer::{Joining, Newcomer};
 use outbox::{Outbox, Sent, Urgency};
 use queue::Queue;
@@ -41,7 +44,8 @@ const UNSENT_BYTES: usize = 16 << 20;
 #[derive(Debug)]
 pub struct Worker {
     shared: Arc<Shared>,
-    page: Page,
+    page: Arc<Page>,
+    capture: OnceLock<Capture>,
     rank: u32,
     /// Hold each task until its result has arrived.
     careful: bool,
@@ -102,7 +106,8 @@ impl Worker {
         shared.listen();
         let flusher = shared.clone();
         std::thread::Builder::new().name("nws-flush".into()).spawn(move || flusher.flush_when_due())?;
-        Ok(Worker { shared, page, rank: bootstrap.rank, careful: bootstrap.careful })
+        let (page, capture) = (Arc::new(page), OnceLock::new());
+        Ok(Worker { shared, page, capture, rank: bootstrap.rank, careful: bootstrap.careful })
     }
 
     /// Begins to ask for tasks.
@@ -122,6 +127,23 @@ impl Worker {
     /// This worker's place among the workers.
     pub fn rank(&self) -> u32 {
         self.rank
+    }
+
+    /// From now on what this process writes to standard output and error goes to the master, with
+    /// the task that wrote it: at most `limit` bytes of each. `descriptors` are those of
+    /// [`crate::control::WORKER_CAPTURE_FDS`].
+    ///
+    /// # Errors
+    /// Where no thread can be started, or no descriptor is left.
+    pub fn capture(&self, descriptors: [OwnedFd; 4], limit: usize) -> std::io::Result<Capture> {
+        let capture = Capture::start(descriptors, limit, self.page.clone(), self.shared.clone())?;
+        Ok(self.capture.get_or_init(|| capture).clone())
+    }
+
+    /// Sends what the task that runs has to say beside what it prints; see [`Said`].
+    pub fn say(&self, said: Said, payload: &[u8]) {
+        let running = self.page.running().map(|running| TaskHead { run: running.run, index: running.index });
+        self.shared.say(said.to_value(running.unwrap_or(TaskHead::NONE), self.rank, payload));
     }
 
     /// The next task if one is here. Results that wait are sent before this says [`Next::Nothing`].
@@ -204,6 +226,9 @@ impl Worker {
         if let Some(place) = result.first_chunk_mut::<RESULT_HEAD_BYTES>() {
             *place = head.to_bytes();
         }
+        if let Some(capture) = self.capture.get() {
+            capture.task_ended(task.lease, task.head, duration_ns);
+        }
         if !self.careful {
             self.page.end();
         }
@@ -242,6 +267,9 @@ impl Worker {
 
     /// Sends what waits and ends the connection.
     pub fn leave(&self) {
+        if let Some(capture) = self.capture.get() {
+            capture.end();
+        }
         self.shared.flush();
         self.shared.queue.close("the worker has left");
         self.shared.outbox.close();
@@ -310,13 +338,25 @@ impl Shared {
     fn flush(self: &Arc<Self>) {
         let Some(sent) = self.outbox.take() else { return };
         let shared = self.clone();
-        let Sent { run, items, tasks } = sent;
+        let Sent { run, said, items, tasks } = sent;
+        self.store(said);
+        if items.is_empty() {
+            return;
+        }
         let finish = Request::Finish { variable: self.results, items };
         self.connection.request_then(finish, move |reply| match reply {
             // Without a word the next worker would bring the same results, without end.
             Err(nws_client::Error::Fault(fault)) => shared.fail(run, &tasks, &fault),
             reply => shared.delivered(run, reply),
         });
+    }
+
+    /// Requests are carried out in order, so that what tasks said comes before their results.
+    fn store(&self, items: Vec<Item<Bytes>>) {
+        if !items.is_empty() {
+            // Where the server has no room for it, it is lost.
+            self.connection.request_then(Request::Store { variable: self.results, items }, |_| {});
+        }
     }
 
     /// The server did not take results: in their stead it gets the reason.
@@ -340,6 +380,7 @@ impl Shared {
     /// Sends what waits, and waits until it has arrived; whether it has.
     fn deliver(&self) -> bool {
         let Some(sent) = self.outbox.take() else { return true };
+        self.store(sent.said);
         let variable = self.results;
         let mut reply = self.connection.request(Request::Finish { variable, items: sent.items }).wait();
         if let Err(nws_client::Error::Fault(fault)) = &reply {

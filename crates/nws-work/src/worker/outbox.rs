@@ -29,6 +29,8 @@ pub(super) enum Urgency {
 pub(super) struct Sent {
     /// The run of the last result.
     pub(super) run: u32,
+    /// What tasks said, to be stored before their results.
+    pub(super) said: Vec<Item<Bytes>>,
     pub(super) items: Vec<FinishItem<Bytes>>,
     /// Whose results these are.
     pub(super) tasks: Vec<(LeaseId, TaskHead)>,
@@ -45,6 +47,8 @@ struct State {
     /// The results' bytes one after the other, but for long ones, which are in `long` alone.
     buffer: Vec<u8>,
     results: Vec<Waiting>,
+    said: Vec<Item<Bytes>>,
+    said_bytes: usize,
     run: u32,
     since_ns: u64,
     closed: bool,
@@ -70,7 +74,7 @@ impl Outbox {
     /// Adds a result; a long one is taken, not copied.
     pub(super) fn put(&self, task: &Task, result: &mut Vec<u8>, now_ns: u64, duration_ns: u64) -> Urgency {
         let mut state = self.state();
-        let was_empty = state.results.is_empty();
+        let was_empty = state.is_empty();
         if was_empty {
             state.since_ns = now_ns;
         }
@@ -83,8 +87,8 @@ impl Outbox {
             let end = state.buffer.len();
             state.results.push(Waiting::Short { task: (task.lease, task.head), end });
         }
-        let full = long || state.buffer.len() >= BATCH_BYTES || state.results.len() >= BATCH_RESULTS;
-        let old = duration_ns >= DELAY_NS / 2 || now_ns - state.since_ns >= DELAY_NS;
+        let full = long || state.is_full();
+        let old = duration_ns >= DELAY_NS / 2 || now_ns.saturating_sub(state.since_ns) >= DELAY_NS;
         if full || old {
             return Urgency::Now;
         }
@@ -94,12 +98,26 @@ impl Outbox {
         Urgency::Later
     }
 
+    /// Adds what a task said: it leaves before the results that are put in later.
+    pub(super) fn say(&self, value: Vec<u8>, now_ns: u64) -> Urgency {
+        let mut state = self.state();
+        if state.is_empty() {
+            state.since_ns = now_ns;
+            self.filled.notify_one();
+        }
+        state.said_bytes += value.len();
+        state.said.push(Item { descriptor: Descriptor::bytes(Language::Rust), value: Bytes::from(value) });
+        if state.is_full() { Urgency::Now } else { Urgency::Later }
+    }
+
     /// Empties the box.
     pub(super) fn take(&self) -> Option<Sent> {
         let mut state = self.state();
-        if state.results.is_empty() {
+        if state.is_empty() {
             return None;
         }
+        let said = std::mem::take(&mut state.said);
+        state.said_bytes = 0;
         let capacity = state.buffer.len();
         let buffer = Bytes::from(std::mem::replace(&mut state.buffer, Vec::with_capacity(capacity)));
         let count = state.results.len();
@@ -121,7 +139,7 @@ impl Outbox {
             FinishItem { lease: task.0, result: Item { descriptor: Descriptor::bytes(Language::Rust), value } }
         });
         let items = items.collect();
-        Some(Sent { run, items, tasks })
+        Some(Sent { run, said, items, tasks })
     }
 
     /// Waits until a result has waited long enough; `false` when the box is closed.
@@ -131,7 +149,7 @@ impl Outbox {
             if state.closed {
                 return false;
             }
-            if state.results.is_empty() {
+            if state.is_empty() {
                 state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
@@ -147,6 +165,16 @@ impl Outbox {
     pub(super) fn close(&self) {
         self.state().closed = true;
         self.filled.notify_all();
+    }
+}
+
+impl State {
+    fn is_empty(&self) -> bool {
+        self.results.is_empty() && self.said.is_empty()
+    }
+
+    fn is_full(&self) -> bool {
+        self.buffer.len() + self.said_bytes >= BATCH_BYTES || self.results.len() + self.said.len() >= BATCH_RESULTS
     }
 }
 
@@ -178,6 +206,17 @@ mod tests {
     fn a_result_of_a_long_task_does_not_wait() {
         let outbox = Outbox::default();
         assert_eq!(outbox.put(&task(1), &mut vec![1], 5, DELAY_NS), Urgency::Now);
+    }
+
+    #[test]
+    fn what_a_task_says_leaves_with_its_result_or_soon_by_itself() {
+        let outbox = Outbox::default();
+        assert_eq!(outbox.say(vec![7], monotonic_ns()), Urgency::Later);
+        assert!(outbox.wait_until_due());
+        assert_eq!(outbox.put(&task(1), &mut vec![1], monotonic_ns(), 10), Urgency::Now, "it has waited");
+        let sent = outbox.take().unwrap();
+        assert_eq!((sent.said.len(), sent.items.len()), (1, 1));
+        assert_eq!(outbox.say(vec![0; BATCH_BYTES], 0), Urgency::Now);
     }
 
     #[test]

@@ -178,7 +178,7 @@ fn command(
         })
     };
     let args = args.into_iter().map(text).collect::<Result<_, _>>()?;
-    let mut command = WorkerCommand { program: OWN_PROGRAM.into(), args, env, cwd };
+    let mut command = WorkerCommand { program: OWN_PROGRAM.into(), args, env, cwd, captures: false };
     Threads::Share.limit(&mut command, workers);
     Ok(command)
 }

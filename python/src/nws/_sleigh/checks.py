@@ -21,6 +21,7 @@ __all__ = [
     "launcher",
     "maybe",
     "module_path",
+    "output",
     "path",
     "port",
     "seconds",
@@ -145,6 +146,13 @@ def arguments(name: str, value: Any) -> tuple[Any, ...]:
 def threads(name: str, value: Any) -> Any:
     """A number of threads, `'auto'` or None."""
     return value if value is None or value == "auto" else checked_count(name, value)
+
+
+def output(name: str, value: Any) -> str:
+    """What becomes of the output of tasks."""
+    if value in ("show", "prefix", "keep", "inherit"):
+        return str(value)
+    raise SleighIllegalValueException(f"{name}: expected 'show', 'prefix', 'keep' or 'inherit', got {value!r}")
 
 
 def hosts(name: str, value: Any) -> list[str]:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from nws._sleigh.said import TaskOutput
+
 __all__ = [
     "SleighException",
     "SleighGatheredException",
@@ -14,6 +16,9 @@ __all__ = [
     "SleighStoppedException",
     "SleighTaskException",
 ]
+
+# How much of a failed task's output its exception tells.
+_LAST_LINES = 10
 
 
 class SleighException(Exception):
@@ -76,7 +81,8 @@ class SleighTaskException(SleighException):
     Attributes: `type` and `message` of the remote exception and its `traceback` as text; `index` of the task and `rank`
     of the worker. Where the worker died: `type` is `'WorkerDied'`, `deaths` says how many workers the task has cost,
     and the last of them ended with `exitCode` or by `signal`, with a peak of `peakMemory` bytes, `outOfMemory` (`None`
-    where that cannot be known) and the last lines `stderr` of its standard error.
+    where that cannot be known) and the last lines `stderr` of its standard error. `output` is what the
+    task wrote, as in `Sleigh.output`.
     """
 
     __module__ = "nws.sleigh"
@@ -105,11 +111,17 @@ class SleighTaskException(SleighException):
         self.outOfMemory: bool | None = cause.get("out_of_memory")
         self.stderr: list[str] = cause.get("stderr_tail", [])
         self._cause = cause
+        self.output = TaskOutput()
         super().__init__(": ".join(filter(None, (type, message))))
 
     def __str__(self) -> str:
         text = super().__str__()
-        return f"{text}\n\nin the worker:\n{self.traceback.rstrip()}" if self.traceback else text
+        if self.traceback:
+            text += f"\n\nin the worker:\n{self.traceback.rstrip()}"
+        lines = self.output.stdout.splitlines()[-_LAST_LINES:]
+        if lines:
+            text += "\n\nlast lines that the task wrote to standard output:\n" + "\n".join(lines)
+        return text
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _task_exception, (
@@ -120,12 +132,22 @@ class SleighTaskException(SleighException):
             self.rank,
             self.deaths,
             self._cause,
+            self.output,
         )
 
 
 def _task_exception(
-    message: str, type: str, traceback: str, index: int, rank: int, deaths: int, cause: dict[str, Any]
+    message: str,
+    type: str,
+    traceback: str,
+    index: int,
+    rank: int,
+    deaths: int,
+    cause: dict[str, Any],
+    output: TaskOutput,
 ) -> SleighTaskException:
-    return SleighTaskException(
+    made = SleighTaskException(
         message, type=type, traceback=traceback, index=index, rank=rank, deaths=deaths, cause=cause
     )
+    made.output = output
+    return made

@@ -56,6 +56,8 @@ class Options:
     initializer: Callable[..., Any] | str | None = _option(None, maybe(checks.work))  # noqa: RUF009 (a field like the rest)
     initargs: tuple[Any, ...] = _option((), checks.arguments)
     threadsPerWorker: int | str | None = _option("auto", checks.threads)
+    output: str | None = _option(None, maybe(checks.output))
+    outputLimit: int = _option(1 << 20, checks.count(0))
     retries: int = _option(1, checks.count(0))
     progress: bool | None = _option(None, maybe(checks.flag))
     events: str | None = _option(None, maybe(checks.path))
@@ -92,6 +94,10 @@ class Options:
                 "name the one that workers shall run with the option python="
             )
         return sys.executable
+
+    def captured(self) -> str:
+        """Return what becomes of the output of tasks: where a file is named for it, it goes there."""
+        return self.output or ("inherit" if self.outfile else "show")
 
     def environment(self) -> list[tuple[str, str | None]]:
         """Return the changes of the workers' environment."""

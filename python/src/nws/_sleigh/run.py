@@ -38,6 +38,8 @@ class Run:
         self._shipment = shipment
         self.into = into
         self._events = sleigh._events
+        self._said = sleigh._said
+        self._said.output.clear()
         self._progress = Progress(sleigh._options.progress, total)
         self.over = False
         if self._events:
@@ -116,7 +118,14 @@ class Run:
         events = self._events.tasks if self._events else None
         try:
             messages = self._run.collect(
-                into.results, into.indexes, until, timeout_s, _pickle.loads, self._restore, events
+                into.results,
+                into.indexes,
+                until,
+                timeout_s,
+                _pickle.loads,
+                self._restore,
+                self._hear,
+                events,
             )
         except SleighNwsException:
             if self._sleigh._was_stopped:
@@ -132,7 +141,13 @@ class Run:
             self._sleigh._heard(json.loads(message))
 
     def _restore(self, failure: bytes | BaseException, index: int, rank: int) -> SleighTaskException:
-        return restore(failure, index, self._sleigh._rank_of(rank))
+        made = restore(failure, index, self._sleigh._rank_of(rank))
+        # What the task wrote came before its result.
+        made.output = self._said.output[index]
+        return made
+
+    def _hear(self, kind: int, index: int | None, rank: int, data: bytes) -> None:
+        self._said.hear(kind, index, self._sleigh._rank_of(rank), data)
 
     @property
     def _dumps(self) -> Callable[[Any], bytes]:

@@ -2,11 +2,12 @@
 
 import pickle
 import sys
+from functools import partial
 
 from nws import _native, _pickle
 from nws._sleigh.failures import story_of
 from nws._sleigh.functions import Function, name_of
-from nws._sleigh.spaces import explained
+from nws._sleigh.spaces import explained, regroup_here
 
 __all__ = ["SetUp", "SetUpFailed", "label_of", "set_up"]
 
@@ -35,6 +36,12 @@ class SetUp:
     def define(self, name: str, data: bytes) -> None:
         """Have this definition run as well, in the place of an earlier one of this name."""
         self._parts[f"define {name}"] = (f"the definition of {name}", data)
+        self._store()
+
+    def regroup(self, group: list[int]) -> None:
+        """Have workers that replace others count by what is left of the group, from their initializer on."""
+        data = _pickle.Shipment((partial(regroup_here, group),), []).data
+        self._parts = {"group": ("the group of workers", data), **self._parts}
         self._store()
 
     def open(self, core: _native.SleighCore) -> None:

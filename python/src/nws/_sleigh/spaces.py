@@ -11,7 +11,7 @@ from nws._errors import NwsConnectionDroppedException
 if TYPE_CHECKING:
     from nws.client import NetWorkSpace
 
-__all__ = ["describe_worker", "explained", "introduce", "make_user_space", "master_spaces", "regroup"]
+__all__ = ["describe_worker", "explained", "introduce", "make_user_space", "master_spaces", "regroup", "regroup_here"]
 
 # In the sleigh's workspace: the name of the user's.
 _USER_SPACE = "user workspace"
@@ -86,6 +86,11 @@ def regroup(rank: int, group: list[int]) -> None:
     """Count the workers anew: these alone have joined in time."""
     builtins.SleighRank = group.index(rank)  # type: ignore[attr-defined]
     builtins.SleighWorkerCount = len(group)  # type: ignore[attr-defined]
+
+
+def regroup_here(group: list[int]) -> None:
+    """The same in a worker that has just been introduced."""
+    regroup(builtins.SleighRank, group)  # type: ignore[attr-defined]
 
 
 def describe_worker() -> dict[str, Any]:

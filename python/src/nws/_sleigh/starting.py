@@ -36,6 +36,7 @@ def start(options: Options, awaits_set_up: bool) -> _native.SleighCore:
         args=_arguments(program),
         env=options.environment(),
         cwd=options.workingDir or os.getcwd(),
+        captures=options.captured() != "inherit",
         outfile=options.outfile,
         settings=json.dumps({**_settings(options), "awaits_set_up": awaits_set_up}),
     )
@@ -49,6 +50,7 @@ def _settings(options: Options) -> dict[str, Any]:
         "argv": [argument for argument in sys.argv if isinstance(argument, str)],
         "path": path,
         "verbose": options.verbose,
+        "output_limit": options.outputLimit,
         "log_folder": options.logDir or ("." if options.verbose else None),
         "faulthandler": True,
     }

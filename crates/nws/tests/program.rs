@@ -1,0 +1,175 @@
+//! A program of its own with a `main` of its own, and what becomes of it when it is run in many ways.
+//!
+//! Started by cargo it runs itself again for each test; told a part by the environment it plays that.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test an unwrap is an assertion")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use nws::sleigh::Sleigh;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+/// Longer than anything takes that does not hang.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Tells this program which part of a test it is.
+const PART: &str = "NWS_TEST_PART";
+
+#[nws::task]
+fn shout(line: &str) -> String {
+    println!("a task got {line}");
+    line.to_uppercase()
+}
+
+#[nws::task]
+fn own_arguments() -> Vec<String> {
+    std::env::args().collect()
+}
+
+#[nws::task]
+fn read_all() -> usize {
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap()
+}
+
+/// Runs this program as anybody would, from within a task.
+#[nws::task]
+fn run_the_program(part: &str) -> String {
+    let output = Command::new(std::env::current_exe().unwrap()).env(PART, part).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The processes that this worker is and comes from, up to the session's first.
+#[nws::task]
+fn ancestors() -> Vec<i32> {
+    let parent = |pid: i32| -> Option<i32> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name may hold anything, but no later field has a bracket.
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    std::iter::successors(Some(std::process::id().cast_signed()), |pid| parent(*pid)).take(3).collect()
+}
+
+#[nws::task]
+fn sleep(_: u32) {
+    loop {
+        thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+fn sleigh() -> Sleigh {
+    Sleigh::builder().workers(2).build().unwrap()
+}
+
+#[nws::main]
+fn main() {
+    match std::env::var(PART).as_deref() {
+        Ok("pipe") => pipe(),
+        Ok("arguments") => println!("{}", sleigh().each_worker(own_arguments, ()).unwrap().concat().join(" ")),
+        Ok("nested") => println!("{}", sleigh().each_elem(run_the_program, ["plain"]).unwrap()[0]),
+        Ok("plain") => println!("a program like any other"),
+        Ok("sleep") => print_pids_and_sleep(),
+        _ => {
+            let tests: [(&str, fn()); 5] = [
+                ("standard input and output are the program's own", standard_input_and_output_are_the_programs_own),
+                ("workers have the program's arguments", workers_have_the_programs_arguments),
+                ("a task may run the program itself", a_task_may_run_the_program_itself),
+                ("a part that is nobody's is ignored", a_part_that_is_nobodys_is_ignored),
+                ("a killed program leaves nothing", a_killed_program_leaves_nothing),
+            ];
+            for (name, test) in tests {
+                test();
+                println!("test {name} ... ok");
+            }
+        }
+    }
+}
+
+/// The first line is read before there is a sleigh, the others when it has worked.
+fn pipe() {
+    let mut lines = std::io::stdin().lines().map(Result::unwrap);
+    let first = lines.next().unwrap();
+    let sleigh = sleigh();
+    assert_eq!(sleigh.each_worker(read_all, ()).unwrap(), [0, 0]);
+    println!("{}", sleigh.each_elem(shout, [first]).unwrap()[0]);
+    let rest: Vec<String> = lines.collect();
+    println!("{}", sleigh.each_elem(shout, &rest).unwrap().join(" "));
+}
+
+fn print_pids_and_sleep() {
+    let sleigh = sleigh();
+    let mut pids = sleigh.each_worker(ancestors, ()).unwrap().concat();
+    pids.sort_unstable();
+    pids.dedup();
+    println!("{}", pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+    let _ = sleigh.each_elem(sleep, 0..2);
+}
+
+fn start(part: &str, arguments: &[&str]) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(arguments).env(PART, part).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+fn finish(program: Child) -> String {
+    let (sender, ended) = mpsc::channel();
+    thread::spawn(move || sender.send(program.wait_with_output()));
+    let output: Output = ended.recv_timeout(PATIENCE).expect("the program ends in time").unwrap();
+    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn standard_input_and_output_are_the_programs_own() {
+    let mut program = start("pipe", &[]);
+    program.stdin.take().unwrap().write_all(b"one\ntwo\nthree\n").unwrap();
+    let printed = finish(program);
+    let mut lines: Vec<&str> = printed.lines().collect();
+    lines.retain(|line| !line.is_empty());
+    lines.sort_unstable();
+    assert_eq!(lines, ["ONE", "TWO THREE", "a task got one", "a task got three", "a task got two"]);
+}
+
+fn workers_have_the_programs_arguments() {
+    let printed = finish(start("arguments", &["--fast", "two words"]));
+    let words = printed.split_whitespace().filter(|word| *word == "--fast").count();
+    assert_eq!(words, 2, "{printed}");
+    assert_eq!(printed.matches("two words").count(), 2, "{printed}");
+}
+
+fn a_task_may_run_the_program_itself() {
+    assert_eq!(finish(start("nested", &[])).trim(), "a program like any other");
+}
+
+fn a_part_that_is_nobodys_is_ignored() {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.env(PART, "plain").env("NWS_ROLE", "worker:1").stdout(Stdio::piped()).stderr(Stdio::piped());
+    assert_eq!(finish(command.spawn().unwrap()).trim(), "a program like any other");
+}
+
+fn a_killed_program_leaves_nothing() {
+    let mut program = start("sleep", &[]);
+    let mut output = BufReader::new(program.stdout.take().unwrap());
+    let mut line = String::new();
+    while line.trim().is_empty() {
+        line.clear();
+        assert_ne!(output.read_line(&mut line).unwrap(), 0, "the program ended early");
+    }
+    let open = |pid: &str| -> OwnedFd {
+        let pid = Pid::from_raw(pid.parse().unwrap()).unwrap();
+        pidfd_open(pid, PidfdFlags::empty()).unwrap()
+    };
+    let processes: Vec<OwnedFd> = line.split_whitespace().map(open).collect();
+    assert!(processes.len() >= 4, "two workers, host and warden: {line}");
+    kill_process(Pid::from_raw(program.id().cast_signed()).unwrap(), Signal::KILL).unwrap();
+    program.wait().unwrap();
+    for process in &processes {
+        let patience = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
+        let ended = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&patience)).unwrap();
+        assert_eq!(ended, 1, "one of the processes {line} is left");
+    }
+    // The server holds the other end of this, too.
+    output.read_to_string(&mut line).unwrap();
+}

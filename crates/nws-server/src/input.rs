@@ -2,14 +2,15 @@
 //!
 //! One [`Scratch`] a thread receives for all connections. A connection keeps bytes of its own only
 //! while a frame is incomplete: the start of a small one, or the body of a large one, which is then
-//! received straight into the buffer that its values will share. That buffer grows with what has
-//! arrived, so a length that is announced and never sent costs nothing.
+//! received straight into the buffer that its values will share. Of that buffer only what has arrived
+//! takes memory, so a length that is announced and never sent costs nothing.
 
 use std::io;
 
 use bytes::Bytes;
 use nws_proto::{ErrorCode, FRAME_HEADER_BYTES, Fault, FrameHeader};
 
+use crate::platform;
 use crate::stream::Carrier;
 
 /// Most bytes of one connection a turn.
@@ -19,7 +20,8 @@ pub(crate) const TURN_BYTES: usize = 256 * 1024;
 pub(crate) const SMALL_FRAME_BYTES: usize = 64 * 1024;
 /// A payload up to this long is not worth memory that its values share: it is cheaper to copy each.
 const SHORT_BYTES: usize = 256;
-/// What a large frame gets at first, whatever it announces.
+/// What a large frame gets at first, whatever it announces. One that fills it gets room for all, in
+/// pages of up to 2 MiB, which take memory when the first byte of each arrives.
 const FIRST_BODY_BYTES: usize = 1024 * 1024;
 
 /// Where a thread's connections receive, one after the other.
@@ -97,11 +99,13 @@ impl Body {
         self.header.payload_bytes as usize - self.bytes.len()
     }
 
-    /// Room for more, where there is none: as much again as has arrived.
-    fn grow(&mut self) {
+    /// Room for all that is missing, where the first room is full.
+    fn grow(&mut self) -> io::Result<()> {
         if self.bytes.len() == self.bytes.capacity() {
-            self.bytes.reserve_exact(self.missing_bytes().min(self.bytes.len().max(FIRST_BODY_BYTES)));
+            self.bytes.try_reserve_exact(self.missing_bytes()).map_err(|_| io::ErrorKind::OutOfMemory)?;
+            platform::prefer_huge_pages(self.bytes.spare_capacity_mut());
         }
+        Ok(())
     }
 }
 
@@ -138,7 +142,7 @@ impl Input {
         budget_bytes: usize,
     ) -> io::Result<(usize, bool)> {
         if let Some(body) = &mut self.body {
-            body.grow();
+            body.grow()?;
             let asked = budget_bytes.min(body.bytes.capacity() - body.bytes.len()).min(body.missing_bytes());
             let count = carrier.receive_into_spare(&mut body.bytes, asked)?;
             return Ok((count, count < asked));

@@ -161,6 +161,9 @@ impl Client {
         if !self.failed || self.fault == Fault::Deaf {
             moved |= self.send(ledger);
         }
+        if !self.failed && self.fault != Fault::None && self.is_amid() && dice.one_in(2) {
+            self.link.stop_short();
+        }
         if !self.failed && self.fault != Fault::None && self.is_due() {
             self.fail(dice, tally);
             moved = true;
@@ -179,11 +182,15 @@ impl Client {
 
     /// Whether its fault happens now: when it has sent so many bytes, or amid values that it takes.
     fn is_due(&self) -> bool {
+        self.out.left >= self.until || self.is_amid() && self.link.has_something()
+    }
+
+    fn is_amid(&self) -> bool {
         let takes = match &self.speaker {
             Speaker::Own(own) => own.takes(),
             Speaker::Classic(classic) => classic.takes(),
         };
-        self.out.left >= self.until || self.amid && takes && self.link.has_something()
+        self.amid && takes
     }
 
     fn send(&mut self, ledger: &mut Ledger) -> bool {

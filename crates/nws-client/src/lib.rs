@@ -18,6 +18,7 @@
 //! # Ok(())
 //! # }
 //! ```
+mod assembly;
 pub mod blocking;
 mod call;
 mod check;
@@ -37,6 +38,7 @@ mod pieces;
 mod platform;
 mod server;
 mod shared;
+mod transfer;
 mod typed;
 mod value;
 mod variables;

@@ -8,6 +8,7 @@ mod endings;
 mod home;
 mod limits;
 mod listings;
+mod long;
 mod pages;
 mod settings;
 mod users;

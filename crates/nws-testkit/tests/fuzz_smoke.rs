@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use nws_proto::classic::{Decoder, Weight};
-use nws_proto::{FrameHeader, Request};
+use nws_proto::{FrameHeader, Request, Sent};
 use nws_testkit::Watchdog;
 use nws_testkit::fuzz::{self, Counting, seeds, smoke};
 
@@ -24,7 +24,7 @@ fn the_seeds_are_requests() {
     let decodes = |seed: &&Vec<u8>| {
         let (head, payload) = seed.split_first_chunk().unwrap();
         let opcode = FrameHeader::decode(head).unwrap().opcode;
-        opcode < 0x80 && Request::decode(opcode, payload.to_vec().into()).is_ok()
+        opcode < 0x80 && Request::<Sent>::decode(opcode, payload.to_vec().into()).is_ok()
     };
     let frames = seeds::frames().iter().filter(decodes).count();
     assert!(frames > 30, "{frames} requests of our own");

@@ -98,7 +98,7 @@ impl Ledger {
             0 => 66_000 + dice.below(60_000),
             1..3 => 4000 + dice.below(3000),
             3..40 if self.sizes == Sizes::Medium => 200 + dice.below(2000),
-            3..60 if self.sizes == Sizes::Large => 66_000 + dice.below(60_000),
+            3..40 if self.sizes == Sizes::Large => 300_000 + dice.below(300_000),
             _ => 8 + dice.below(40),
         };
         self.stories.insert(self.last, Story { variable, bytes, ..Story::default() });

@@ -17,7 +17,7 @@ const AUDIT_STEPS: usize = 8;
 /// Turns after which a run that does not end hangs.
 const MOST_TURNS: usize = 5000;
 /// More than one client can have coming for requests that wait: that many replies of that many values.
-const MOST_COMING_BYTES: usize = 9 * 5 * 130_000;
+const MOST_COMING_BYTES: usize = 9 * 5 * 650_000;
 
 pub(crate) struct World {
     server: Simulated,
@@ -37,7 +37,7 @@ pub(crate) struct World {
 fn limits(dice: &mut Dice) -> Limits {
     Limits {
         connections: 5 + dice.below(8),
-        frame_payload_bytes: 1 << 20,
+        frame_payload_bytes: 1 << 22,
         values_disk_bytes: Some(if dice.one_in(4) { 3000 } else { 1 << 30 }),
         values_bytes: if dice.one_in(4) { 200_000 } else { 1 << 30 },
         session_waiting: if dice.one_in(4) { 2 } else { 100 },

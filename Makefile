@@ -67,7 +67,8 @@ check: setup ## format, lints with warnings denied, types, stubs, docs, the rule
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked --quiet
-	cargo metadata --format-version 1 --locked --quiet --manifest-path fuzz/Cargo.toml >/dev/null
+	@cargo metadata --format-version 1 --locked --quiet --manifest-path fuzz/Cargo.toml >/dev/null || \
+		{ echo "make check: fuzz/Cargo.lock is behind: cargo metadata --manifest-path fuzz/Cargo.toml mends it"; exit 1; }
 	cd python && ../$(VENV)/bin/ruff format --check --quiet . && ../$(VENV)/bin/ruff check --quiet .
 	$(VENV)/bin/ruff format --config python/pyproject.toml --check --quiet benches scripts examples
 	$(VENV)/bin/ruff check --config python/pyproject.toml --quiet benches scripts examples

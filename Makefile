@@ -89,6 +89,11 @@ $(VENV)/contest: python/requirements-bench.txt $(VENV)/prepared
 	@scripts/prepare.sh bench-server
 	@touch $@
 
+.PHONY: bench-lasting
+bench-lasting: setup ## sends ten million tasks through imap, makes a thousand sleighs: what is held, what is left
+	@$(PY) benches/imap_memory.py
+	@$(PY) benches/thousand_sleighs.py
+
 .PHONY: fuzz
 fuzz: ## looks for bytes that break something: FUZZ_SECONDS=60 a target, FUZZ_TARGET=one of them
 	@scripts/prepare.sh fuzz

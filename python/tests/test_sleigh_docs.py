@@ -58,7 +58,7 @@ def test_the_table_of_options_is_that_of_the_code():
     told = {name: row for row in table("Options") for name in names(row[0])}
     options = {option.name for option in fields(Options)}
     assert told.keys() <= options
-    assert {name for name in options - told.keys() if f"| `{name}` |" not in POOL} == set(), "give each option its row"
+    assert {name for name in options - told.keys() if f"`{name}" not in POOL} == set(), "give each option its row"
     for name, (_, default, *_) in told.items():
         expected = repr(defaultSleighOptions[name])
         assert default in (f"`{expected}`", ""), f"docs/sleigh.md, option {name}: the default is {expected}"

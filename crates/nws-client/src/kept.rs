@@ -11,10 +11,12 @@ use crate::shared::lock;
 /// What becomes of an answer that nobody takes; it may run on the I/O thread.
 pub(crate) type Late = Box<dyn FnOnce(Reply<Bytes>) + Send>;
 
+type OldestFirst = VecDeque<(VariableId, Grant<Bytes>)>;
+
 /// The values by the names of their variables, for the next fetches there.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
-    values: Mutex<HashMap<Vec<u8>, VecDeque<(VariableId, Grant<Bytes>)>>>,
+    values: Mutex<HashMap<Vec<u8>, OldestFirst>>,
 }
 
 impl Kept {

@@ -1,5 +1,6 @@
 //! The loop of a worker process.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nws_work::envelope::{Failure, FailureKind, Outcome, RESULT_HEAD_BYTES, Said};
@@ -23,6 +24,8 @@ const RESULT_BYTES: usize = nws_proto::limits::VALUE_BYTES as usize;
 #[pyclass(module = "nws._native", frozen)]
 pub(crate) struct WorkerLoop {
     joining: Joining,
+    /// There is something to seed.
+    generators: AtomicBool,
 }
 
 /// What a worker was told at its start: rank, number of workers, and the text of the settings.
@@ -55,7 +58,7 @@ impl WorkerStart {
         }
         let joining = py.detach(|| newcomer.connect());
         let joining = joining.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-        Ok(WorkerLoop { joining })
+        Ok(WorkerLoop { joining, generators: AtomicBool::new(false) })
     }
 }
 
@@ -65,6 +68,8 @@ struct Definition {
     function: Result<Py<PyAny>, Vec<u8>>,
     /// The task's payload is the tuple of its arguments, rather than the only one.
     spread: bool,
+    /// Called with the index before each task, where the call has a seed.
+    seeder: Option<Py<PyAny>>,
 }
 
 #[pymethods]
@@ -78,6 +83,18 @@ impl WorkerLoop {
     /// The worker's connection, for other workspaces on the same server.
     fn connection(&self) -> Connection {
         Connection::of(self.worker().connection().clone())
+    }
+
+    /// The index of the task that runs.
+    #[getter]
+    fn index(&self) -> Option<u64> {
+        self.worker().running().map(|task| task.index)
+    }
+
+    /// A module with random numbers has been imported: from now on tasks of calls with a seed are
+    /// seeded.
+    fn generators_are_there(&self) {
+        self.generators.store(true, Ordering::Relaxed);
     }
 
     /// The name of the sleigh's workspace.
@@ -122,7 +139,7 @@ impl WorkerLoop {
     ) -> PyResult<String> {
         let mut definition: Option<Definition> = None;
         let mut result = Vec::new();
-        let calls = Calls { define, loads, dumps, describe };
+        let calls = Calls { define, loads, dumps, describe, generators: &self.generators };
         let generation = fork_generation();
         let mut ended_ns = None;
         loop {
@@ -197,15 +214,15 @@ impl WorkerLoop {
         let prepared = calls
             .define
             .call1((PyBytes::new(py, &bytes),))
-            .and_then(|made| made.extract::<(Py<PyAny>, bool, Option<u32>)>());
+            .and_then(|made| made.extract::<(Py<PyAny>, bool, Option<u32>, Option<Py<PyAny>>)>());
         Ok(Some(match prepared {
-            Ok((function, spread, chunk_size)) => {
+            Ok((function, spread, chunk_size, seeder)) => {
                 self.worker().begin_run(chunk_size);
-                Definition { run, function: Ok(function), spread }
+                Definition { run, function: Ok(function), spread, seeder }
             }
             Err(error) => {
                 self.worker().begin_run(None);
-                Definition { run, function: Err(calls.describe(py, error, false)), spread: false }
+                Definition { run, function: Err(calls.describe(py, error, false)), spread: false, seeder: None }
             }
         }))
     }
@@ -216,6 +233,7 @@ struct Calls<'a, 'py> {
     loads: &'a Bound<'py, PyAny>,
     dumps: &'a Bound<'py, PyAny>,
     describe: &'a Bound<'py, PyAny>,
+    generators: &'a AtomicBool,
 }
 
 impl Calls<'_, '_> {
@@ -228,7 +246,15 @@ impl Calls<'_, '_> {
                 return Ok(Outcome::Failed);
             }
         };
-        let value = compact::decode(py, task.payload(), self.loads).and_then(|argument| match known.spread {
+        // Generators that nobody has imported need no seed.
+        let seeder = known.seeder.as_ref().filter(|_| self.generators.load(Ordering::Relaxed));
+        let value = compact::decode(py, task.payload(), self.loads).and_then(|argument| {
+            if let Some(seeder) = seeder {
+                seeder.call1(py, (task.head.index,))?;
+            }
+            Ok(argument)
+        });
+        let value = value.and_then(|argument| match known.spread {
             true => function.call1(argument.cast_into::<PyTuple>().map_err(PyErr::from)?),
             false => function.call1((argument,)),
         });

@@ -18,6 +18,7 @@ mod gauges;
 mod http;
 mod input;
 mod listener;
+mod listing;
 pub mod log;
 mod metrics;
 mod network;

@@ -92,7 +92,19 @@ impl Outbox {
     /// Puts a reply in. A listing that is too long for a frame is replaced by a fault; values always
     /// fit, by the limits of the protocol.
     pub(crate) fn reply(&mut self, request: RequestId, reply: &Reply<Bytes>) {
-        if !self.frame(request, reply.opcode(), |outbox| reply.encode(outbox)) {
+        self.reply_or_fault(request, reply.opcode(), |outbox| reply.encode(outbox));
+    }
+
+    /// Puts a listing in: how many items, and these.
+    pub(crate) fn listing(&mut self, request: RequestId, opcode: Opcode, count: [u8; 4], items: &Bytes) {
+        self.reply_or_fault(request, opcode, |outbox| {
+            outbox.put(&count);
+            outbox.put_value(items);
+        });
+    }
+
+    fn reply_or_fault(&mut self, request: RequestId, opcode: Opcode, encode: impl FnOnce(&mut Self)) {
+        if !self.frame(request, opcode, encode) {
             let most = limits::FRAME_PAYLOAD_BYTES;
             let fault = Fault::new(
                 ErrorCode::FrameTooLong,

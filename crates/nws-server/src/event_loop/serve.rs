@@ -45,7 +45,7 @@ impl EventLoop {
         let Some(connection) = self.table.get(slot) else { return };
         connection.in_line = false;
         self.spent_units += CONNECTION_UNITS;
-        if connection.paused {
+        if connection.paused || connection.listing.is_some() {
             return;
         }
         let mut scratch = std::mem::take(&mut self.scratch);
@@ -112,6 +112,9 @@ impl EventLoop {
                     None => continue,
                 },
             };
+            if connection.listing.is_some() {
+                return Onward::Stop;
+            }
             if connection.outbox.unsent_bytes() > self.limits.unsent_bytes {
                 // Sending may make room at once; what has arrived waits in the connection's own memory.
                 connection.paused = true;
@@ -179,6 +182,9 @@ impl EventLoop {
                 let fetches = matches!(request, Request::Retrieve(Retrieve { take: true, lease: false, .. }));
                 self.measures.operations += 1;
                 self.spent_units += 1;
+                if self.begin_listing(slot, session, header.request, &request) {
+                    return;
+                }
                 let random = self.random.next();
                 // The millisecond that has begun is not counted: no wait ends before its time.
                 let now_ms = self.now_ms + 1;

@@ -3,6 +3,7 @@
 
 pub mod http;
 pub mod old;
+pub mod process;
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

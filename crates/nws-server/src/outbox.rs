@@ -231,10 +231,12 @@ pub(crate) struct Spare(Vec<Vec<u8>>);
 
 impl Spare {
     const BUFFERS: usize = 64;
+    /// Enough for most replies, and not much where thousands of clients are answered at once.
+    const FIRST_BYTES: usize = 256;
     const BUFFER_BYTES: usize = 64 * 1024;
 
     fn take(&mut self) -> Vec<u8> {
-        self.0.pop().unwrap_or_else(|| Vec::with_capacity(1024))
+        self.0.pop().unwrap_or_else(|| Vec::with_capacity(Self::FIRST_BYTES))
     }
 
     fn put(&mut self, mut buffer: Vec<u8>) {

@@ -1,8 +1,8 @@
 //! What is refused here, before it is sent, because the server would end the connection over it.
 
-use nws_proto::{ErrorCode, Fault, Request, Sink, limits};
+use nws_proto::{ErrorCode, Fault, LongRequest, Request, Sink, limits};
 
-use crate::pieces::InPieces;
+use crate::pieces::{InPieces, put_sized};
 
 /// The length of the request's payload, where the request is one that the server reads.
 pub(crate) fn payload_bytes<V: InPieces>(request: &Request<V>, limit_bytes: u32) -> Result<u32, Fault> {
@@ -50,9 +50,21 @@ impl<V: InPieces> Sink<V> for Length {
     fn put_value(&mut self, value: &V) {
         self.0 += value.value_bytes() as u64;
     }
-    fn value_len(value: &V) -> u32 {
-        value.value_bytes() as u32
+    fn value_len(value: &V) -> u64 {
+        value.value_bytes() as u64
     }
+
+    fn put_sized_value(&mut self, value: &V) {
+        put_sized(self, value);
+    }
+}
+
+/// The length of the payload of a request about a value that travels in parts.
+pub(crate) fn long_payload_bytes(request: &LongRequest) -> u32 {
+    let mut length = Length(0);
+    request.encode(&mut length);
+    // A part is at most a mebibyte.
+    length.0 as u32
 }
 
 /// A length of four bytes could not say what is longer.

@@ -19,6 +19,16 @@ pub(crate) enum Receiver {
     Then(Box<dyn FnOnce(Outcome) + Send>),
     /// A [`crate::Pending`].
     Pending(Arc<Slot>),
+    /// The I/O thread: a part of a value that it reads.
+    Part,
+    /// Who made this request: its reply is whole, and to be given out when the server has said that it
+    /// knows.
+    Closed {
+        /// Which.
+        request: RequestId,
+        /// Its reply.
+        reply: Box<Reply<Bytes>>,
+    },
     /// Nobody; but leases that come are given back.
     Nobody,
 }
@@ -28,6 +38,8 @@ impl std::fmt::Debug for Receiver {
         f.write_str(match self {
             Receiver::Then(_) => "Then",
             Receiver::Pending(_) => "Pending",
+            Receiver::Part => "Part",
+            Receiver::Closed { .. } => "Closed",
             Receiver::Nobody => "Nobody",
         })
     }
@@ -81,6 +93,11 @@ impl InFlight {
 
     pub(crate) fn contains(&self, id: RequestId) -> bool {
         self.receivers.contains_key(&id.0)
+    }
+
+    /// Whether nobody waits for this answer.
+    pub(crate) fn is_abandoned(&self, id: RequestId) -> bool {
+        matches!(self.receivers.get(&id.0), Some(Receiver::Nobody))
     }
 
     /// Lets nobody wait for this answer any more; says whether somebody did.

@@ -5,14 +5,14 @@ use std::io;
 use bytes::Bytes;
 use nws_proto::{FRAME_HEADER_BYTES, FrameHeader};
 
-use crate::platform::Socket;
+use crate::platform::{self, Socket};
 
 /// Read at a time where many small frames come.
 const CHUNK_BYTES: usize = 128 << 10;
 /// A payload from this length on that has not arrived whole gets a buffer of its own.
 const OWN_BUFFER_BYTES: usize = 16 << 10;
-/// The first room for a long payload; it doubles with what arrives, so that a header that lies costs
-/// nothing.
+/// The first room for a long payload. When it is full there is room for all: memory that was not written
+/// to costs nothing, so neither does a header that lies.
 const FIRST_ROOM_BYTES: usize = 1 << 20;
 
 /// Splits the stream into frames.
@@ -132,8 +132,14 @@ fn make_room(payload: &mut Vec<u8>, length: usize) -> Result<(), BadFrame> {
     if payload.len() < payload.capacity() {
         return Ok(());
     }
-    let more = payload.len().max(FIRST_ROOM_BYTES).min(length - payload.len());
-    payload.try_reserve_exact(more).map_err(|_| BadFrame::NoMemory(length as u32))
+    let missing = length - payload.len();
+    let first = payload.len() < FIRST_ROOM_BYTES;
+    let more = if first { missing.min(FIRST_ROOM_BYTES) } else { missing };
+    payload.try_reserve_exact(more).map_err(|_| BadFrame::NoMemory(length as u32))?;
+    if !first {
+        platform::prefer_huge_pages(payload.spare_capacity_mut());
+    }
+    Ok(())
 }
 
 #[cfg(test)]

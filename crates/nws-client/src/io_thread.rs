@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mio::{Events, Poll};
-use nws_proto::{Event, Fault, FrameHeader, Opcode, Reply, Request};
+use nws_proto::{Event, Fault, FrameHeader, Opcode, Reply, Request, decode_part};
 
+use crate::assembly::Assemblies;
 use crate::incoming::{Filled, Incoming};
 use crate::shared::Shared;
 
@@ -31,6 +32,7 @@ struct IoThread<'a> {
     shared: &'a Shared,
     poll: Poll,
     incoming: Incoming,
+    assemblies: Assemblies,
     /// When something came last, or a long queue moved.
     heard: Instant,
     /// A ping is unanswered; when it was sent.
@@ -42,7 +44,15 @@ struct IoThread<'a> {
 impl<'a> IoThread<'a> {
     fn new(shared: &'a Shared, poll: Poll) -> Self {
         let incoming = Incoming::new(nws_proto::limits::FRAME_PAYLOAD_BYTES);
-        Self { shared, poll, incoming, heard: Instant::now(), pinged: None, progress: None }
+        Self {
+            shared,
+            poll,
+            incoming,
+            assemblies: Assemblies::default(),
+            heard: Instant::now(),
+            pinged: None,
+            progress: None,
+        }
     }
 
     /// Runs until the connection ends, and says why it did.
@@ -103,13 +113,19 @@ impl<'a> IoThread<'a> {
         }
     }
 
-    fn dispatch(&self, header: FrameHeader, payload: Bytes) -> Result<(), String> {
+    fn dispatch(&mut self, header: FrameHeader, payload: Bytes) -> Result<(), String> {
         let unreadable = |fault: Fault| format!("the server sent what this client cannot read: {fault}");
         match header.opcode {
             opcode if opcode == Opcode::Ping.to_wire() => self.shared.send_pong(header.request),
             0x80..0xC0 => {
-                let reply = Reply::decode(header.opcode, payload).map_err(unreadable)?;
-                if !self.shared.answer(header.request, reply) {
+                let asked = if header.opcode == Opcode::Part.to_wire() {
+                    let part = decode_part(payload).map_err(unreadable)?;
+                    self.assemblies.part(self.shared, header.request, &part)
+                } else {
+                    let reply = Reply::decode(header.opcode, payload).map_err(unreadable)?;
+                    self.assemblies.take(self.shared, header.request, reply)
+                };
+                if !asked {
                     return Err(format!("the server answered request {}, which nobody made", header.request));
                 }
             }

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use bytes::Bytes;
-use nws_proto::{FRAME_HEADER_BYTES, FrameHeader, Request, RequestId, Sink};
+use nws_proto::{FRAME_HEADER_BYTES, FrameHeader, LongRequest, Request, RequestId, Sink};
 
-use crate::pieces::InPieces;
+use crate::pieces::{InPieces, put_sized};
 use crate::platform::Socket;
 
 /// Values from this length on are sent from where they are; shorter ones are cheaper to copy.
@@ -43,6 +43,16 @@ impl Frame {
     pub(crate) fn of_request<V: InPieces>(id: RequestId, request: &Request<V>, payload_bytes: u32) -> Self {
         let room = FRAME_HEADER_BYTES + (payload_bytes as usize).min(longest_copied(request));
         let mut frame = Self { earlier: Vec::new(), last: Vec::with_capacity(room) };
+        let header = FrameHeader { payload_bytes, request: id, opcode: request.opcode().to_wire() };
+        frame.last.extend_from_slice(&header.encode());
+        request.encode(&mut frame);
+        frame
+    }
+
+    /// A frame that holds a request about a value that travels in parts.
+    pub(crate) fn of_long_request(id: RequestId, request: &LongRequest) -> Self {
+        let payload_bytes = crate::check::long_payload_bytes(request);
+        let mut frame = Self { earlier: Vec::new(), last: Vec::with_capacity(FRAME_HEADER_BYTES + 32) };
         let header = FrameHeader { payload_bytes, request: id, opcode: request.opcode().to_wire() };
         frame.last.extend_from_slice(&header.encode());
         request.encode(&mut frame);
@@ -88,8 +98,12 @@ impl<V: InPieces> Sink<V> for Frame {
         }
     }
 
-    fn value_len(value: &V) -> u32 {
-        value.value_bytes() as u32
+    fn value_len(value: &V) -> u64 {
+        value.value_bytes() as u64
+    }
+
+    fn put_sized_value(&mut self, value: &V) {
+        put_sized(self, value);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Values that lie in several pieces of memory.
 
 use bytes::Bytes;
+use nws_proto::{Sink, TransferId, put_transfer};
 
 /// The bytes of one value in several pieces of memory, in order. Long pieces are sent from where they
 /// are, so that nobody needs to join them first.
@@ -38,6 +39,35 @@ pub(crate) trait InPieces {
     fn value_bytes(&self) -> usize;
     /// The pieces in order.
     fn pieces(&self) -> impl Iterator<Item = &Bytes>;
+    /// The transfer that brought it, where it is not in the request.
+    fn transfer(&self) -> Option<TransferId> {
+        None
+    }
+}
+
+/// Writes a value with its length before it, or which transfer brought it.
+pub(crate) fn put_sized<V: InPieces, S: Sink<V>>(sink: &mut S, value: &V) {
+    match value.transfer() {
+        Some(transfer) => put_transfer(sink, transfer),
+        None => {
+            sink.put_u32(value.value_bytes() as u32);
+            sink.put_value(value);
+        }
+    }
+}
+
+impl InPieces for TransferId {
+    fn value_bytes(&self) -> usize {
+        0
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = &Bytes> {
+        std::iter::empty()
+    }
+
+    fn transfer(&self) -> Option<TransferId> {
+        Some(*self)
+    }
 }
 
 impl InPieces for Bytes {

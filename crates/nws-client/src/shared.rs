@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use nws_proto::{Event, LeaseId, Opcode, Reply, Request, RequestId, SessionId};
+use nws_proto::{Event, Fault, LeaseId, LongRequest, Opcode, Reply, Request, RequestId, SessionId, TransferId};
 
 use crate::Error;
 use crate::in_flight::{InFlight, Outcome, Receiver};
@@ -21,6 +21,7 @@ use crate::outgoing::{Frame, Outgoing};
 use crate::pending::Slot;
 use crate::pieces::InPieces;
 use crate::platform::Socket;
+use crate::transfer::{self, Transferred};
 
 /// Locks, also where a function of a user's panicked once: what is under our locks is whole between
 /// any two statements.
@@ -79,6 +80,7 @@ pub(crate) struct Shared {
     close_reason: Mutex<Option<Error>>,
     pub(crate) last_workspace: AtomicU32,
     pub(crate) last_variable: AtomicU32,
+    last_transfer: AtomicU32,
 }
 
 impl std::fmt::Debug for Shared {
@@ -106,6 +108,7 @@ impl Shared {
             close_reason: Mutex::default(),
             last_workspace: AtomicU32::new(0),
             last_variable: AtomicU32::new(0),
+            last_transfer: AtomicU32::new(0),
         }
     }
 
@@ -135,11 +138,71 @@ impl Shared {
         }
         let payload_bytes = match crate::check::payload_bytes(request, self.payload_limit_bytes) {
             Ok(bytes) => bytes,
-            Err(fault) => return Err((receiver, Error::Fault(fault))),
+            Err(fault) => return self.submit_in_parts(request, receiver, fault),
         };
         let id = lock(&self.in_flight).insert(receiver)?;
-        self.send(Frame::of_request(id, request, payload_bytes));
+        self.send([Frame::of_request(id, request, payload_bytes)]);
         Ok(id)
+    }
+
+    /// Sends a request that is too long for a frame, where it has but one value.
+    fn submit_in_parts<V: InPieces>(
+        &self,
+        request: &Request<V>,
+        receiver: Receiver,
+        fault: Fault,
+    ) -> Result<RequestId, (Receiver, Error)> {
+        let transfer = TransferId(self.last_transfer.fetch_add(1, Ordering::Relaxed) + 1);
+        let Some(Transferred { parts, request }) = transfer::in_parts(request, transfer, self.payload_limit_bytes)
+        else {
+            return Err((receiver, Error::Fault(fault)));
+        };
+        let payload_bytes = match crate::check::payload_bytes(&request, self.payload_limit_bytes) {
+            Ok(bytes) => bytes,
+            Err(fault) => return Err((receiver, Error::Fault(fault))),
+        };
+        let mut in_flight = lock(&self.in_flight);
+        let id = in_flight.insert(receiver)?;
+        let mut frames = Vec::with_capacity(parts.len() + 1);
+        for part in &parts {
+            match in_flight.insert(Receiver::Nobody) {
+                Ok(id) => frames.push(Frame::of_long_request(id, part)),
+                // The connection is open: it took the request.
+                Err(_) => return Ok(id),
+            }
+        }
+        drop(in_flight);
+        frames.push(Frame::of_request(id, &request, payload_bytes));
+        // Together: a session has only so many transfers at a time.
+        self.send(frames);
+        Ok(id)
+    }
+
+    /// Sends a request about a value that travels in parts, and says who is told; or gives both back.
+    pub(crate) fn submit_long(
+        &self,
+        request: &LongRequest,
+        receiver: Receiver,
+    ) -> Result<RequestId, (Receiver, Error)> {
+        if self.is_foreign() {
+            return Err((receiver, Error::Forked));
+        }
+        let id = lock(&self.in_flight).insert(receiver)?;
+        self.send([Frame::of_long_request(id, request)]);
+        Ok(id)
+    }
+
+    pub(crate) fn is_in_flight(&self, id: RequestId) -> bool {
+        lock(&self.in_flight).contains(id)
+    }
+
+    pub(crate) fn is_abandoned(&self, id: RequestId) -> bool {
+        lock(&self.in_flight).is_abandoned(id)
+    }
+
+    /// A part has come; whether it was asked for.
+    pub(crate) fn take_part(&self, id: RequestId) -> bool {
+        matches!(lock(&self.in_flight).remove(id), Some(Receiver::Part))
     }
 
     /// Sends a request whose answer does not matter.
@@ -148,9 +211,9 @@ impl Shared {
         let _ = self.submit(request, Receiver::Nobody);
     }
 
-    fn send(&self, frame: Frame) {
+    fn send(&self, frames: impl IntoIterator<Item = Frame>) {
         let mut outgoing = lock(&self.outgoing);
-        outgoing.push(frame);
+        frames.into_iter().for_each(|frame| outgoing.push(frame));
         if !outgoing.armed && !self.is_io_thread() {
             self.flush_locked(&mut outgoing);
         }
@@ -158,7 +221,7 @@ impl Shared {
     }
 
     pub(crate) fn send_pong(&self, id: RequestId) {
-        self.send(Frame::empty(id, Opcode::Pong));
+        self.send([Frame::empty(id, Opcode::Pong)]);
     }
 
     /// Sends what is queued, as far as the kernel takes it.
@@ -240,13 +303,19 @@ impl Shared {
 
     /// Gives an answer to who waits for it. False: nobody asked.
     pub(crate) fn answer(&self, id: RequestId, reply: Reply<Bytes>) -> bool {
+        self.tell(
+            id,
+            match reply {
+                Reply::Failed(fault) => Err(Error::Fault(fault)),
+                Reply::TimedOut => Err(Error::TimedOut),
+                Reply::Canceled => Err(Error::Canceled),
+                reply => Ok(reply),
+            },
+        )
+    }
+
+    fn tell(&self, id: RequestId, outcome: Outcome) -> bool {
         let Some(receiver) = lock(&self.in_flight).remove(id) else { return false };
-        let outcome = match reply {
-            Reply::Failed(fault) => Err(Error::Fault(fault)),
-            Reply::TimedOut => Err(Error::TimedOut),
-            Reply::Canceled => Err(Error::Canceled),
-            reply => Ok(reply),
-        };
         match receiver {
             Receiver::Then(then) => then(outcome),
             Receiver::Pending(slot) => {
@@ -254,13 +323,21 @@ impl Shared {
                     self.give_back(outcome);
                 }
             }
+            Receiver::Closed { request, reply } => {
+                if let Err(error) = outcome {
+                    return self.tell(request, Err(error));
+                }
+                return self.answer(request, *reply);
+            }
+            // A part that was asked for is there.
+            Receiver::Part => return false,
             Receiver::Nobody => self.give_back(outcome),
         }
         true
     }
 
     /// Releases the leases in an answer that nobody takes.
-    fn give_back(&self, outcome: Outcome) {
+    pub(crate) fn give_back(&self, outcome: Outcome) {
         let leases: Vec<LeaseId> = match outcome {
             Ok(Reply::Values { first_lease: LeaseId(first), values, .. }) if first != 0 => {
                 (first..).take(values.len()).map(LeaseId).collect()
@@ -327,7 +404,7 @@ impl Shared {
             match receiver {
                 Receiver::Then(then) => contain(|| then(Err(error.clone()))),
                 Receiver::Pending(slot) => drop(slot.complete(Err(error.clone()))),
-                Receiver::Nobody => {}
+                Receiver::Part | Receiver::Closed { .. } | Receiver::Nobody => {}
             }
         }
         let handlers = std::mem::take(&mut *lock(&self.close_handlers));

@@ -271,6 +271,12 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         Ok(Some(Reply::Done))
     }
 
+    /// Puts values back that were handed out by lease and never reached the session, as a release does.
+    pub fn give_back(&mut self, session: SessionId, leases: Vec<LeaseId>, effects: &mut Vec<Effect<V>>) {
+        // A release of leases is never refused.
+        let _ = self.release(session, leases, false, false, effects);
+    }
+
     /// Gives leases of a session that has ended to its guardian, or their values back where there is
     /// none; whether that is done.
     pub(crate) fn pass_on_or_return(

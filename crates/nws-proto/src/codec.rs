@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use crate::limits;
+use crate::{ELSEWHERE, limits};
 
 /// The payload is not what its opcode says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,26 @@ impl core::fmt::Display for Malformed {
 }
 
 impl core::error::Error for Malformed {}
+
+/// What a frame may hold as a value.
+pub trait FromFrame: Sized {
+    /// The value is these bytes, which may share the payload's memory.
+    fn from_bytes(bytes: Bytes) -> Self;
+
+    /// The value is not in the frame: what follows says where it is.
+    ///
+    /// # Errors
+    /// Where it has to be in the frame.
+    fn from_elsewhere(_reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Err(Malformed { expected: "a value in the frame itself" })
+    }
+}
+
+impl FromFrame for Bytes {
+    fn from_bytes(bytes: Bytes) -> Self {
+        bytes
+    }
+}
 
 /// Reads fields from one payload.
 #[derive(Debug)]
@@ -97,11 +117,18 @@ impl<'a> Reader<'a> {
         core::str::from_utf8(bytes).map(String::from).map_err(|_| Malformed { expected })
     }
 
-    /// A value: its length in four bytes, then its bytes.
-    pub fn value(&mut self, expected: &'static str) -> Result<Bytes, Malformed> {
-        let length = self.u32(expected)? as usize;
-        let bytes = self.take(length, expected)?;
-        Ok(self.shared.map_or_else(|| Bytes::copy_from_slice(bytes), |shared| shared.slice_ref(bytes)))
+    /// A value: its length in four bytes, then its bytes; or where they are.
+    pub fn value<V: FromFrame>(&mut self, expected: &'static str) -> Result<V, Malformed> {
+        let length = self.u32(expected)?;
+        if length == ELSEWHERE {
+            return V::from_elsewhere(self);
+        }
+        if length > limits::VALUE_BYTES {
+            return Err(Malformed { expected: "a value that fits a reply's frame" });
+        }
+        let bytes = self.take(length as usize, expected)?;
+        let value = self.shared.map_or_else(|| Bytes::copy_from_slice(bytes), |shared| shared.slice_ref(bytes));
+        Ok(V::from_bytes(value))
     }
 
     /// The number of items that follow, refused where `least_bytes` each could not fit in what is
@@ -145,7 +172,7 @@ pub trait Sink<V> {
     /// Appends a value's bytes.
     fn put_value(&mut self, value: &V);
     /// The length of a value in bytes.
-    fn value_len(value: &V) -> u32;
+    fn value_len(value: &V) -> u64;
 
     /// Appends one byte.
     fn put_u8(&mut self, byte: u8) {
@@ -175,9 +202,10 @@ pub trait Sink<V> {
         self.put_u32(text.len() as u32);
         self.put(text.as_bytes());
     }
-    /// Appends a value with its length before it.
+    /// Appends a value with its length before it. A sink of values that may be too long for a frame
+    /// writes those as [`crate::put_transfer`] or [`crate::put_reading`] does.
     fn put_sized_value(&mut self, value: &V) {
-        self.put_u32(Self::value_len(value));
+        self.put_u32(Self::value_len(value) as u32);
         self.put_value(value);
     }
 }
@@ -189,7 +217,7 @@ impl Sink<Bytes> for Vec<u8> {
     fn put_value(&mut self, value: &Bytes) {
         self.extend_from_slice(value);
     }
-    fn value_len(value: &Bytes) -> u32 {
-        value.len() as u32
+    fn value_len(value: &Bytes) -> u64 {
+        value.len() as u64
     }
 }

@@ -87,6 +87,12 @@ codes! {
     Silent = 211, "silent", Refused;
     /// A value is longer than the server takes.
     ValueTooLong = 212, "value-too-long", Refused;
+    /// The server has no space on disk left for a long value, or cannot write it.
+    DiskFull = 213, "disk-full", Refused;
+    /// The session sends too many values in parts.
+    TooManyTransfers = 214, "too-many-transfers", Refused;
+    /// The session has too many long values open.
+    TooManyReadings = 215, "too-many-readings", Refused;
 
     /// There is no such workspace.
     NoSuchWorkspace = 300, "no-such-workspace", NotThere;

@@ -77,6 +77,11 @@ opcodes! {
     Finish = 0x32;
     Release = 0x33;
     Adopt = 0x34;
+    BeginTransfer = 0x40;
+    TransferPart = 0x41;
+    DropTransfer = 0x42;
+    ReadPart = 0x43;
+    CloseReading = 0x44;
 
     Done = 0x80;
     Failed = 0x81;
@@ -89,6 +94,7 @@ opcodes! {
     Finished = 0x88;
     Adopted = 0x89;
     Pong = 0x8A;
+    Part = 0x8B;
 
     Challenge = 0xC0;
     Welcome = 0xC1;

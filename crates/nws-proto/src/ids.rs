@@ -39,6 +39,14 @@ id!(
     Index(u64)
 );
 id!(
+    /// Chosen by the client for a value that it sends in parts; valid within its session.
+    TransferId(u32)
+);
+id!(
+    /// Chosen by the server for a value that a session may read in parts.
+    ReadingId(u32)
+);
+id!(
     /// A value that was handed out and is not finished yet. Unique on this server; 0 means none.
     LeaseId(u64)
 );

@@ -19,11 +19,12 @@ mod frame;
 mod handshake;
 mod ids;
 pub mod limits;
+mod long;
 mod mode;
 mod reply;
 mod request;
 
-pub use codec::{Malformed, Reader, Sink};
+pub use codec::{FromFrame, Malformed, Reader, Sink};
 pub use descriptor::{Descriptor, Language};
 pub use error::{ErrorClass, ErrorCode, Fault};
 pub use frame::{FRAME_HEADER_BYTES, FrameHeader, Opcode};
@@ -31,7 +32,10 @@ pub use handshake::{
     Challenge, GREETING, Hello, NONCE_BYTES, PROTOCOL_VERSION, ProofBytes, Token, Welcome, client_proof, proofs_match,
     server_proof,
 };
-pub use ids::{Index, LeaseId, RequestId, SessionId, VariableHandle, VariableId, WorkspaceHandle};
+pub use ids::{
+    Index, LeaseId, ReadingId, RequestId, SessionId, TransferId, VariableHandle, VariableId, WorkspaceHandle,
+};
+pub use long::{ELSEWHERE, Given, LongRequest, Sent, decode_part, put_reading, put_transfer};
 pub use mode::Mode;
 pub use reply::{Adopted, Event, Grant, OrphanedLease, Reply, VariableInfo, WorkspaceInfo};
 pub use request::{Cursor, FinishItem, Item, OpenMode, Request, Retrieve, Wait};

@@ -31,6 +31,12 @@ pub const WAITING: u32 = 1_000_000;
 pub const SESSION_ORPHANS: u32 = 4096;
 /// Most values that one session may hold by lease at a time.
 pub const SESSION_LEASES: u32 = 1 << 20;
+/// Longest part of a value that travels in parts, in bytes.
+pub const PART_BYTES: u32 = 1 << 20;
+/// Most values that one session may be sending in parts at a time.
+pub const SESSION_TRANSFERS: u32 = 64;
+/// Most values that one session may have open to be read in parts at a time.
+pub const SESSION_READINGS: u32 = 1 << 16;
 /// Longest wait, in milliseconds; longer ones are waits without end.
 pub const WAIT_MS: u32 = u32::MAX - 1;
 /// Shortest silence after which a session may ask to be ended, in milliseconds.
@@ -42,6 +48,7 @@ const _: () = {
     assert!(BATCH_VALUES <= SESSION_LEASES, "one batch must fit a session's leases");
     assert!(SESSION_WAITING <= WAITING, "one session may not wait more often than all together");
     assert!(PLAIN_PAYLOAD_BYTES < FRAME_PAYLOAD_BYTES);
+    assert!(PART_BYTES + 8 <= PLAIN_PAYLOAD_BYTES, "a part must fit a frame");
     assert!(HANDSHAKE_PAYLOAD_BYTES < FRAME_PAYLOAD_BYTES);
     assert!(HANDSHAKE_PAYLOAD_BYTES > LABEL_BYTES as u32 + 256, "a hello with the longest label must fit");
     assert!(HANDSHAKE_PAYLOAD_BYTES >= MESSAGE_BYTES + 6, "a goodbye must fit a handshake's frame");

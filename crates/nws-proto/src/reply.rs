@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use crate::codec::list;
+use crate::codec::{FromFrame, list};
 use crate::request::decode;
 use crate::{
     ErrorCode, Fault, Index, Item, LeaseId, Malformed, Mode, Opcode, Reader, SessionId, Sink, VariableHandle,
@@ -209,7 +209,34 @@ impl<V> Reply<V> {
     }
 }
 
-impl Reply<Bytes> {
+impl<V> Reply<V> {
+    /// The same reply with its values made into others, where each can be.
+    ///
+    /// # Errors
+    /// The first that `make` gives.
+    pub fn try_map<W, E>(self, mut make: impl FnMut(V) -> Result<W, E>) -> Result<Reply<W>, E> {
+        Ok(match self {
+            Reply::Values { variable, first_lease, values } => {
+                let values = values.into_iter().map(|grant| {
+                    Ok(Grant { index: grant.index, deaths: grant.deaths, item: grant.item.try_map(&mut make)? })
+                });
+                Reply::Values { variable, first_lease, values: values.collect::<Result<_, E>>()? }
+            }
+            Reply::Done => Reply::Done,
+            Reply::Failed(fault) => Reply::Failed(fault),
+            Reply::TimedOut => Reply::TimedOut,
+            Reply::Canceled => Reply::Canceled,
+            Reply::Opened { name, owned } => Reply::Opened { name, owned },
+            Reply::Workspaces(workspaces) => Reply::Workspaces(workspaces),
+            Reply::Variables(variables) => Reply::Variables(variables),
+            Reply::Finished { refused } => Reply::Finished { refused },
+            Reply::Adopted(adopted) => Reply::Adopted(adopted),
+            Reply::Pong => Reply::Pong,
+        })
+    }
+}
+
+impl<V: FromFrame> Reply<V> {
     /// Reads the payload of a frame with this opcode. Values share the payload's memory.
     ///
     /// # Errors
@@ -364,7 +391,7 @@ impl VariableInfo {
     }
 }
 
-impl Grant<Bytes> {
+impl<V: FromFrame> Grant<V> {
     fn read(reader: &mut Reader) -> Result<Self, Malformed> {
         Ok(Self { index: Index(reader.u64("value index")?), deaths: reader.u16("deaths")?, item: Item::read(reader)? })
     }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
 
-use nws_proto::classic::{Decoder, Request, Start, VariableName, Weight};
+use nws_proto::classic::{Brought, Decoder, Intake, Request, Start, VariableName, Weight};
 use nws_proto::{Descriptor, Index, Item, Mode, OpenMode, VariableId, limits};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -46,7 +46,7 @@ fn each_operation_is_read_as_what_it_is() {
     let own = |persistent| OpenMode::Own { persistent };
     let open = |mode, create| Request::Open { name: name(), label: b"7".to_vec(), mode, create };
     let retrieve = |take, wait, iterated| Request::Retrieve { variable: variable(), take, wait, iterated };
-    let item = |value: &[u8]| Some(Item { descriptor: Descriptor(0x0100_0001), value: value.to_vec() });
+    let item = |value: &[u8]| Some(Item { descriptor: Descriptor(0x0100_0001), value: Brought::Here(value.to_vec()) });
     let store = |item, only| Request::Store { variable: variable(), item, only };
     let after = |id, index| Some(Start::After(id, Index(index)));
     let cases: [(&[&[u8]], Request); 28] = [
@@ -125,6 +125,39 @@ fn a_value_is_weighed_by_its_length_before_it_comes() {
     let mut decoder = Decoder::default();
     assert_eq!(decoder.next(&mut &whole[..whole.len() - 2], |_| Weight::Take), Ok(None));
     assert_eq!(decoder.value_bytes(), 5, "what was announced");
+}
+
+#[derive(Default)]
+struct Spool(Vec<u8>);
+
+impl Intake for &mut Spool {
+    fn weigh(&mut self, _length: u64) -> Weight {
+        Weight::Spool
+    }
+
+    fn spool(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+#[test]
+fn a_value_that_is_spooled_is_handed_on_as_it_comes_and_not_kept() {
+    let bytes = [of(&[b"store", b"w", b"x", b"16777217", b"long value", b"7"]), of(&[b"list wss"])].concat();
+    let (mut decoder, mut spool, mut requests) = (Decoder::default(), Spool::default(), Vec::new());
+    for byte in &bytes {
+        let mut input = std::slice::from_ref(byte);
+        if let Some(request) = decoder.next(&mut input, &mut spool).expect("it is a request") {
+            requests.push(request);
+        }
+        assert_eq!(decoder.value_bytes(), 0, "nothing of it is kept");
+    }
+    assert_eq!(spool.0, b"long value", "and nothing else of the request");
+    let [Request::Store { item: Some(item), only: Some(Some(VariableId(7))), .. }, Request::ListWorkspaces { .. }] =
+        &requests[..]
+    else {
+        panic!("{requests:?}")
+    };
+    assert_eq!(item.value, Brought::Spooled);
 }
 
 #[test]

@@ -3,7 +3,10 @@
 mod arbitrary;
 
 use arbitrary::{Frame, frame};
-use nws_proto::{ErrorClass, ErrorCode, FRAME_HEADER_BYTES, FrameHeader, Opcode, Reply, Request, RequestId};
+use bytes::Bytes;
+use nws_proto::{
+    ErrorClass, ErrorCode, FRAME_HEADER_BYTES, FrameHeader, LongRequest, Opcode, Reply, Request, RequestId,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -150,20 +153,24 @@ fn every_opcode_is_known_by_its_number_and_no_other_number_is() {
 fn a_frame_for_the_other_end_is_an_unknown_opcode() {
     for &opcode in Opcode::ALL {
         let number = opcode.to_wire();
-        let request = Request::decode(number, Vec::new().into()).err().map(|fault| fault.code);
-        let reply = Reply::decode(number, Vec::new().into()).err().map(|fault| fault.code);
+        let request = Request::<Bytes>::decode(number, Vec::new().into()).err().map(|fault| fault.code);
+        let reply = Reply::<Bytes>::decode(number, Vec::new().into()).err().map(|fault| fault.code);
         let unknown = Some(ErrorCode::UnknownOpcode);
-        assert_eq!(request == unknown, number >= 0x80 || opcode == Opcode::Hello, "{opcode:?} as a request");
-        assert_eq!(reply == unknown, !(0x80..0xC0).contains(&number), "{opcode:?} as a reply");
+        let parts = LongRequest::decode(number, Bytes::new()).err().map(|fault| fault.code);
+        let (is_part, is_request) = (LongRequest::has(number), number < 0x80 && opcode != Opcode::Hello);
+        assert_eq!(request == unknown, is_part || !is_request, "{opcode:?} as a request");
+        assert_eq!(parts == unknown, !is_part, "{opcode:?} as a request about parts");
+        let is_reply = (0x80..0xC0).contains(&number) && opcode != Opcode::Part;
+        assert_eq!(reply == unknown, !is_reply, "{opcode:?} as a reply");
     }
 }
 
 #[test]
 fn a_payload_that_cannot_be_read_is_the_fault_of_who_sent_it() {
-    let malformed = Request::decode(Opcode::Store.to_wire(), vec![1, 2, 3].into()).unwrap_err();
+    let malformed = Request::<Bytes>::decode(Opcode::Store.to_wire(), vec![1, 2, 3].into()).unwrap_err();
     assert_eq!(malformed.code.class(), ErrorClass::Malformed);
     assert_eq!(malformed.message, "malformed Store frame: expected variable handle");
-    let unknown = Request::decode(0x7f, Vec::new().into()).unwrap_err();
+    let unknown = Request::<Bytes>::decode(0x7f, Vec::new().into()).unwrap_err();
     assert_eq!(unknown.code.class(), ErrorClass::Malformed);
     assert_eq!(unknown.message, "expected an opcode of protocol version 1, got 0x007f");
 }

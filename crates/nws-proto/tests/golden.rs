@@ -16,9 +16,9 @@ use arbitrary::Frame;
 use bytes::Bytes;
 use nws_proto::{
     Adopted, Challenge, Cursor, Descriptor, ErrorCode, Event, FRAME_HEADER_BYTES, Fault, FinishItem, FrameHeader,
-    GREETING, Grant, Hello, Index, Item, Language, LeaseId, Mode, Opcode, OpenMode, OrphanedLease, Reply, Request,
-    RequestId, Retrieve, SessionId, Token, VariableHandle, VariableId, VariableInfo, Wait, Welcome, WorkspaceHandle,
-    WorkspaceInfo, client_proof, limits, server_proof,
+    GREETING, Given, Grant, Hello, Index, Item, Language, LeaseId, LongRequest, Mode, Opcode, OpenMode, OrphanedLease,
+    ReadingId, Reply, Request, RequestId, Retrieve, Sent, SessionId, Token, TransferId, VariableHandle, VariableId,
+    VariableInfo, Wait, Welcome, WorkspaceHandle, WorkspaceInfo, client_proof, limits, server_proof,
 };
 
 const SERVER_NONCE: [u8; 32] = [0xaa; 32];
@@ -240,6 +240,7 @@ fn examples() -> Vec<(Frame, &'static str)> {
         (Frame::Welcome(welcome()), "as in the session above"),
     ];
     examples.extend(requests().into_iter().map(|(request, says)| (Frame::Request(request), says)));
+    examples.extend(long_values());
     examples.extend(replies().into_iter().map(|(reply, says)| (Frame::Reply(reply), says)));
     let recall = Event::Recall { variable: TASKS, wanted: 3 };
     examples.push((Frame::Event(recall), "3 values of variable 1 would help"));
@@ -297,6 +298,37 @@ fn requests() -> Vec<(Request<Bytes>, &'static str)> {
         (recalled, "none, in answer to a recall"),
         (done, "lease 5 is done, without a result"),
         (Request::Adopt { wait: Wait::Forever }, "wait without end"),
+    ]
+}
+
+/// Frames of values that travel in parts.
+fn long_values() -> Vec<(Frame, &'static str)> {
+    let (transfer, reading) = (TransferId(1), ReadingId(3));
+    let bytes = Bytes::from_static(b"abc");
+    let descriptor = Descriptor::bytes(Language::Python);
+    let sent = Item { descriptor, value: Sent::Transfer(transfer) };
+    let given = Item { descriptor, value: Given::Reading { reading, len_bytes: 5 << 30 } };
+    let grant = Grant { index: Index(41), deaths: 0, item: given };
+    let values = Reply::Values { variable: VariableId(7), first_lease: LeaseId(0), values: vec![grant] };
+    vec![
+        (Frame::Parts(LongRequest::BeginTransfer { transfer }), "transfer 1 begins"),
+        (Frame::Parts(LongRequest::TransferPart { transfer, bytes: bytes.clone() }), "transfer 1 goes on with abc"),
+        (Frame::Parts(LongRequest::DropTransfer { transfer }), "transfer 1 is given up"),
+        (
+            Frame::LongRequest(Request::Store { variable: TASKS, items: vec![sent] }),
+            "raw bytes, those that came by transfer 1",
+        ),
+        (Frame::LongReply(values), "variable id 7, index 41, raw bytes: 5 GiB of them, by reading 3"),
+        (
+            Frame::Parts(LongRequest::ReadPart { reading, offset: 1 << 32, max_bytes: limits::PART_BYTES }),
+            "up to 1 MiB of reading 3, from 4 GiB on",
+        ),
+        (Frame::Part(bytes), "abc"),
+        (Frame::Parts(LongRequest::CloseReading { reading, give_back: false }), "reading 3 is done"),
+        (
+            Frame::Parts(LongRequest::CloseReading { reading, give_back: true }),
+            "reading 3 is given up, its value goes back",
+        ),
     ]
 }
 

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use nws_proto::{
-    Cursor, ErrorCode, Event, Fault, Hello, NONCE_BYTES, Opcode, Reply, Request, Retrieve, SessionId, VariableHandle,
-    Wait, limits,
+    Cursor, ErrorCode, Event, Fault, Given, Hello, LongRequest, NONCE_BYTES, Opcode, Reply, Request, Retrieve, Sent,
+    SessionId, VariableHandle, Wait, decode_part, limits,
 };
 
 /// `count` items of `item_bytes` zeros each behind `before`, and the count between them.
@@ -14,11 +14,11 @@ fn counted(before: usize, count: u32, item_bytes: usize) -> Bytes {
 }
 
 fn request(opcode: Opcode, payload: Bytes) -> Result<(), ErrorCode> {
-    Request::decode(opcode.to_wire(), payload).map(drop).map_err(|fault| fault.code)
+    Request::<Bytes>::decode(opcode.to_wire(), payload).map(drop).map_err(|fault| fault.code)
 }
 
 fn reply(opcode: Opcode, payload: Bytes) -> Result<(), ErrorCode> {
-    Reply::decode(opcode.to_wire(), payload).map(drop).map_err(|fault| fault.code)
+    Reply::<Bytes>::decode(opcode.to_wire(), payload).map(drop).map_err(|fault| fault.code)
 }
 
 const MALFORMED: Result<(), ErrorCode> = Err(ErrorCode::MalformedFrame);
@@ -89,6 +89,48 @@ fn the_longest_value_fits_a_reply_and_a_longer_one_is_refused() {
         payload[34..38].copy_from_slice(&value_bytes.to_le_bytes());
         payload.into()
     }
+}
+
+/// 32 bits that stand for a length, so that no length means it.
+#[test]
+fn a_value_that_is_elsewhere_is_read_by_those_who_look_for_it_there() {
+    let store = Bytes::from([&[0; 4][..], &[1, 0, 0, 0], &[0; 4], &[0xff; 4], &[9, 0, 0, 0]].concat());
+    assert_eq!(request(Opcode::Store, store.clone()), MALFORMED);
+    let Ok(Request::Store { items, .. }) = Request::<Sent>::decode(Opcode::Store.to_wire(), store) else {
+        panic!("a server takes a transfer for a value");
+    };
+    assert!(matches!(items[0].value, Sent::Transfer(transfer) if transfer.0 == 9));
+    let values = Bytes::from([&[0; 16][..], &[1, 0, 0, 0], &[0; 14], &[0xff; 4], &[1; 8], &[9, 0, 0, 0]].concat());
+    assert_eq!(reply(Opcode::Values, values.clone()), MALFORMED);
+    assert!(Reply::<Given>::decode(Opcode::Values.to_wire(), values).is_ok());
+}
+
+#[test]
+fn a_part_has_at_most_a_mebibyte() {
+    let part = |bytes: u32| Bytes::from([&bytes.to_le_bytes()[..], &vec![7; bytes as usize]].concat());
+    let transferred = |bytes: u32| {
+        let payload = Bytes::from([&[0; 4][..], &part(bytes)].concat());
+        LongRequest::decode(Opcode::TransferPart.to_wire(), payload).map(drop).map_err(|fault| fault.code)
+    };
+    assert_eq!(transferred(limits::PART_BYTES), Ok(()));
+    assert_eq!(transferred(limits::PART_BYTES + 1), MALFORMED);
+    assert!(decode_part(part(limits::PART_BYTES)).is_ok());
+    assert!(decode_part(part(limits::PART_BYTES + 1)).is_err());
+}
+
+#[test]
+fn who_reads_a_part_asks_for_one_byte_to_a_part() {
+    let asked = |max_bytes: u32| {
+        let payload = Bytes::from([&[0; 12][..], &max_bytes.to_le_bytes()].concat());
+        match LongRequest::decode(Opcode::ReadPart.to_wire(), payload) {
+            Ok(LongRequest::ReadPart { max_bytes, .. }) => Some(max_bytes),
+            _ => None,
+        }
+    };
+    assert_eq!(
+        [0, 1, limits::PART_BYTES, limits::PART_BYTES + 1].map(asked),
+        [None, Some(1), Some(limits::PART_BYTES), None]
+    );
 }
 
 fn retrieve(max_values: u32, max_bytes: u32) -> Retrieve {

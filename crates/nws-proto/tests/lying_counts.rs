@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use bytes::Bytes;
 use nws_proto::classic::{Decoder, Weight};
-use nws_proto::{Challenge, Event, Hello, Opcode, Reply, Request, Welcome};
+use nws_proto::{Challenge, Event, Hello, LongRequest, Opcode, Reply, Request, Welcome, decode_part};
 
 /// Counts the bytes that the current thread asks for.
 struct Counting;
@@ -43,6 +43,8 @@ const COUNTS: &[(Opcode, &[u8], &str)] = &[
     (Opcode::Finish, &[0; 4], "results"),
     (Opcode::Finish, &[0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "length of a result"),
     (Opcode::Release, &[0], "leases"),
+    (Opcode::TransferPart, &[0; 4], "length of a part"),
+    (Opcode::Part, &[], "length of a part"),
     (Opcode::Failed, &[100, 0], "length of a message"),
     (Opcode::Workspaces, &[], "workspaces"),
     (Opcode::Workspaces, &[1, 0, 0, 0, 0, 0, 0, 0, 0], "variables of a workspace"),
@@ -59,8 +61,10 @@ const LITTLE_BYTES: usize = 1024;
 fn refuses(opcode: Opcode, payload: Bytes) -> bool {
     let number = opcode.to_wire();
     match number {
-        ..0x80 => Request::decode(number, payload).is_err(),
-        0x80..0xC0 => Reply::decode(number, payload).is_err(),
+        _ if opcode == Opcode::Part => decode_part(payload).is_err(),
+        _ if LongRequest::has(number) => LongRequest::decode(number, payload).is_err(),
+        ..0x80 => Request::<Bytes>::decode(number, payload).is_err(),
+        0x80..0xC0 => Reply::<Bytes>::decode(number, payload).is_err(),
         _ => Event::decode(number, payload).is_err(),
     }
 }
@@ -125,7 +129,7 @@ fn a_value_is_shared_with_its_payload_and_not_copied() {
     payload[12..16].copy_from_slice(&1_000_000_u32.to_le_bytes());
     let payload = Bytes::from(payload);
     let bytes = allocated_by(|| {
-        let Ok(Request::Store { items, .. }) = Request::decode(Opcode::Store.to_wire(), payload) else {
+        let Ok(Request::<Bytes>::Store { items, .. }) = Request::decode(Opcode::Store.to_wire(), payload) else {
             panic!("a good store was refused");
         };
         assert_eq!(items[0].value.len(), 1_000_000);

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use nws_proto::classic::{self, Cookie, Decoder};
 use nws_proto::{Descriptor, Reply, RequestId, Sink, VariableHandle, WorkspaceHandle};
 
+use crate::stored::Stored;
+
 /// A connection has one request at a time, so they all bear this id.
 pub(crate) const REQUEST: RequestId = RequestId(1);
 /// What is done beside that request, which may be waiting, bears this one.
@@ -70,7 +72,7 @@ impl Classic {
     }
 
     /// Writes the reply to the request that is not answered yet.
-    pub(crate) fn answer(&mut self, sink: &mut impl Sink<Bytes>, reply: &Reply<Bytes>) {
+    pub(crate) fn answer(&mut self, sink: &mut impl Sink<Stored>, reply: &Reply<Stored>) {
         self.waits = false;
         if !self.wants_value {
             let done = matches!(reply, Reply::Done | Reply::Opened { .. });
@@ -84,8 +86,15 @@ impl Classic {
                 for grant in values {
                     let cookie = if self.cookies { Cookie::Value(*variable, grant.index) } else { Cookie::Unwanted };
                     let item = &grant.item;
-                    match classic::for_old_clients(item.descriptor, &item.value) {
-                        Some((descriptor, value)) => classic::put_value(sink, descriptor, cookie, &Bytes::from(value)),
+                    let converted = match &item.value {
+                        Stored::Memory(value) => classic::for_old_clients(item.descriptor, value),
+                        // Nobody writes a native value of that length but a whole number of millions of digits.
+                        Stored::Disk { .. } => None,
+                    };
+                    match converted {
+                        Some((descriptor, value)) => {
+                            classic::put_value(sink, descriptor, cookie, &Stored::from(Bytes::from(value)));
+                        }
                         None => classic::put_value(sink, item.descriptor, cookie, &item.value),
                     }
                 }
@@ -95,9 +104,9 @@ impl Classic {
     }
 
     /// Writes the reply to a request that is answered with text.
-    pub(crate) fn answer_text(&mut self, sink: &mut impl Sink<Bytes>, text: &Bytes) {
+    pub(crate) fn answer_text(&mut self, sink: &mut impl Sink<Stored>, text: &Bytes) {
         self.waits = false;
         let cookie = if self.cookies { Cookie::Blank } else { Cookie::Unwanted };
-        classic::put_value(sink, Descriptor(0), cookie, text);
+        classic::put_value(sink, Descriptor(0), cookie, &Stored::from(text.clone()));
     }
 }

@@ -30,6 +30,8 @@ pub struct Config {
     pub classic_from: Vec<Network>,
     /// What the server bears.
     pub limits: Limits,
+    /// Where values go that are too long for memory, in files without a name.
+    pub tmp_dir: PathBuf,
     /// What it says on standard error, if anything.
     pub log: Option<Log>,
 }
@@ -45,6 +47,7 @@ impl Config {
             allow_users: false,
             classic_from: Vec::new(),
             limits: Limits::default(),
+            tmp_dir: default_tmp_dir(),
             log: None,
         }
     }
@@ -56,6 +59,13 @@ impl Default for Config {
         #[allow(clippy::expect_used, reason = "the message is the invariant")]
         Self::new(random_token().expect("Linux has had random numbers since it booted"))
     }
+}
+
+/// Where a server keeps long values unless it is told otherwise: `$TMPDIR`, else `/var/tmp`, which
+/// outlasts restarts of the machine and so is on disk.
+pub fn default_tmp_dir() -> PathBuf {
+    let named = std::env::var_os("TMPDIR").filter(|folder| !folder.is_empty());
+    named.map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from)
 }
 
 /// A new token.
@@ -79,9 +89,15 @@ pub struct Limits {
     pub connections: usize,
     /// Longest payload of a frame, in bytes.
     pub frame_payload_bytes: u32,
-    /// Most bytes of all values and names together. The default is half of the machine's memory.
+    /// Most bytes of all values in memory and names together. The default is half of the machine's memory.
     pub values_bytes: u64,
-    /// Longest value, in bytes. What does not fit a frame is refused as well.
+    /// Most bytes of all values on disk together; `None`: nine tenths of what is free there when the
+    /// server starts.
+    pub values_disk_bytes: Option<u64>,
+    /// A longer value goes to the disk, in bytes. A shorter one of more than 1 MiB goes there where
+    /// memory has no room for it.
+    pub spill_bytes: u64,
+    /// Longest value, in bytes.
     pub value_bytes: u64,
     /// Longest name of a workspace or variable, in bytes; at most [`limits::NAME_BYTES`].
     pub name_bytes: u32,
@@ -97,6 +113,10 @@ pub struct Limits {
     pub session_orphans: u32,
     /// Most values that one session may hold by lease at a time.
     pub session_leases: u32,
+    /// Most values that one session may be sending in parts at a time.
+    pub session_transfers: u32,
+    /// Most values that one session may have open to be read in parts at a time.
+    pub session_readings: u32,
     /// A connection with more bytes to be sent than this is not read from until half of them are gone.
     pub unsent_bytes: usize,
     /// How long a connection may take to prove the token, in milliseconds.
@@ -116,7 +136,9 @@ impl Default for Limits {
             connections: 12_000,
             frame_payload_bytes: limits::FRAME_PAYLOAD_BYTES,
             values_bytes: platform::half_of_memory(),
-            value_bytes: limits::VALUE_BYTES.into(),
+            values_disk_bytes: None,
+            spill_bytes: 256 << 20,
+            value_bytes: 1 << 40,
             name_bytes: limits::NAME_BYTES.into(),
             session_workspaces: limits::SESSION_WORKSPACES,
             session_variables: limits::SESSION_VARIABLES,
@@ -124,6 +146,8 @@ impl Default for Limits {
             waiting: limits::WAITING,
             session_orphans: limits::SESSION_ORPHANS,
             session_leases: limits::SESSION_LEASES,
+            session_transfers: limits::SESSION_TRANSFERS,
+            session_readings: limits::SESSION_READINGS,
             unsent_bytes: 8 << 20,
             handshake_ms: 10_000,
             silence_ms: limits::SILENCE_DEFAULT_MS,

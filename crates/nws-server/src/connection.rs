@@ -6,6 +6,7 @@ use crate::classic::Classic;
 use crate::config::Limits;
 use crate::input::Input;
 use crate::listing::Listing;
+use crate::long::Long;
 use crate::outbox::Outbox;
 use crate::stream::Stream;
 use crate::transit::Transit;
@@ -34,6 +35,8 @@ pub(crate) struct Connection {
     pub(crate) classic: Option<Box<Classic>>,
     pub(crate) outbox: Outbox,
     pub(crate) transit: Transit,
+    /// Its long values, since it had one.
+    pub(crate) long: Option<Box<Long>>,
     /// What of its input the loop has counted, in bytes.
     pub(crate) counted_bytes: u64,
     /// Tells it from earlier ones in the same slot.
@@ -55,6 +58,8 @@ pub(crate) struct Connection {
     pub(crate) hung_up: bool,
     /// It does not read what it gets, so nothing is read of it.
     pub(crate) paused: bool,
+    /// It sends faster than the disk takes it, so nothing is read of it.
+    pub(crate) awaits_disk: bool,
     /// It stands in a line of those to be flushed.
     pub(crate) dirty: bool,
     /// The poll tells when it can be written to.
@@ -73,6 +78,7 @@ impl Connection {
             classic: None,
             outbox: Outbox::default(),
             transit: Transit::default(),
+            long: None,
             counted_bytes: 0,
             serial,
             opened_ms: now_ms,
@@ -84,6 +90,7 @@ impl Connection {
             in_line: false,
             hung_up: false,
             paused: false,
+            awaits_disk: false,
             dirty: false,
             watches_writing: false,
             writing_ended: false,
@@ -110,6 +117,11 @@ impl Connection {
             }
             Phase::Closing { until_ms } => Some(until_ms),
         }
+    }
+
+    /// Its long values.
+    pub(crate) fn long(&mut self) -> &mut Long {
+        self.long.get_or_insert_default()
     }
 
     /// What is being received in memory of its own, in bytes, arrived or announced.

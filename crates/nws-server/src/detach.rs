@@ -9,7 +9,7 @@
 //! (about 2 ns for each), and what a forgotten value can keep beside itself is less than one block.
 
 use bytes::Bytes;
-use nws_proto::{Item, Request};
+use nws_proto::{Item, Request, Sent};
 
 /// A frame up to this long is no more than a block, and may be kept whole.
 const BLOCK_BYTES: usize = 4096;
@@ -20,7 +20,7 @@ const KEPT_PART: usize = 8;
 
 /// Moves the values of a request that came in a frame with this payload out of it where they would
 /// keep too much.
-pub(crate) fn detach(payload_bytes: usize, request: &mut Request<Bytes>) {
+pub(crate) fn detach(payload_bytes: usize, request: &mut Request<Sent>) {
     if payload_bytes <= BLOCK_BYTES {
         return;
     }
@@ -31,10 +31,11 @@ pub(crate) fn detach(payload_bytes: usize, request: &mut Request<Bytes>) {
     }
 }
 
-fn detach_all<'a>(payload_bytes: usize, items: impl Iterator<Item = &'a mut Item<Bytes>>) {
+fn detach_all<'a>(payload_bytes: usize, items: impl Iterator<Item = &'a mut Item<Sent>>) {
     let mut block = Vec::new();
     let mut waiting: Vec<&mut Bytes> = Vec::new();
     for Item { value, .. } in items {
+        let Sent::Here(value) = value else { continue };
         if value.len() >= payload_bytes / KEPT_PART {
             continue;
         }
@@ -87,6 +88,16 @@ mod tests {
         (payload.len(), memory, request)
     }
 
+    fn detached(payload_bytes: usize, request: Request<Bytes>) -> Request<Bytes> {
+        let mut request = request.try_map(|value| Ok::<_, ()>(Sent::Here(value))).unwrap();
+        detach(payload_bytes, &mut request);
+        let in_memory = |value| match value {
+            Sent::Here(bytes) => Ok(bytes),
+            Sent::Transfer(_) => Err(()),
+        };
+        request.try_map(in_memory).unwrap()
+    }
+
     fn values(request: &Request<Bytes>) -> Vec<Bytes> {
         let Request::Store { items, .. } = request else { panic!("expected a store") };
         items.iter().map(|item| item.value.clone()).collect()
@@ -97,7 +108,7 @@ mod tests {
         let lengths: Vec<usize> = (0..2000).map(|i| i % 200).chain([1500, 2000]).collect();
         let (length, memory, mut request) = received(&lengths);
         let before = request.clone();
-        detach(length, &mut request);
+        request = detached(length, request);
         assert_eq!(request, before, "the values stay the same");
         for value in values(&request) {
             assert!(value.is_empty() || !memory.contains(&(value.as_ptr() as usize)));
@@ -107,7 +118,7 @@ mod tests {
     #[test]
     fn neighbours_share_a_block() {
         let (length, _, mut request) = received(&[100; 500]);
-        detach(length, &mut request);
+        request = detached(length, request);
         let values = values(&request);
         let follow = values.windows(2).filter(|pair| pair[0].as_ptr() as usize + 100 == pair[1].as_ptr() as usize);
         assert!(follow.count() >= 500 - 500 / 40 - 2, "40 values of 100 bytes fit in a block");
@@ -116,7 +127,7 @@ mod tests {
     #[test]
     fn a_value_that_is_most_of_its_frame_stays_in_it() {
         let (length, memory, mut request) = received(&[100_000, 10]);
-        detach(length, &mut request);
+        request = detached(length, request);
         let values = values(&request);
         assert!(memory.contains(&(values[0].as_ptr() as usize)));
         assert!(!memory.contains(&(values[1].as_ptr() as usize)));
@@ -126,7 +137,7 @@ mod tests {
     fn a_short_frame_is_left_alone() {
         let (length, memory, mut request) = received(&[10; 20]);
         assert!(length < BLOCK_BYTES);
-        detach(length, &mut request);
+        request = detached(length, request);
         assert!(values(&request).iter().all(|value| memory.contains(&(value.as_ptr() as usize))));
     }
 
@@ -142,7 +153,7 @@ mod tests {
         let payload = Bytes::from(payload);
         let memory = payload.as_ptr() as usize..payload.as_ptr() as usize + payload.len();
         let mut request = Request::decode(sent.opcode().to_wire(), payload.clone()).unwrap();
-        detach(payload.len(), &mut request);
+        request = detached(payload.len(), request);
         assert_eq!(request, sent);
         let Request::Finish { items, .. } = request else { panic!("expected a finish") };
         assert!(items.iter().all(|item| !memory.contains(&(item.result.value.as_ptr() as usize))));

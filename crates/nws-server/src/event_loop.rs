@@ -11,16 +11,19 @@ mod ending;
 mod flush;
 mod handshake;
 mod listings;
+mod long;
 mod note;
+mod parts;
 mod serve;
 mod spin;
+mod weigh;
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use mio::{Events, Interest, Poll, Token};
 use nws_core::{Core, Effect, Settings};
 use nws_proto::{Reply, RequestId, SessionId};
@@ -29,12 +32,15 @@ use crate::admission::Rules;
 use crate::clock::{Clock, Random};
 use crate::config::{Limits, random_bytes};
 use crate::connection::Connection;
+use crate::disk::Disk;
 use crate::gauges::Measures;
 use crate::input::Scratch;
 use crate::listener::{Accepted, Listener};
 use crate::log::Level;
 use crate::outbox::Spare;
+use crate::readings;
 use crate::server::Shared;
+use crate::stored::Stored;
 use crate::stream::Stream;
 use crate::table::Table;
 use crate::timers::Timers;
@@ -77,8 +83,8 @@ pub(crate) struct EventLoop {
     poll: Poll,
     listeners: Vec<Listener>,
     accept_again_ms: Option<u64>,
-    core: Core<Bytes>,
-    effects: Vec<Effect<Bytes>>,
+    core: Core<Stored>,
+    effects: Vec<Effect<Stored>>,
     table: Table,
     timers: Timers,
     clock: Clock,
@@ -95,6 +101,11 @@ pub(crate) struct EventLoop {
     receiving_bytes: u64,
     /// Taken by values that were fetched and not sent yet, in bytes.
     transit_bytes: u64,
+    disk: Disk,
+    /// What was loaded from the disk and is not sent yet, in bytes.
+    loaded_bytes: usize,
+    /// Slots that are not read from until all together have less on its way to the disk.
+    awaiting_disk: Vec<usize>,
     /// Slots to be read.
     line: VecDeque<usize>,
     /// Slots for which a long listing is being made.
@@ -120,6 +131,7 @@ impl EventLoop {
         mut listeners: Vec<Listener>,
         rules: Rules,
         limits: Limits,
+        tmp_dir: PathBuf,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
         for (place, listener) in listeners.iter_mut().enumerate() {
@@ -142,6 +154,7 @@ impl EventLoop {
         };
         let clock = Clock::new();
         let now_ms = clock.now_ms();
+        let disk = Disk::new(tmp_dir, limits.values_disk_bytes, Arc::clone(&shared));
         Ok(Self {
             poll,
             listeners,
@@ -162,6 +175,9 @@ impl EventLoop {
             spare: Spare::default(),
             receiving_bytes: 0,
             transit_bytes: 0,
+            disk,
+            loaded_bytes: 0,
+            awaiting_disk: Vec::new(),
             line: VecDeque::new(),
             listings: VecDeque::new(),
             urgent: VecDeque::new(),
@@ -198,6 +214,7 @@ impl EventLoop {
     pub(crate) fn turn(&mut self, notes: impl Iterator<Item = Note>) {
         self.now_ms = self.clock.now_ms();
         self.take_notes(notes);
+        self.hear_of_disk();
         self.serve_line();
         self.see_to_time();
         self.go_on_listing();
@@ -218,6 +235,8 @@ impl EventLoop {
         measures.variables = core.variables() as u64;
         measures.values = core.values();
         measures.values_bytes = core.values_bytes();
+        measures.values_disk_bytes = self.disk.space().used_bytes();
+        measures.values_disk_limit_bytes = self.disk.space().most_bytes();
         measures.names_bytes = core.names_bytes();
         measures.undelivered_bytes = self.transit_bytes;
         measures.receiving_bytes = self.receiving_bytes;
@@ -229,7 +248,7 @@ impl EventLoop {
     /// How long nothing needs to be done unless something comes.
     pub(crate) fn patience(&self) -> Option<Duration> {
         let to_flush = !self.urgent.is_empty() || !self.dirty.is_empty() || !self.later.is_empty();
-        if !self.line.is_empty() || !self.listings.is_empty() || to_flush || self.sweeps {
+        if !self.line.is_empty() || !self.listings.is_empty() || to_flush || self.sweeps || self.disk.has_completed() {
             return Some(Duration::ZERO);
         }
         let next = [self.core.next_deadline_ms(), self.timers.next_ms(), self.accept_again_ms, self.stop_at_ms];
@@ -353,10 +372,11 @@ impl EventLoop {
     fn carry_out(&mut self, asking: Option<Asking>) {
         let mut effects = std::mem::take(&mut self.effects);
         let mut answered = false;
+        let mut unopened = Vec::new();
         for effect in effects.drain(..) {
-            let (Effect::Reply { session, .. } | Effect::Event { session, .. }) = &effect;
-            let asked = asking.as_ref().filter(|asking| asking.session == *session);
-            let Some(slot) = asked.map_or_else(|| self.table.session_slot(*session), |asking| Some(asking.slot)) else {
+            let (Effect::Reply { session, .. } | Effect::Event { session, .. }) = effect;
+            let asked = asking.as_ref().filter(|asking| asking.session == session);
+            let Some(slot) = asked.map_or_else(|| self.table.session_slot(session), |asking| Some(asking.slot)) else {
                 continue;
             };
             let Some(connection) = self.table.get(slot) else { continue };
@@ -367,16 +387,23 @@ impl EventLoop {
                     answered |= its_own.is_some();
                     let fetched =
                         its_own.map_or_else(|| connection.transit.was_fetch(request), |asking| asking.fetches);
+                    let own = connection.classic.is_none();
+                    let (reply, readings) = if own && readings::are_needed(&reply) {
+                        connection.open_readings(session, reply, fetched, &self.limits, &mut unopened)
+                    } else {
+                        (reply, Vec::new())
+                    };
                     if let Reply::Failed(fault) = &reply {
                         self.measures.count_fault(fault.code);
                     }
                     match &mut connection.classic {
-                        None => connection.outbox.reply(request, &reply),
                         Some(classic) => classic.answer(&mut connection.outbox, &reply),
+                        None if readings.is_empty() => connection.outbox.reply(request, &reply),
+                        None => connection.outbox.reply_with_readings(request, &reply, readings.into_iter()),
                     }
                     if fetched && let Reply::Values { variable, values, .. } = reply {
                         self.transit_bytes -= connection.transit.bytes();
-                        connection.transit.sends(connection.outbox.end(), variable, values);
+                        connection.transit.sends(connection.outbox.end(), variable, values, own);
                         self.transit_bytes += connection.transit.bytes();
                     }
                 }
@@ -390,6 +417,7 @@ impl EventLoop {
             }
         }
         self.effects = effects;
+        self.take_back(unopened);
         if let Some(asking) = asking.filter(|asking| asking.fetches && !answered)
             && let Some(connection) = self.table.get(asking.slot)
         {

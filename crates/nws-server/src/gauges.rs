@@ -68,6 +68,10 @@ measures! {
     values: "nws_values", Gauge;
     /// What those values take.
     values_bytes: "nws_values_bytes", Gauge;
+    /// What long values take on disk.
+    values_disk_bytes: "nws_values_disk_bytes", Gauge;
+    /// The setting values-disk.
+    values_disk_limit_bytes: "nws_values_disk_limit_bytes", Gauge;
     /// What names of workspaces and variables take, with their places in the tables.
     names_bytes: "nws_names_bytes", Gauge;
     /// What values take that were fetched and are not sent yet.

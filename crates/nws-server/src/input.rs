@@ -2,14 +2,15 @@
 //!
 //! One [`Scratch`] a thread receives for all connections. A connection keeps bytes of its own only
 //! while a frame is incomplete: the start of a small one, or the body of a large one, which is then
-//! received straight into the buffer that its values will share. That buffer grows with what has
-//! arrived, so a length that is announced and never sent costs nothing.
+//! received straight into the buffer that its values will share. Of that buffer only what has arrived
+//! takes memory, so a length that is announced and never sent costs nothing.
 
 use std::io;
 
 use bytes::Bytes;
 use nws_proto::{ErrorCode, FRAME_HEADER_BYTES, Fault, FrameHeader};
 
+use crate::platform;
 use crate::stream::Carrier;
 
 /// Most bytes of one connection a turn.
@@ -19,7 +20,8 @@ pub(crate) const TURN_BYTES: usize = 256 * 1024;
 pub(crate) const SMALL_FRAME_BYTES: usize = 64 * 1024;
 /// A payload up to this long is not worth memory that its values share: it is cheaper to copy each.
 const SHORT_BYTES: usize = 256;
-/// What a large frame gets at first, whatever it announces.
+/// What a large frame gets at first, whatever it announces. One that fills it gets room for all, in
+/// pages of up to 2 MiB, which take memory when the first byte of each arrives.
 const FIRST_BODY_BYTES: usize = 1024 * 1024;
 
 /// Where a thread's connections receive, one after the other.
@@ -72,6 +74,10 @@ pub(crate) enum Admission {
     Take,
     /// Let its payload go by: the request is answered with this fault.
     Skip(Fault),
+    /// Hand on what follows these bytes of its payload as it comes: a value that goes to the disk.
+    Spool { head_bytes: usize },
+    /// More of its payload has to come before that can be said.
+    Wait,
     /// End the connection for this reason.
     Refuse(Fault),
 }
@@ -84,6 +90,8 @@ pub(crate) enum Arrival<'a> {
     Short(FrameHeader, &'a [u8]),
     /// A frame whose payload was let go by.
     Skipped(FrameHeader, Fault),
+    /// The next bytes of what is handed on as it comes.
+    Spooling(Spooled),
 }
 
 #[derive(Debug)]
@@ -97,11 +105,45 @@ impl Body {
         self.header.payload_bytes as usize - self.bytes.len()
     }
 
-    /// Room for more, where there is none: as much again as has arrived.
-    fn grow(&mut self) {
+    /// Room for all that is missing, where the first room is full.
+    fn grow(&mut self) -> io::Result<()> {
         if self.bytes.len() == self.bytes.capacity() {
-            self.bytes.reserve_exact(self.missing_bytes().min(self.bytes.len().max(FIRST_BODY_BYTES)));
+            self.bytes.try_reserve_exact(self.missing_bytes()).map_err(|_| io::ErrorKind::OutOfMemory)?;
+            platform::prefer_huge_pages(self.bytes.spare_capacity_mut());
         }
+        Ok(())
+    }
+}
+
+/// A piece of a payload.
+#[derive(Debug)]
+pub(crate) struct Spooled {
+    pub(crate) header: FrameHeader,
+    /// What came before the first piece.
+    pub(crate) head: Bytes,
+    pub(crate) bytes: Bytes,
+    /// It is the last.
+    pub(crate) ends: bool,
+}
+
+/// A frame whose value is handed on as it comes.
+#[derive(Debug)]
+struct Spooling {
+    header: FrameHeader,
+    head: Bytes,
+    missing_bytes: usize,
+}
+
+impl Spooling {
+    /// What has come of the value.
+    fn take<'a>(&mut self, scratch: &'a mut Scratch) -> Option<Arrival<'a>> {
+        let unread = scratch.unread();
+        let here = unread.get(..unread.len().min(self.missing_bytes)).filter(|here| !here.is_empty())?;
+        let bytes = Bytes::copy_from_slice(here);
+        self.missing_bytes -= bytes.len();
+        scratch.consume(bytes.len());
+        let (header, head, ends) = (self.header, self.head.clone(), self.missing_bytes == 0);
+        Some(Arrival::Spooling(Spooled { header, head, bytes, ends }))
     }
 }
 
@@ -110,6 +152,7 @@ impl Body {
 pub(crate) struct Input {
     partial: Vec<u8>,
     body: Option<Box<Body>>,
+    spooling: Option<Box<Spooling>>,
     skip_bytes: u64,
 }
 
@@ -138,7 +181,7 @@ impl Input {
         budget_bytes: usize,
     ) -> io::Result<(usize, bool)> {
         if let Some(body) = &mut self.body {
-            body.grow();
+            body.grow()?;
             let asked = budget_bytes.min(body.bytes.capacity() - body.bytes.len()).min(body.missing_bytes());
             let count = carrier.receive_into_spare(&mut body.bytes, asked)?;
             return Ok((count, count < asked));
@@ -153,17 +196,21 @@ impl Input {
         Ok((count, count < asked))
     }
 
-    /// The next frame that is complete, if any.
+    /// The next frame that is complete, if any. `admit` is asked about each by its header and what of
+    /// its payload has come.
     ///
     /// # Errors
     /// Where the bytes are no frame, or the frame was refused; the connection is to end.
     pub(crate) fn next<'a>(
         &mut self,
         scratch: &'a mut Scratch,
-        admit: impl FnOnce(&FrameHeader) -> Admission,
+        admit: impl FnOnce(&FrameHeader, &[u8]) -> Admission,
     ) -> Result<Option<Arrival<'a>>, Fault> {
         if let Some(body) = self.body.take_if(|body| body.missing_bytes() == 0) {
             return Ok(Some(Arrival::Frame(body.header, body.bytes.into())));
+        }
+        if self.spooling.is_some() {
+            return Ok(self.next_piece(scratch));
         }
         self.skip(scratch);
         let unread = scratch.unread();
@@ -171,7 +218,7 @@ impl Input {
         let header = FrameHeader::decode(head).ok_or_else(|| {
             Fault::new(ErrorCode::MalformedFrame, "expected a frame header, whose last two bytes are 0")
         })?;
-        match admit(&header) {
+        match admit(&header, &rest[..rest.len().min(header.payload_bytes as usize)]) {
             Admission::Refuse(fault) => return Err(fault),
             Admission::Skip(fault) => {
                 self.skip_bytes = header.payload_bytes.into();
@@ -179,6 +226,14 @@ impl Input {
                 self.skip(scratch);
                 return Ok(Some(Arrival::Skipped(header, fault)));
             }
+            Admission::Spool { head_bytes } if head_bytes <= rest.len() => {
+                let head = Bytes::copy_from_slice(&rest[..head_bytes]);
+                let missing_bytes = header.payload_bytes as usize - head_bytes;
+                scratch.start += FRAME_HEADER_BYTES + head_bytes;
+                self.spooling = Some(Box::new(Spooling { header, head, missing_bytes }));
+                return Ok(self.next_piece(scratch));
+            }
+            Admission::Spool { .. } | Admission::Wait => return Ok(None),
             Admission::Take => {}
         }
         let length = header.payload_bytes as usize;
@@ -199,6 +254,12 @@ impl Input {
             scratch.discard();
         }
         Ok(None)
+    }
+
+    fn next_piece<'a>(&mut self, scratch: &'a mut Scratch) -> Option<Arrival<'a>> {
+        let piece = self.spooling.as_mut()?.take(scratch);
+        self.spooling.take_if(|spooling| spooling.missing_bytes == 0);
+        piece
     }
 
     /// What is being received in a buffer of its own, in bytes.

@@ -71,6 +71,9 @@ impl Listener {
         let accepted = match self {
             Listener::Tcp(listener) => listener.accept().map(|(stream, address)| {
                 platform::tune_tcp(stream.as_fd());
+                if address.ip().to_canonical().is_loopback() {
+                    platform::tune_loopback(stream.as_fd());
+                }
                 (Stream::Tcp(stream), address.to_string())
             }),
             Listener::Unix(listener, _) => listener.accept().map(|(stream, _)| {

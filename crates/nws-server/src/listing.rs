@@ -7,6 +7,8 @@ use bytes::Bytes;
 use nws_core::Core;
 use nws_proto::{Fault, Opcode, Reply, Request, RequestId, SessionId, WorkspaceHandle, classic};
 
+use crate::stored::Stored;
+
 /// Names of one part: some tenths of a millisecond.
 const PART_NAMES: usize = 1024;
 
@@ -41,7 +43,7 @@ pub(crate) enum Step {
 }
 
 impl Listing {
-    pub(crate) fn new(session: SessionId, request: RequestId, asked: &Request<Bytes>, classic: bool) -> Option<Self> {
+    pub(crate) fn new(session: SessionId, request: RequestId, asked: &Request<Stored>, classic: bool) -> Option<Self> {
         let of = match asked {
             Request::ListVariables { workspace } => Of::Variables(*workspace),
             Request::ListWorkspaces { name: None } => Of::Workspaces,
@@ -51,7 +53,7 @@ impl Listing {
     }
 
     /// Makes the next part.
-    pub(crate) fn step(&mut self, core: &Core<Bytes>) -> Step {
+    pub(crate) fn step(&mut self, core: &Core<Stored>) -> Step {
         let ended = match self.of {
             Of::Variables(handle) => {
                 let part = match core.variables_after(self.session, handle, self.after.as_deref(), PART_NAMES) {

@@ -1,15 +1,27 @@
 //! What a connection is to send.
 //!
 //! Small fields are copied into one buffer; large values stay where they are and are sent from there,
-//! all with as few vectored writes as possible. An empty outbox holds no memory.
+//! all with as few vectored writes as possible. Values on disk are sent as they are loaded, a little at
+//! a time. An empty outbox holds no memory.
+
+mod piece;
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::iter;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use nws_proto::{ErrorCode, Event, FRAME_HEADER_BYTES, Fault, FrameHeader, Opcode, Reply, RequestId, Sink, limits};
+use nws_proto::{
+    ErrorCode, Event, FRAME_HEADER_BYTES, Fault, FrameHeader, Opcode, ReadingId, Reply, RequestId, Sink, limits,
+    put_reading,
+};
 
+use crate::disk::SpoolFile;
+use crate::stored::Stored;
 use crate::stream::Carrier;
+use piece::Piece;
+pub(crate) use piece::Wanted;
 
 /// From this length on a value is sent from where it is.
 const LARGE_VALUE_BYTES: usize = 4096;
@@ -25,7 +37,7 @@ const COMPACT_BYTES: usize = 1 << 20;
 struct Large {
     /// Bytes of the small buffer that go before it.
     after: usize,
-    value: Bytes,
+    value: Piece,
 }
 
 /// Why a flush ended.
@@ -35,6 +47,8 @@ pub(crate) enum Flushed {
     All,
     /// The kernel takes no more for now.
     Blocked,
+    /// What comes next is still on disk.
+    Starved,
     /// There is more, and it is others' turn.
     Yielded,
 }
@@ -47,26 +61,56 @@ pub(crate) struct Outbox {
     small_sent: usize,
     large: VecDeque<Large>,
     large_bytes: usize,
+    /// Of those, in memory because they were loaded.
+    loaded_bytes: usize,
+    /// Something was asked of the disk and has not come.
+    pub(crate) loads: bool,
     /// Bytes ever sent.
     sent: u64,
 }
 
-impl Sink<Bytes> for Outbox {
+impl Sink<Stored> for Outbox {
     fn put(&mut self, bytes: &[u8]) {
         self.small.extend_from_slice(bytes);
     }
 
-    fn put_value(&mut self, value: &Bytes) {
-        if value.len() < LARGE_VALUE_BYTES {
-            self.small.extend_from_slice(value);
-        } else {
-            self.large_bytes += value.len();
-            self.large.push_back(Large { after: self.small.len(), value: value.clone() });
+    fn put_value(&mut self, value: &Stored) {
+        match value {
+            Stored::Memory(value) if value.len() < LARGE_VALUE_BYTES => self.small.extend_from_slice(value),
+            Stored::Memory(value) => self.put_large(value.len(), Piece::Memory(value.clone())),
+            Stored::Disk { file, len_bytes } => self.put_file(file, 0, *len_bytes),
         }
     }
 
-    fn value_len(value: &Bytes) -> u32 {
-        value.len() as u32
+    fn value_len(value: &Stored) -> u64 {
+        value.len()
+    }
+}
+
+/// A frame of values, some of which are not in it: the numbers of their readings, in order.
+struct WithReadings<'a, I> {
+    outbox: &'a mut Outbox,
+    readings: I,
+}
+
+impl<I: Iterator<Item = ReadingId>> Sink<Stored> for WithReadings<'_, I> {
+    fn put(&mut self, bytes: &[u8]) {
+        Sink::<Stored>::put(self.outbox, bytes);
+    }
+
+    fn put_value(&mut self, value: &Stored) {
+        self.outbox.put_value(value);
+    }
+
+    fn value_len(value: &Stored) -> u64 {
+        value.len()
+    }
+
+    fn put_sized_value(&mut self, value: &Stored) {
+        match (value, value.is_on_disk().then(|| self.readings.next()).flatten()) {
+            (value, Some(reading)) => put_reading(self, reading, value.len()),
+            (value, None) => self.outbox.put_sized_value(value),
+        }
     }
 }
 
@@ -89,17 +133,69 @@ impl Outbox {
         self.sent + self.unsent_bytes() as u64
     }
 
+    fn put_large(&mut self, len: usize, value: Piece) {
+        self.large_bytes += len;
+        self.large.push_back(Large { after: self.small.len(), value });
+    }
+
+    fn put_file(&mut self, file: &Arc<SpoolFile>, offset: u64, len_bytes: u64) {
+        if len_bytes > 0 {
+            let len = usize::try_from(len_bytes).unwrap_or(usize::MAX);
+            self.put_large(len, Piece::file(Arc::clone(file), offset, len_bytes));
+        }
+    }
+
+    /// Puts a reply in whose values on disk have these readings.
+    pub(crate) fn reply_with_readings(
+        &mut self,
+        request: RequestId,
+        reply: &Reply<Stored>,
+        readings: impl Iterator<Item = ReadingId>,
+    ) {
+        self.frame(request, reply.opcode(), |outbox| reply.encode(&mut WithReadings { outbox, readings }));
+    }
+
+    /// Puts in the answer to who asked for this part of a file.
+    pub(crate) fn part(&mut self, request: RequestId, file: &Arc<SpoolFile>, offset: u64, len: u32) {
+        self.frame(request, Opcode::Part, |outbox| {
+            Sink::<Stored>::put_u32(outbox, len);
+            outbox.put_file(file, offset, len.into());
+        });
+    }
+
+    /// What is to be loaded next, at most `most` bytes, where less than that is loaded.
+    pub(crate) fn wanted(&self, most: usize) -> Option<Wanted> {
+        if self.loads || self.loaded_bytes >= most {
+            return None;
+        }
+        self.large.iter().find_map(|large| large.value.wanted(most))
+    }
+
+    /// Takes what was wanted.
+    pub(crate) fn load(&mut self, bytes: Bytes) {
+        self.loads = false;
+        if let Some(large) = self.large.iter_mut().find(|large| !large.value.is_ready()) {
+            self.loaded_bytes += bytes.len();
+            large.value.load(bytes);
+        }
+    }
+
+    /// What is loaded and not sent, in bytes.
+    pub(crate) fn loaded_bytes(&self) -> usize {
+        self.loaded_bytes
+    }
+
     /// Puts a reply in. A listing that is too long for a frame is replaced by a fault; values always
     /// fit, by the limits of the protocol.
-    pub(crate) fn reply(&mut self, request: RequestId, reply: &Reply<Bytes>) {
+    pub(crate) fn reply(&mut self, request: RequestId, reply: &Reply<Stored>) {
         self.reply_or_fault(request, reply.opcode(), |outbox| reply.encode(outbox));
     }
 
     /// Puts a listing in: how many items, and these.
     pub(crate) fn listing(&mut self, request: RequestId, opcode: Opcode, count: [u8; 4], items: &Bytes) {
         self.reply_or_fault(request, opcode, |outbox| {
-            outbox.put(&count);
-            outbox.put_value(items);
+            Sink::<Stored>::put(outbox, &count);
+            outbox.put_value(&Stored::from(items.clone()));
         });
     }
 
@@ -110,17 +206,19 @@ impl Outbox {
                 ErrorCode::FrameTooLong,
                 format!("expected a listing of at most {most} bytes; ask for less at a time"),
             );
-            self.frame(request, Opcode::Failed, |outbox| Reply::<Bytes>::Failed(fault).encode(outbox));
+            self.frame(request, Opcode::Failed, |outbox| Reply::<Stored>::Failed(fault).encode(outbox));
         }
     }
 
     pub(crate) fn event(&mut self, event: &Event) {
-        self.frame(RequestId(0), event.opcode(), |outbox| event.encode(outbox));
+        let mut payload = Vec::new();
+        event.encode(&mut payload);
+        self.short(event.opcode(), &payload);
     }
 
     /// Puts in a frame whose payload is short.
     pub(crate) fn short(&mut self, opcode: Opcode, payload: &[u8]) {
-        self.frame(RequestId(0), opcode, |outbox| outbox.put(payload));
+        self.frame(RequestId(0), opcode, |outbox| Sink::<Stored>::put(outbox, payload));
     }
 
     /// Leaves room for the header and fills it in when the length is known; takes the frame back where
@@ -153,6 +251,9 @@ impl Outbox {
                 return Ok(Flushed::Yielded);
             }
             let (count, asked) = self.send_once(carrier)?;
+            if asked == 0 {
+                return Ok(Flushed::Starved);
+            }
             if count < asked {
                 return Ok(Flushed::Blocked);
             }
@@ -178,7 +279,8 @@ impl Outbox {
         loop {
             let large = larges.next();
             let small = &self.small[at..large.map_or(self.small.len(), |large| large.after)];
-            for piece in [small, large.map_or(&[][..], |large| &large.value[..])] {
+            let ready = large.into_iter().flat_map(|large| large.value.ready()).map(|bytes| &bytes[..]);
+            for piece in iter::once(small).chain(ready) {
                 if !piece.is_empty() && used < PIECES {
                     pieces[used] = IoSlice::new(piece);
                     used += 1;
@@ -186,9 +288,12 @@ impl Outbox {
                 }
             }
             match large {
-                Some(large) if used < PIECES => at = large.after,
+                Some(large) if used < PIECES && large.value.is_ready() => at = large.after,
                 _ => break,
             }
+        }
+        if used == 0 {
+            return Ok((0, 0));
         }
         let count = match carrier.send_pieces(&pieces[..used]) {
             Ok(count) => count,
@@ -207,14 +312,14 @@ impl Outbox {
             self.small_sent += step;
             count -= step;
             let Some(large) = self.large.front_mut().filter(|_| count > 0) else { break };
-            let step = count.min(large.value.len());
-            // Keeps the value's memory until its last byte is sent: a slice shares it.
-            large.value = large.value.slice(step..);
+            let (step, loaded) = large.value.advance(count);
             self.large_bytes -= step;
+            self.loaded_bytes -= loaded;
             count -= step;
-            if large.value.is_empty() {
-                self.large.pop_front();
+            if !large.value.is_over() {
+                break;
             }
+            self.large.pop_front();
         }
         if self.small_sent >= COMPACT_BYTES && self.small_sent >= self.small.len() / 2 {
             self.small.drain(..self.small_sent);
@@ -258,17 +363,22 @@ mod tests {
     use crate::clock::Random;
 
     /// Values of these lengths, in bytes.
-    fn values(random: &mut Random, lengths: &[usize]) -> Reply<Bytes> {
+    fn values(random: &mut Random, lengths: &[usize]) -> Reply<Stored> {
         let mut grant = |index| {
             let length = lengths[random.next() as usize % lengths.len()];
             let value = Bytes::from(vec![random.next() as u8; length]);
-            Grant { index: Index(index), deaths: 0, item: Item { descriptor: Descriptor(1), value } }
+            Grant { index: Index(index), deaths: 0, item: Item { descriptor: Descriptor(1), value: value.into() } }
         };
         let values = (0..80).map(&mut grant).collect();
         Reply::Values { variable: VariableId(1), first_lease: LeaseId(0), values }
     }
 
-    fn as_sent(request: RequestId, reply: &Reply<Bytes>) -> Vec<u8> {
+    fn as_sent(request: RequestId, reply: &Reply<Stored>) -> Vec<u8> {
+        let in_memory = |value| match value {
+            Stored::Memory(bytes) => Ok(bytes),
+            Stored::Disk { .. } => Err(value),
+        };
+        let reply = reply.clone().try_map(in_memory).unwrap();
         let mut payload = Vec::new();
         reply.encode(&mut payload);
         let header = FrameHeader { payload_bytes: payload.len() as u32, request, opcode: reply.opcode().to_wire() };

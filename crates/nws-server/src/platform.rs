@@ -4,18 +4,25 @@
 pub(crate) mod owner;
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
 use std::time::Duration;
 
+use rustix::mm::{Advice, madvise};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, listen, recv, send, sendmsg, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Worth 2.5 times the speed for large values over a Unix socket.
 const UNIX_SEND_BUFFER_BYTES: usize = 1 << 20;
+/// Worth half as much again for large values on a host that has chosen `bbr`.
+const LOOPBACK_CONGESTION_CONTROL: &str = "reno";
 /// The kernel takes its own limit where that is lower.
 const WAITING_CONNECTIONS: i32 = 4096;
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
@@ -31,6 +38,11 @@ pub(crate) fn tune_tcp(socket: BorrowedFd<'_>) {
     let _ = sockopt::set_tcp_keepidle(socket, KEEPALIVE_IDLE);
     let _ = sockopt::set_tcp_keepintvl(socket, KEEPALIVE_INTERVAL);
     let _ = sockopt::set_tcp_keepcnt(socket, KEEPALIVE_PROBES);
+}
+
+/// What a host chooses for long ways paces large values on the shortest, where nothing gets lost.
+pub(crate) fn tune_loopback(socket: BorrowedFd<'_>) {
+    let _ = sockopt::set_tcp_congestion(socket, LOOPBACK_CONGESTION_CONTROL);
 }
 
 pub(crate) fn tune_unix(socket: BorrowedFd<'_>) {
@@ -60,6 +72,18 @@ pub(crate) fn receive_into_spare(socket: impl AsFd, buffer: &mut Vec<u8>, most_b
     Ok(count)
 }
 
+/// Asks for huge pages where this memory, which was never written to, spans any. To be given its pages
+/// one by one takes longer than to fill them.
+pub(crate) fn prefer_huge_pages(memory: &mut [MaybeUninit<u8>]) {
+    let page_bytes = rustix::param::page_size();
+    let skipped = memory.as_ptr().addr().wrapping_neg() % page_bytes;
+    let Some(whole) = memory.get_mut(skipped..) else { return };
+    let length = whole.len() - whole.len() % page_bytes;
+    // SAFETY: whole pages of memory that is ours alone; what they hold stays as it is. It fails where
+    // the kernel has no huge pages.
+    let _ = unsafe { madvise(whole.as_mut_ptr().cast(), length, Advice::LinuxHugepage) };
+}
+
 /// Sends what the kernel takes of these pieces. A peer that is gone gives an error, never a signal.
 pub(crate) fn send_pieces(socket: impl AsFd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
     retrying(|| match pieces {
@@ -83,6 +107,41 @@ pub(crate) fn raise_descriptor_limit() -> usize {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     let most = getrlimit(Resource::Nofile).current;
     most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX)
+}
+
+/// How many descriptors this process may have open.
+pub(crate) fn descriptor_limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// What this process may still write to the file system of a folder, in bytes.
+pub(crate) fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let system = rustix::fs::statvfs(folder)?;
+    Ok(system.f_bavail.saturating_mul(system.f_frsize))
+}
+
+/// Opens a file of this folder that has no name, so that it goes with its last descriptor.
+pub(crate) fn open_unnamed(folder: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).mode(0o600);
+    match options.clone().custom_flags(libc::O_TMPFILE | libc::O_EXCL).open(folder) {
+        // Some file systems have no such files; a kernel that does not know the flag tries to open the folder.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)) => {}
+        result => return result,
+    }
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let path = folder.join(format!(".nws-value-{:016x}", u64::from_le_bytes(random)));
+    let file = options.create_new(true).open(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
+}
+
+/// A file that would grow beyond the limit of this process (ulimit -f) is an error to who writes it; else
+/// the signal would end the process.
+pub(crate) fn ignore_file_size_signal() {
+    // SAFETY: the signal is ignored: no handler runs.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
 /// How many processors run, whichever of them this process may use: a client may run on another.
@@ -169,5 +228,24 @@ fn signal_set(signals: &[libc::c_int]) -> libc::sigset_t {
             libc::sigaddset(&mut set, *signal);
         }
         set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asking_for_huge_pages_leaves_memory_as_it_was_wherever_it_begins_and_ends() {
+        let length = 5 << 20;
+        let mut memory: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+        let expected = memory.clone();
+        // SAFETY: bytes that are initialised are also bytes that may be.
+        let bytes: &mut [MaybeUninit<u8>] =
+            unsafe { std::slice::from_raw_parts_mut(memory.as_mut_ptr().cast(), memory.len()) };
+        for (start, end) in [(0, length), (1, length - 1), (4097, 8191), (100, 100), (7, 8), (0, 0)] {
+            prefer_huge_pages(&mut bytes[start..end]);
+        }
+        assert!(memory == expected);
     }
 }

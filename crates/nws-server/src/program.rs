@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -33,6 +33,8 @@ pub struct ServeOptions {
     pub classic_from: Vec<Network>,
     /// What the server bears.
     pub limits: Limits,
+    /// Where values go that are too long for memory.
+    pub tmp_dir: PathBuf,
     /// Where and how it says what happens.
     pub log: Log,
     /// How it says where it is.
@@ -65,6 +67,7 @@ pub fn serve(options: ServeOptions) -> io::Result<()> {
             ),
         ));
     }
+    platform::ignore_file_size_signal();
     let runtime = RuntimeDir::open()?;
     let reservation = runtime.reserve()?;
     let token = random_token()?;
@@ -123,6 +126,7 @@ fn bind(options: &ServeOptions, reservation: &Reservation, token: &Token) -> io:
         allow_users: options.allow_users,
         classic_from: options.classic_from.clone(),
         limits: options.limits.clone(),
+        tmp_dir: options.tmp_dir.clone(),
         log: Some(options.log),
     })
 }

@@ -37,6 +37,11 @@ impl Shared {
 
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Has the loop run a turn.
+    pub(crate) fn wake(&self) {
         // It fails only where the poll is gone, and with it the server.
         let _ = self.waker.wake();
     }
@@ -95,7 +100,7 @@ impl Server {
         }
         let head_patience = Duration::from_millis(config.limits.handshake_ms.into());
         let rules = Rules { token: config.token, allow_users: config.allow_users, classic_from: config.classic_from };
-        let event_loop = EventLoop::new(poll, listeners, rules, config.limits, Arc::clone(&shared))?;
+        let event_loop = EventLoop::new(poll, listeners, rules, config.limits, config.tmp_dir, Arc::clone(&shared))?;
         Ok(Self { event_loop, head_patience, web, tcp, unix: config.unix, shared })
     }
 

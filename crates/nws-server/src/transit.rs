@@ -5,19 +5,24 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use bytes::Bytes;
 use nws_core::Payload;
 use nws_proto::{Grant, RequestId, VariableId};
 
+use crate::stored::Stored;
+
 /// What stands before each value in a reply: its index, deaths, descriptor and length, in bytes.
 const BEFORE_VALUE_BYTES: u64 = 18;
+/// What stands in the place of a value's bytes that has a reading: its length and the reading's number.
+const READING_BYTES: u64 = 12;
 
 #[derive(Debug)]
 struct Parcel {
     /// The place in the stream of replies behind its last byte.
     end: u64,
     variable: VariableId,
-    values: Vec<Grant<Bytes>>,
+    values: Vec<Grant<Stored>>,
+    /// Those on disk are not in the frame, and their readings give them back.
+    readings: bool,
     /// What the values take.
     bytes: u64,
 }
@@ -42,12 +47,13 @@ impl Transit {
         !self.fetching.is_empty() && self.fetching.remove(&request)
     }
 
-    /// These values were put into the outbox; their frame ends at `end`.
-    pub(crate) fn sends(&mut self, end: u64, variable: VariableId, values: Vec<Grant<Bytes>>) {
+    /// These values were put into the outbox; their frame ends at `end`. With `readings` those on disk
+    /// were not.
+    pub(crate) fn sends(&mut self, end: u64, variable: VariableId, values: Vec<Grant<Stored>>, readings: bool) {
         if !values.is_empty() {
             let bytes = values.iter().map(|value| value.item.value.held_bytes()).sum();
             self.bytes += bytes;
-            self.parcels.push_back(Parcel { end, variable, values, bytes });
+            self.parcels.push_back(Parcel { end, variable, values, readings, bytes });
         }
     }
 
@@ -72,7 +78,7 @@ impl Transit {
     }
 
     /// Forgets everything, and says what the kernel, which has taken this many bytes, has not got.
-    pub(crate) fn undelivered(&mut self, sent: u64) -> Vec<(VariableId, Vec<Grant<Bytes>>)> {
+    pub(crate) fn undelivered(&mut self, sent: u64) -> Vec<(VariableId, Vec<Grant<Stored>>)> {
         let parcels = std::mem::take(self).parcels.into_iter();
         parcels
             .map(|parcel| (parcel.variable, parcel.undelivered(sent)))
@@ -82,27 +88,35 @@ impl Transit {
 }
 
 impl Parcel {
-    fn undelivered(mut self, sent: u64) -> Vec<Grant<Bytes>> {
+    fn undelivered(mut self, sent: u64) -> Vec<Grant<Stored>> {
         let mut end = self.end;
         let mut delivered = self.values.len();
         while delivered > 0 && end > sent {
             delivered -= 1;
-            end = end.saturating_sub(BEFORE_VALUE_BYTES + self.values[delivered].item.value.len() as u64);
+            let value = &self.values[delivered].item.value;
+            let value_bytes = if self.is_read(value) { READING_BYTES } else { value.len() };
+            end = end.saturating_sub(BEFORE_VALUE_BYTES + value_bytes);
         }
-        self.values.split_off(delivered)
+        let left = self.values.split_off(delivered);
+        left.into_iter().filter(|value| !self.is_read(&value.item.value)).collect()
+    }
+
+    fn is_read(&self, value: &Stored) -> bool {
+        self.readings && value.is_on_disk()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use nws_proto::{Descriptor, Index, Item};
 
-    fn grants(lengths: &[usize]) -> Vec<Grant<Bytes>> {
+    fn grants(lengths: &[usize]) -> Vec<Grant<Stored>> {
         let grant = |(index, length): (usize, &usize)| Grant {
             index: Index(index as u64),
             deaths: 0,
-            item: Item { descriptor: Descriptor(0), value: Bytes::from(vec![0; *length]) },
+            item: Item { descriptor: Descriptor(0), value: Bytes::from(vec![0; *length]).into() },
         };
         lengths.iter().enumerate().map(grant).collect()
     }
@@ -110,7 +124,7 @@ mod tests {
     fn left_at(sent: u64) -> Vec<u64> {
         let mut transit = Transit::default();
         // Two values of 10 and 20 bytes: the last byte of the first is 38 bytes before the end.
-        transit.sends(1000, VariableId(3), grants(&[10, 20]));
+        transit.sends(1000, VariableId(3), grants(&[10, 20]), true);
         transit.sent(sent);
         transit.undelivered(sent).into_iter().flat_map(|(_, values)| values).map(|grant| grant.index.0).collect()
     }

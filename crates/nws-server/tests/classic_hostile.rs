@@ -140,7 +140,12 @@ fn a_request_that_never_ends_leaves_nothing() {
 #[test]
 fn a_value_that_is_too_long_closes_and_one_that_finds_no_room_fails() {
     let room = 3 << 20;
-    let server = Running::with(Limits { values_bytes: room, frame_payload_bytes: 8 << 20, ..Limits::default() });
+    let server = Running::with(Limits {
+        values_bytes: room,
+        value_bytes: 8 << 20,
+        values_disk_bytes: Some(0),
+        ..Limits::default()
+    });
     let mut client = server.old_at("w");
     client.store("w", "x", vec![7; 2 << 20]);
     for length in [room - (1 << 20) + 1, 4 << 20, 8 << 20] {
@@ -180,7 +185,8 @@ fn a_value_that_has_come_is_weighed_once() {
 
 #[test]
 fn what_is_being_received_counts_for_others() {
-    let server = Running::with(Limits { values_bytes: 10 << 20, ..Limits::default() });
+    let limits = Limits { values_bytes: 10 << 20, values_disk_bytes: Some(0), ..Limits::default() };
+    let server = Running::with(limits);
     let (mut slow, mut other) = (server.old_at("w"), server.old_at("w"));
     let value = vec![7; 6 << 20];
     let whole = request(&[&b"store"[..], b"w", b"slow", b"16777217", &value]);

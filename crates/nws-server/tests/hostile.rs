@@ -81,7 +81,7 @@ fn one_byte_at_a_time_is_slow_and_right() {
 
 #[test]
 fn large_frames_are_refused_one_by_one_when_there_is_no_room() {
-    let server = Running::with(Limits { values_bytes: 3 << 20, ..Limits::default() });
+    let server = Running::with(Limits { values_bytes: 3 << 20, values_disk_bytes: Some(0), ..Limits::default() });
     let mut client = server.client_at("w");
     let large = vec![7; 2 << 20];
     client.done(&store(large.clone()));

@@ -93,7 +93,7 @@ fn connections_of_the_web_port_have_a_limit_and_those_beyond_it_wait() {
 #[test]
 fn values_on_their_way_to_who_does_not_read_fill_the_memory_too() {
     let _alone = ALONE.lock();
-    let server = Running::with(Limits { values_bytes: 40 << 20, ..Limits::default() });
+    let server = Running::with(Limits { values_bytes: 40 << 20, values_disk_bytes: Some(0), ..Limits::default() });
     let mut other = server.client_at("w");
     let mut deaf = server.client_at("w");
     let fetches: Vec<u8> = (0..100).flat_map(|i| request_frame(RequestId(i + 1000), &fetch())).collect();

@@ -88,6 +88,7 @@ fn embedded() -> ServeOptions {
         embedded: true,
         insecure: false,
         allow_users: false,
+        tmp_dir: nws_server::default_tmp_dir(),
         classic_from: Vec::new(),
         limits: Limits::default(),
         log: Log { level: Level::Warn, format: Format::Text },

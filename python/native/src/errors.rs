@@ -67,6 +67,9 @@ impl Exception {
             | ErrorCode::TooManyLeases
             | ErrorCode::MemoryFull
             | ErrorCode::ValueTooLong
+            | ErrorCode::DiskFull
+            | ErrorCode::TooManyTransfers
+            | ErrorCode::TooManyReadings
             | ErrorCode::ProtectedWorkspace
             | ErrorCode::NoSuchVariable
             | ErrorCode::VariableGone

@@ -65,6 +65,7 @@ fn options(arguments: &Arguments, settings: &Settings, effective: &[Effective]) 
         allow_users: settings.allow_users,
         classic_from: settings.classic_from.0.clone(),
         limits: settings.limits(),
+        tmp_dir: settings.tmp_dir.0.clone().unwrap_or_else(nws_server::default_tmp_dir),
         log: settings.log(),
         announcement: if arguments.background { Announcement::Json } else { Announcement::Text },
     };

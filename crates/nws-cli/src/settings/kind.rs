@@ -1,6 +1,7 @@
 //! What a setting may be: how it is written, and what is refused.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 
 use nws_server::Network;
 use nws_server::log::{Format, Level};
@@ -89,6 +90,49 @@ impl Kind for Memory {
 
     fn show(&self) -> String {
         show_size(self.0)
+    }
+}
+
+/// Bytes on disk, or `auto`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Disk(pub(crate) Option<u64>);
+
+impl Kind for Disk {
+    const PLACEHOLDER: &'static str = "SIZE";
+
+    fn expected() -> String {
+        "a size such as 64MiB or 2TiB, 0 for none, or auto".to_owned()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        if text == "auto" { Some(Self(None)) } else { read_size(text).map(|bytes| Self(Some(bytes))) }
+    }
+
+    fn show(&self) -> String {
+        self.0.map_or_else(|| "auto".to_owned(), show_size)
+    }
+}
+
+/// A folder, or `auto`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Folder(pub(crate) Option<PathBuf>);
+
+impl Kind for Folder {
+    const PLACEHOLDER: &'static str = "FOLDER";
+
+    fn expected() -> String {
+        "the path of a folder, beginning with a slash, or auto".to_owned()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        match text {
+            "auto" => Some(Self(None)),
+            path => Some(Self(Some(PathBuf::from(path)))).filter(|_| path.starts_with('/')),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.as_ref().map_or_else(|| "auto".to_owned(), |folder| folder.display().to_string())
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use nws_server::log::{Format, Level};
 
-use super::kind::{Count, Kind, Memory, Networks, Size, Span};
+use super::kind::{Count, Disk, Folder, Kind, Memory, Networks, Size, Span};
 
 /// One row.
 #[derive(Debug)]
@@ -108,9 +108,21 @@ settings! {
              an eighth and 1 MiB more, so that who comes to fetch or delete finds room. Beside this the server takes memory \
              for requests that have come in part (64 KiB for each connection, and 16 MiB), and for what waits to be \
              sent (--unsent-size).";
-        value_size: Size<1, { nws_proto::limits::VALUE_BYTES as u64 }> = "1073741760", "value-size", "NWS_VALUE_SIZE",
+        values_disk: Disk = "auto", "values-disk", "NWS_VALUES_DISK",
+            "Most bytes of all values on disk; auto is nine tenths of what is free there at the start",
+            "With 0 no value goes to disk. A store beyond that is refused, as it is where the disk is full, and \
+             nothing else happens.";
+        spill_size: Size<1, { 1 << 30 }> = "256MiB", "spill-size", "NWS_SPILL_SIZE",
+            "A longer value goes to disk",
+            "So does a shorter one, of more than 1 MiB, where values-memory has no room for it. A store or finish \
+             of several values in one request is for memory alone.";
+        tmp_dir: Folder = "auto", "tmp-dir", "NWS_TMP_DIR",
+            "The folder for values on disk; auto is $TMPDIR, else /var/tmp",
+            "Each is a file without a name, which goes with the value, or with the server however it ends. Choose a \
+             disk: many a /tmp is memory.";
+        value_size: Size<1, { 1 << 50 }> = "1TiB", "value-size", "NWS_VALUE_SIZE",
             "Longest value",
-            "A longer one is refused.";
+            "A longer one is refused as soon as its length is known.";
         frame_size: Size<65_536, { 1 << 30 }> = "1GiB", "frame-size", "NWS_FRAME_SIZE",
             "Longest frame of the protocol: a request with all its values",
             "A connection that announces a longer one is ended before anything of it is received. Clients learn the \
@@ -136,6 +148,12 @@ settings! {
              returns at once, as if they had no guardian.";
         session_leases: Count<1, 1_048_576> = "1048576", "session-leases", "NWS_SESSION_LEASES",
             "Most values that one connection may hold by lease at a time",
+            "";
+        session_transfers: Count<1, 1_000_000> = "64", "session-transfers", "NWS_SESSION_TRANSFERS",
+            "Most values that one connection may be sending in parts at a time",
+            "";
+        session_readings: Count<1, 1_000_000> = "65536", "session-readings", "NWS_SESSION_READINGS",
+            "Most long values that one connection may have open to be read at a time",
             "";
         unsent_size: Size<65_536, { 1 << 30 }> = "8MiB", "unsent-size", "NWS_UNSENT_SIZE",
             "What a connection may have waiting to be sent before it is read from no more",

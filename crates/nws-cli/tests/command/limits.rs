@@ -35,7 +35,12 @@ fn names_and_frames_are_bounded() {
     home.run(["store", &"x".repeat(64), "a"]).is(0, "", "");
     refused(&home.run(["store", &"x".repeat(65), "a"]), ["at most 64 bytes (setting name-length)", "has 65"]);
     // The client has learnt the limit, and sends nothing.
-    refused(&home.nws_with("store x -", &vec![b'a'; 65_537]), ["at most 65536 bytes in one request", "frame-too-long"]);
+    let lines = [&[b'a'; 40_000][..], b"\n"].concat().repeat(2);
+    let ran = home.nws_with("store y - --lines", &lines);
+    refused(&ran, ["at most 65536 bytes in one request", "frame-too-long"]);
+    // One value goes in parts.
+    home.nws_with("store y -", &vec![b'a'; 200_000]).is(0, "", "");
+    home.nws("fetch y --raw").is(0, &"a".repeat(200_000), "");
 }
 
 #[test]

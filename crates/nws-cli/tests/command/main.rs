@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod admission;
+mod babelfish;
 mod background;
 mod endings;
 mod home;
 mod limits;
 mod listings;
+mod long;
 mod pages;
 mod settings;
 mod users;

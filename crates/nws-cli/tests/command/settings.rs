@@ -77,7 +77,7 @@ fn what_is_wrong_is_told_with_its_place() {
         2,
         "",
         "nws serve: the environment variable NWS_VALUE_SIZE: expected a size such as 4096, 64KiB or 2GiB, from 1 to \
-         1073741760, got \"big\"\n",
+         1024TiB, got \"big\"\n",
     );
     let ran = home.nws("serve --embedded --port 1");
     assert_eq!(ran.code, Some(2));

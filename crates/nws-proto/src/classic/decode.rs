@@ -51,8 +51,26 @@ pub enum Weight {
     Take,
     /// Let it go by: its request gets no value.
     Skip,
+    /// Hand its bytes to [`Intake::spool`] as they come: its request gets none.
+    Spool,
     /// It is longer than this many bytes, the most that is taken: end the connection.
     Refuse(u64),
+}
+
+/// Who says what is to happen with values, and takes those that are too long to be kept here. A
+/// closure that weighs is one for whom no value is too long.
+pub trait Intake {
+    /// Says what is to happen with a value of this length, in bytes.
+    fn weigh(&mut self, length: u64) -> Weight;
+
+    /// Takes the next bytes of the value for which it said [`Weight::Spool`].
+    fn spool(&mut self, _bytes: &[u8]) {}
+}
+
+impl<F: FnMut(u64) -> Weight> Intake for F {
+    fn weigh(&mut self, length: u64) -> Weight {
+        self(length)
+    }
 }
 
 /// What comes next.
@@ -61,6 +79,15 @@ enum Next {
     Count,
     Length,
     Argument,
+}
+
+/// What becomes of a request's value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Fate {
+    #[default]
+    Kept,
+    Skipped,
+    Spooled,
 }
 
 /// Takes a connection's bytes as they come. What it holds grows with what has arrived, never with
@@ -79,7 +106,7 @@ pub struct Decoder {
     missing: u64,
     /// How many of the argument's bytes are kept at most.
     kept: u64,
-    skipped_value: bool,
+    fate: Fate,
 }
 
 impl Default for Decoder {
@@ -94,22 +121,18 @@ impl Default for Decoder {
             argument: Vec::new(),
             missing: 0,
             kept: 0,
-            skipped_value: false,
+            fate: Fate::Kept,
         }
     }
 }
 
 impl Decoder {
     /// The next request, if it is complete; what was read is taken off `input`, all of it where the
-    /// request is not complete. `weigh` is asked about each value as soon as its length is known.
+    /// request is not complete. `intake` is asked about each value as soon as its length is known.
     ///
     /// # Errors
     /// Where the bytes are no request; the connection is to be closed.
-    pub fn next(
-        &mut self,
-        input: &mut &[u8],
-        mut weigh: impl FnMut(u64) -> Weight,
-    ) -> Result<Option<Request>, BadRequest> {
+    pub fn next(&mut self, input: &mut &[u8], mut intake: impl Intake) -> Result<Option<Request>, BadRequest> {
         loop {
             match self.next {
                 Next::Count => {
@@ -118,10 +141,10 @@ impl Decoder {
                 }
                 Next::Length => {
                     let Some(()) = self.collect(input, LENGTH_BYTES) else { return Ok(None) };
-                    self.begin_argument(&mut weigh)?;
+                    self.begin_argument(&mut intake)?;
                 }
                 Next::Argument => {
-                    self.receive(input);
+                    self.receive(input, &mut intake);
                     if self.missing > 0 {
                         return Ok(None);
                     }
@@ -133,9 +156,9 @@ impl Decoder {
         }
     }
 
-    /// What was announced of a value that is being received, in bytes.
+    /// What was announced of a value that is being received and kept here, in bytes.
     pub fn value_bytes(&self) -> u64 {
-        let receives = self.next == Next::Argument && self.kind() == Some(Kind::Value) && !self.skipped_value;
+        let receives = self.next == Next::Argument && self.kind() == Some(Kind::Value) && self.fate == Fate::Kept;
         if receives { self.argument.len() as u64 + self.missing } else { 0 }
     }
 
@@ -171,17 +194,21 @@ impl Decoder {
         operation.arguments.get(self.arguments.len()).copied()
     }
 
-    fn begin_argument(&mut self, weigh: &mut impl FnMut(u64) -> Weight) -> Result<(), BadRequest> {
+    fn begin_argument(&mut self, intake: &mut impl Intake) -> Result<(), BadRequest> {
         let length = number(&self.digits).ok_or_else(|| BadRequest::new("a length in 20 digits", &self.digits))?;
         self.kept = match self.kind() {
             None if length > OPERATION_BYTES => {
                 let got = format!("a name of {length} bytes");
                 return Err(BadRequest::told("the name of an operation", got));
             }
-            Some(Kind::Value) => match weigh(length) {
+            Some(Kind::Value) => match intake.weigh(length) {
                 Weight::Take => length,
                 Weight::Skip => {
-                    self.skipped_value = true;
+                    self.fate = Fate::Skipped;
+                    0
+                }
+                Weight::Spool => {
+                    self.fate = Fate::Spooled;
                     0
                 }
                 Weight::Refuse(most) => {
@@ -196,11 +223,14 @@ impl Decoder {
         Ok(())
     }
 
-    fn receive(&mut self, input: &mut &[u8]) {
+    fn receive(&mut self, input: &mut &[u8], intake: &mut impl Intake) {
         let count = usize::try_from(self.missing).unwrap_or(usize::MAX).min(input.len());
         let (come, rest) = input.split_at(count);
         *input = rest;
         self.missing -= count as u64;
+        if self.fate == Fate::Spooled && self.kind() == Some(Kind::Value) {
+            return intake.spool(come);
+        }
         let held = self.argument.len() as u64;
         let room = usize::try_from(self.kept - held).unwrap_or(usize::MAX);
         let kept = &come[..count.min(room)];
@@ -233,7 +263,7 @@ impl Decoder {
             return Ok(None);
         };
         let done = core::mem::take(self);
-        operation.request(done.arguments, !done.skipped_value).map(Some)
+        operation.request(done.arguments, done.fate).map(Some)
     }
 
     fn named(&self, name: &[u8]) -> Result<&'static Operation, BadRequest> {

@@ -9,8 +9,8 @@ mod operation;
 mod pickle;
 mod reply;
 
-pub use decode::{BadRequest, Decoder, Weight};
-pub use operation::{Request, Start, VariableName};
+pub use decode::{BadRequest, Decoder, Intake, Weight};
+pub use operation::{Brought, Request, Start, VariableName};
 pub use pickle::for_old_clients;
 pub use reply::{Cookie, put_failed_value, put_status, put_value, variables_text, workspaces_text};
 

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::decode::BadRequest;
+use super::decode::{BadRequest, Fate};
 use crate::{Descriptor, Index, Item, Mode, OpenMode, VariableId};
 
 /// A variable as a classic client names it.
@@ -21,6 +21,15 @@ pub enum Start {
     Oldest,
     /// After this value of this instance of the variable; `None` where the id can be nobody's.
     After(Option<VariableId>, Index),
+}
+
+/// A value that came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Brought {
+    /// Its bytes.
+    Here(Vec<u8>),
+    /// They were handed to [`super::Intake::spool`].
+    Spooled,
 }
 
 /// What a classic client asks.
@@ -64,7 +73,7 @@ pub enum Request {
         /// Where to.
         variable: VariableName,
         /// `None` where the server let the value go by.
-        item: Option<Item<Vec<u8>>>,
+        item: Option<Item<Brought>>,
         /// Only if this is the variable; the inner `None` is an id that can be nobody's.
         only: Option<Option<VariableId>>,
     },
@@ -188,7 +197,7 @@ impl Operation {
     }
 
     /// The request that these arguments make, which were checked one by one as they came.
-    pub(super) fn request(&self, arguments: Vec<Vec<u8>>, has_value: bool) -> Result<Request, BadRequest> {
+    pub(super) fn request(&self, arguments: Vec<Vec<u8>>, fate: Fate) -> Result<Request, BadRequest> {
         let mut rest = Arguments(arguments.into_iter());
         Ok(match self.action {
             Action::Open | Action::Use => {
@@ -207,7 +216,12 @@ impl Operation {
             Action::Declare => Request::Declare { variable: rest.variable(), mode: Mode::from_name(&rest.bytes()) },
             Action::Store => {
                 let (variable, descriptor, value) = (rest.variable(), descriptor(&rest.bytes())?, rest.bytes());
-                let item = has_value.then_some(Item { descriptor, value });
+                let value = match fate {
+                    Fate::Kept => Some(Brought::Here(value)),
+                    Fate::Spooled => Some(Brought::Spooled),
+                    Fate::Skipped => None,
+                };
+                let item = value.map(|value| Item { descriptor, value });
                 // Blanks name no variable, so they ask for none.
                 let only = rest.next().filter(|id| !is_blank(id)).map(|id| variable_id(&id));
                 Request::Store { variable, item, only }

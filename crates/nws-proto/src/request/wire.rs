@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use crate::codec::list;
+use crate::codec::{FromFrame, list};
 use crate::{
     Cursor, Descriptor, ErrorCode, Fault, FinishItem, Index, Item, LeaseId, Malformed, Mode, Opcode, OpenMode, Reader,
     Request, RequestId, Retrieve, Sink, VariableHandle, VariableId, Wait, WorkspaceHandle, limits,
@@ -95,7 +95,46 @@ impl Request<Bytes> {
         self.encode(&mut length);
         length.0
     }
+}
 
+impl<V> Request<V> {
+    /// The same request with its values made into others, where each can be.
+    ///
+    /// # Errors
+    /// The first that `make` gives.
+    pub fn try_map<W, E>(self, mut make: impl FnMut(V) -> Result<W, E>) -> Result<Request<W>, E> {
+        Ok(match self {
+            Request::Store { variable, items } => {
+                let items = items.into_iter().map(|item| item.try_map(&mut make));
+                Request::Store { variable, items: items.collect::<Result<_, E>>()? }
+            }
+            Request::Finish { variable, items } => {
+                let items = items
+                    .into_iter()
+                    .map(|item| Ok(FinishItem { lease: item.lease, result: item.result.try_map(&mut make)? }));
+                Request::Finish { variable, items: items.collect::<Result<_, E>>()? }
+            }
+            Request::Ping => Request::Ping,
+            Request::Cancel { target } => Request::Cancel { target },
+            Request::Open { workspace, name, mode, create } => Request::Open { workspace, name, mode, create },
+            Request::MakeTemporary { workspace, template } => Request::MakeTemporary { workspace, template },
+            Request::CloseWorkspace { workspace } => Request::CloseWorkspace { workspace },
+            Request::DeleteWorkspace { name } => Request::DeleteWorkspace { name },
+            Request::ListWorkspaces { name } => Request::ListWorkspaces { name },
+            Request::Bind { variable, workspace, name } => Request::Bind { variable, workspace, name },
+            Request::Unbind { variable } => Request::Unbind { variable },
+            Request::Declare { variable, mode } => Request::Declare { variable, mode },
+            Request::DeleteVariable { variable } => Request::DeleteVariable { variable },
+            Request::ListVariables { workspace } => Request::ListVariables { workspace },
+            Request::Retrieve(retrieve) => Request::Retrieve(retrieve),
+            Request::Release { leases, died, recalled } => Request::Release { leases, died, recalled },
+            Request::ReleaseDone { leases } => Request::ReleaseDone { leases },
+            Request::Adopt { wait } => Request::Adopt { wait },
+        })
+    }
+}
+
+impl<V: FromFrame> Request<V> {
     /// Reads the payload of a frame with this opcode. Values share the payload's memory.
     ///
     /// # Errors
@@ -194,8 +233,8 @@ impl Sink<Bytes> for Length {
     fn put_value(&mut self, value: &Bytes) {
         self.0 += value.len() as u64;
     }
-    fn value_len(value: &Bytes) -> u32 {
-        <Vec<u8> as Sink<Bytes>>::value_len(value)
+    fn value_len(value: &Bytes) -> u64 {
+        value.len() as u64
     }
 }
 
@@ -227,24 +266,28 @@ fn batch<T>(
 }
 
 impl<V> Item<V> {
+    /// The same item with its value made into another, where it can be.
+    ///
+    /// # Errors
+    /// What `make` gives.
+    pub fn try_map<W, E>(self, make: impl FnOnce(V) -> Result<W, E>) -> Result<Item<W>, E> {
+        Ok(Item { descriptor: self.descriptor, value: make(self.value)? })
+    }
+
     pub(crate) fn encode(&self, sink: &mut impl Sink<V>) {
         sink.put_u32(self.descriptor.0);
         sink.put_sized_value(&self.value);
     }
 }
 
-impl Item<Bytes> {
+impl<V: FromFrame> Item<V> {
     pub(crate) fn read(reader: &mut Reader) -> Result<Self, Malformed> {
         let descriptor = Descriptor(reader.u32("descriptor")?);
-        let value = reader.value("value")?;
-        if value.len() > limits::VALUE_BYTES as usize {
-            return Err(Malformed { expected: "a value that fits a reply's frame" });
-        }
-        Ok(Self { descriptor, value })
+        Ok(Self { descriptor, value: reader.value("value")? })
     }
 }
 
-impl FinishItem<Bytes> {
+impl<V: FromFrame> FinishItem<V> {
     fn read(reader: &mut Reader) -> Result<Self, Malformed> {
         Ok(Self { lease: LeaseId(reader.u64("lease")?), result: Item::read(reader)? })
     }

@@ -4,9 +4,10 @@
 
 use bytes::Bytes;
 use nws_proto::{
-    Adopted, Challenge, Cursor, Descriptor, ErrorCode, Event, Fault, FinishItem, Grant, Hello, Index, Item, LeaseId,
-    Mode, Opcode, OpenMode, OrphanedLease, Reply, Request, RequestId, Retrieve, SessionId, VariableHandle, VariableId,
-    VariableInfo, Wait, Welcome, WorkspaceHandle, WorkspaceInfo, limits,
+    Adopted, Challenge, Cursor, Descriptor, ErrorCode, Event, Fault, FinishItem, Given, Grant, Hello, Index, Item,
+    LeaseId, LongRequest, Mode, Opcode, OpenMode, OrphanedLease, ReadingId, Reply, Request, RequestId, Retrieve, Sent,
+    SessionId, Sink, TransferId, VariableHandle, VariableId, VariableInfo, Wait, Welcome, WorkspaceHandle,
+    WorkspaceInfo, decode_part, limits,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -15,7 +16,12 @@ use proptest::prelude::*;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Frame {
     Request(Request<Bytes>),
+    /// One of which some values are not in the frame.
+    LongRequest(Request<Sent>),
+    Parts(LongRequest),
     Reply(Reply<Bytes>),
+    LongReply(Reply<Given>),
+    Part(Bytes),
     Event(Event),
     Hello(Hello),
     Challenge(Challenge),
@@ -26,7 +32,11 @@ impl Frame {
     pub(crate) fn opcode(&self) -> Opcode {
         match self {
             Frame::Request(request) => request.opcode(),
+            Frame::LongRequest(request) => request.opcode(),
+            Frame::Parts(request) => request.opcode(),
             Frame::Reply(reply) => reply.opcode(),
+            Frame::LongReply(reply) => reply.opcode(),
+            Frame::Part(_) => Opcode::Part,
             Frame::Event(event) => event.opcode(),
             Frame::Hello(_) => Opcode::Hello,
             Frame::Challenge(_) => Opcode::Challenge,
@@ -38,7 +48,11 @@ impl Frame {
         let mut payload = Vec::new();
         match self {
             Frame::Request(request) => request.encode(&mut payload),
+            Frame::LongRequest(request) => request.encode(&mut payload),
+            Frame::Parts(request) => request.encode(&mut payload),
             Frame::Reply(reply) => reply.encode(&mut payload),
+            Frame::LongReply(reply) => reply.encode(&mut payload),
+            Frame::Part(bytes) => Sink::<Bytes>::put_sized_value(&mut payload, bytes),
             Frame::Event(event) => event.encode(&mut payload),
             Frame::Hello(hello) => hello.encode(&mut payload),
             Frame::Challenge(challenge) => challenge.encode(&mut payload),
@@ -54,8 +68,16 @@ impl Frame {
             Some(Opcode::Hello) => Frame::Hello(Hello::decode(payload)?),
             Some(Opcode::Challenge) => Frame::Challenge(Challenge::decode(payload)?),
             Some(Opcode::Welcome) => Frame::Welcome(Welcome::decode(payload)?),
-            _ if opcode < 0x80 => Frame::Request(Request::decode(opcode, payload)?),
-            _ if opcode < 0xC0 => Frame::Reply(Reply::decode(opcode, payload)?),
+            _ if LongRequest::has(opcode) => Frame::Parts(LongRequest::decode(opcode, payload)?),
+            Some(Opcode::Part) => Frame::Part(decode_part(payload)?),
+            _ if opcode < 0x80 => match Request::decode(opcode, payload.clone()) {
+                Ok(request) => Frame::Request(request),
+                Err(_) => Frame::LongRequest(Request::decode(opcode, payload)?),
+            },
+            _ if opcode < 0xC0 => match Reply::decode(opcode, payload.clone()) {
+                Ok(reply) => Frame::Reply(reply),
+                Err(_) => Frame::LongReply(Reply::decode(opcode, payload)?),
+            },
             _ => Frame::Event(Event::decode(opcode, payload)?),
         })
     }
@@ -78,10 +100,35 @@ pub(crate) fn frame(opcode: Opcode) -> BoxedStrategy<Frame> {
         | Opcode::Opened
         | Opcode::Workspaces
         | Opcode::Variables
-        | Opcode::Values
         | Opcode::Finished
         | Opcode::Adopted
         | Opcode::Pong => reply(opcode).prop_map(Frame::Reply).boxed(),
+        Opcode::Values => prop_oneof![
+            reply(opcode).prop_map(Frame::Reply),
+            (any::<u64>(), any::<u64>(), any::<u32>()).prop_map(|(variable, len_bytes, reading)| {
+                let value = Given::Reading { reading: ReadingId(reading), len_bytes };
+                let item = Item { descriptor: Descriptor(reading), value };
+                let values = vec![Grant { index: Index(len_bytes), deaths: 0, item }];
+                let (variable, first_lease) = (VariableId(variable), LeaseId(variable / 2));
+                Frame::LongReply(Reply::Values { variable, first_lease, values })
+            }),
+        ]
+        .boxed(),
+        Opcode::Store => prop_oneof![
+            request(opcode).prop_map(Frame::Request),
+            (any::<u32>(), any::<u32>()).prop_map(|(variable, transfer)| {
+                let value = Sent::Transfer(TransferId(transfer));
+                let items = vec![Item { descriptor: Descriptor(variable), value }];
+                Frame::LongRequest(Request::Store { variable: VariableHandle(variable), items })
+            }),
+        ]
+        .boxed(),
+        Opcode::BeginTransfer
+        | Opcode::TransferPart
+        | Opcode::DropTransfer
+        | Opcode::ReadPart
+        | Opcode::CloseReading => long_request(opcode).prop_map(Frame::Parts).boxed(),
+        Opcode::Part => vec(any::<u8>(), 0..64).prop_map(|bytes| Frame::Part(bytes.into())).boxed(),
         Opcode::Ping
         | Opcode::Cancel
         | Opcode::Open
@@ -94,7 +141,6 @@ pub(crate) fn frame(opcode: Opcode) -> BoxedStrategy<Frame> {
         | Opcode::Declare
         | Opcode::DeleteVariable
         | Opcode::ListVariables
-        | Opcode::Store
         | Opcode::Retrieve
         | Opcode::Finish
         | Opcode::Release
@@ -144,6 +190,25 @@ fn request(opcode: Opcode) -> BoxedStrategy<Request<Bytes>> {
             .boxed(),
         Opcode::Adopt => wait().prop_map(|wait| Request::Adopt { wait }).boxed(),
         other => panic!("{other:?} is no request"),
+    }
+}
+
+fn long_request(opcode: Opcode) -> BoxedStrategy<LongRequest> {
+    let transfer = || any::<u32>().prop_map(TransferId);
+    let reading = || any::<u32>().prop_map(ReadingId);
+    match opcode {
+        Opcode::BeginTransfer => transfer().prop_map(|transfer| LongRequest::BeginTransfer { transfer }).boxed(),
+        Opcode::TransferPart => (transfer(), vec(any::<u8>(), 0..64))
+            .prop_map(|(transfer, bytes)| LongRequest::TransferPart { transfer, bytes: bytes.into() })
+            .boxed(),
+        Opcode::DropTransfer => transfer().prop_map(|transfer| LongRequest::DropTransfer { transfer }).boxed(),
+        Opcode::ReadPart => (reading(), any::<u64>(), 1..=limits::PART_BYTES)
+            .prop_map(|(reading, offset, max_bytes)| LongRequest::ReadPart { reading, offset, max_bytes })
+            .boxed(),
+        Opcode::CloseReading => (reading(), any::<bool>())
+            .prop_map(|(reading, give_back)| LongRequest::CloseReading { reading, give_back })
+            .boxed(),
+        other => panic!("{other:?} is not about parts"),
     }
 }
 

@@ -1,11 +1,13 @@
 //! A connection to either server.
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use serde::Deserialize;
 
 /// Where a server listens.
@@ -61,27 +63,20 @@ impl Socket {
 
     /// How many bytes the kernel took; 0 where it takes none now.
     pub(crate) fn send_some(&mut self, bytes: &[u8]) -> usize {
-        let sent = match self {
-            Socket::Tcp(stream) => stream.write(bytes),
-            Socket::Unix(stream) => stream.write(bytes),
-        };
-        now_or_none(sent)
+        now_or_none(send(self, bytes, SendFlags::NOSIGNAL))
     }
 
     /// How many bytes came; 0 where none are there now.
     pub(crate) fn receive_some(&mut self, bytes: &mut [u8]) -> usize {
-        let received = match self {
-            Socket::Tcp(stream) => stream.read(bytes),
-            Socket::Unix(stream) => stream.read(bytes),
-        };
-        assert!(!matches!(received, Ok(0)), "the server ended the connection");
+        let received = recv(self, bytes, RecvFlags::empty()).map(|(_, count)| count);
+        assert!(received != Ok(0), "the server ended the connection");
         now_or_none(received)
     }
 }
 
-fn now_or_none(count: io::Result<usize>) -> usize {
+fn now_or_none(count: rustix::io::Result<usize>) -> usize {
     match count {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+        Err(Errno::WOULDBLOCK) => 0,
         count => count.unwrap(),
     }
 }

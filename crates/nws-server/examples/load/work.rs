@@ -13,6 +13,8 @@ use crate::socket::{Place, Socket};
 
 /// Most bytes that are received at a time.
 const RECEIVE_BYTES: usize = 256 * 1024;
+/// Told once for what has come: it is received at once.
+const READABLE: epoll::EventFlags = epoll::EventFlags::IN.union(epoll::EventFlags::ET);
 /// A server that says nothing for so long is broken.
 const PATIENCE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
@@ -122,16 +124,22 @@ impl Client {
         self.sent == self.batches[self.batch].bytes.len()
     }
 
-    /// Receives once; whether all replies to the batch have come.
+    /// Receives what is there; whether all replies to the batch have come with it.
     fn receive(&mut self, scratch: &mut [u8]) -> bool {
-        let kept = self.rest.len();
-        scratch[..kept].copy_from_slice(&self.rest);
-        let end = kept + self.socket.receive_some(&mut scratch[kept..]);
-        let (used, ended) = self.replies.count(&scratch[..end]);
-        self.rest.clear();
-        self.rest.extend_from_slice(&scratch[used..end]);
-        self.missing -= ended;
-        ended > 0 && self.missing == 0
+        let missing = self.missing;
+        loop {
+            let kept = self.rest.len();
+            scratch[..kept].copy_from_slice(&self.rest);
+            let count = self.socket.receive_some(&mut scratch[kept..]);
+            let (used, ended) = self.replies.count(&scratch[..kept + count]);
+            self.rest.clear();
+            self.rest.extend_from_slice(&scratch[used..kept + count]);
+            self.missing -= ended;
+            // A socket that gave less than there was room for is empty.
+            if kept + count < scratch.len() {
+                return missing > 0 && self.missing == 0;
+            }
+        }
     }
 }
 
@@ -141,6 +149,8 @@ struct Crowd {
     epoll: std::os::fd::OwnedFd,
     events: Vec<epoll::Event>,
     scratch: Vec<u8>,
+    /// The clients whose batches were answered in the last turn.
+    ended: Vec<usize>,
 }
 
 impl Default for Crowd {
@@ -150,6 +160,7 @@ impl Default for Crowd {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC).unwrap(),
             events: Vec::with_capacity(1024),
             scratch: vec![0; RECEIVE_BYTES],
+            ended: Vec::new(),
         }
     }
 }
@@ -157,7 +168,7 @@ impl Default for Crowd {
 impl Crowd {
     fn add(&mut self, client: Client) {
         let data = epoll::EventData::new_u64(self.clients.len() as u64);
-        epoll::add(&self.epoll, &client.socket, data, epoll::EventFlags::IN).unwrap();
+        epoll::add(&self.epoll, &client.socket, data, READABLE).unwrap();
         self.clients.push(client);
     }
 
@@ -172,7 +183,9 @@ impl Crowd {
         let (mut batches, mut busy) = (0, self.clients.len());
         while busy > 0 {
             let goes_on = began.elapsed() < duration;
-            for place in self.turn() {
+            self.turn();
+            for at in 0..self.ended.len() {
+                let place = self.ended[at];
                 batches += 1;
                 let client = &mut self.clients[place];
                 let next = (client.batch + 1) % client.batches.len();
@@ -188,12 +201,12 @@ impl Crowd {
         (batches, began.elapsed())
     }
 
-    /// Waits for something to happen; the clients whose batches are answered.
-    fn turn(&mut self) -> Vec<usize> {
+    /// Waits for something to happen.
+    fn turn(&mut self) {
         self.events.clear();
         epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), Some(&PATIENCE)).unwrap();
         assert!(!self.events.is_empty(), "the server says nothing");
-        let mut ended = Vec::new();
+        self.ended.clear();
         for event in 0..self.events.len() {
             let epoll::Event { flags, data } = self.events[event];
             let place = data.u64() as usize;
@@ -202,10 +215,9 @@ impl Crowd {
                 self.watch_writing(place);
             }
             if flags.contains(epoll::EventFlags::IN) && self.clients[place].receive(&mut self.scratch) {
-                ended.push(place);
+                self.ended.push(place);
             }
         }
-        ended
     }
 
     fn watch_writing(&mut self, place: usize) {
@@ -215,15 +227,15 @@ impl Crowd {
             client.watches_writing = watches_writing;
             let flags = if watches_writing { epoll::EventFlags::OUT } else { epoll::EventFlags::empty() };
             let data = epoll::EventData::new_u64(place as u64);
-            epoll::modify(&self.epoll, &client.socket, data, flags | epoll::EventFlags::IN).unwrap();
+            epoll::modify(&self.epoll, &client.socket, data, READABLE | flags).unwrap();
         }
     }
 
     /// Waits until these clients have their replies.
     fn wait_for(&mut self, mut awaited: Vec<usize>) {
         while !awaited.is_empty() {
-            let ended = self.turn();
-            awaited.retain(|place| !ended.contains(place));
+            self.turn();
+            awaited.retain(|place| !self.ended.contains(place));
         }
     }
 }
@@ -251,11 +263,11 @@ fn hand_off(dialect: &Dialect, place: &Place, times: usize, value_bytes: usize, 
             let mut awaited = vec![0, 1];
             let mut took = Duration::ZERO;
             while !awaited.is_empty() {
-                let ended = crowd.turn();
-                if ended.contains(&0) {
+                crowd.turn();
+                if crowd.ended.contains(&0) {
                     took = began.elapsed();
                 }
-                awaited.retain(|place| !ended.contains(place));
+                awaited.retain(|place| !crowd.ended.contains(place));
             }
             took
         })
@@ -287,9 +299,9 @@ fn waiting(dialect: &Dialect, place: &Place, process: u32, clients: usize) -> Va
         crowd.clients[pinger].begin(1);
         let mut stored = false;
         while !stored {
-            let ended = crowd.turn();
-            stored = ended.contains(&pinger);
-            answered.extend(ended.into_iter().filter(|place| *place != pinger));
+            crowd.turn();
+            stored = crowd.ended.contains(&pinger);
+            answered.extend(crowd.ended.iter().filter(|place| **place != pinger));
         }
     }
     let rest = (0..clients).filter(|place| !answered.contains(place)).collect();

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use bytes::Bytes;
 use nws_core::{Effect, SessionInit};
-use nws_proto::classic::{Request as Asked, Start, VariableName, WELCOME, Weight, wants_cookies};
+use nws_proto::classic::{Brought, Intake, Request as Asked, Start, VariableName, WELCOME, Weight, wants_cookies};
 use nws_proto::{
     Cursor, ErrorCode, Fault, Item, Reply, Request, Retrieve, SessionId, Sink, VariableId, Wait, WorkspaceHandle,
     limits,
@@ -12,13 +12,18 @@ use nws_proto::{
 
 use super::handshake::too_many_connections;
 use super::serve::Onward;
+use super::weigh::{self, Room};
 use super::{Asking, EventLoop};
 use crate::admission::refusal;
 use crate::classic::{Classic, QUIET_REQUEST, REQUEST, VARIABLE};
+use crate::config::Limits;
 use crate::connection::Phase;
+use crate::disk::Disk;
 use crate::input::Scratch;
 use crate::log::Level;
+use crate::long::Held;
 use crate::platform::owner::own_user;
+use crate::stored::Stored;
 
 impl EventLoop {
     /// Lets in who opened with these bytes, if it may come in.
@@ -46,7 +51,7 @@ impl EventLoop {
         // The protocol has no pings: a quiet client is one that has nothing to say.
         connection.phase = Phase::Open { session, silence_ms: 0 };
         connection.classic = Some(Box::new(Classic::new(wants_cookies(greeting))));
-        Sink::<Bytes>::put(&mut connection.outbox, &WELCOME);
+        Sink::<Stored>::put(&mut connection.outbox, &WELCOME);
         self.table.add_session(session, slot);
         self.log_session(slot, session, "classic");
         self.flush_soon(slot);
@@ -54,14 +59,10 @@ impl EventLoop {
 
     /// Executes the next request, where it has come whole.
     pub(super) fn execute_classic(&mut self, slot: usize, session: SessionId, scratch: &mut Scratch) -> Option<Onward> {
-        let room = self.receivable_bytes(slot);
-        let most = u64::from(limits::VALUE_BYTES.min(self.limits.frame_payload_bytes));
-        let weigh = |length: u64| match length {
-            _ if length > most => Weight::Refuse(most),
-            _ if length > room => Weight::Skip,
-            _ => Weight::Take,
-        };
-        let Some(connection) = self.table.get(slot) else { return Some(Onward::Stop) };
+        let room = self.room(slot);
+        let Self { table, limits, disk, .. } = self;
+        let mut intake = Values { room, limits, disk, spooled: Vec::new(), spools: false };
+        let Some(connection) = table.get(slot) else { return Some(Onward::Stop) };
         let Some(classic) = connection.classic.as_mut() else { return Some(Onward::Stop) };
         if scratch.peek().is_none() {
             return Some(Onward::Receive);
@@ -71,17 +72,23 @@ impl EventLoop {
         } else {
             let mut unread = scratch.unread();
             let before = unread.len();
-            let asked = classic.decoder.next(&mut unread, weigh);
+            let asked = classic.decoder.next(&mut unread, &mut intake);
             let read = before - unread.len();
             scratch.consume(read);
             asked.map_err(|bad| bad.to_string())
         };
+        let Values { spooled, spools, .. } = intake;
+        if let Ok(Some(asked)) = &asked {
+            classic.waits = true;
+            classic.wants_value = asked.replies_with_value();
+        }
+        if spools || !spooled.is_empty() {
+            self.spool(slot, spooled.into());
+        }
         match asked {
             Ok(Some(asked)) => {
                 self.measures.operations += 1;
                 self.spent_units += 1;
-                classic.waits = true;
-                classic.wants_value = asked.replies_with_value();
                 if let Err(fault) = self.execute_asked(slot, session, asked) {
                     self.reply_classic(slot, &Reply::Failed(fault));
                 }
@@ -89,6 +96,7 @@ impl EventLoop {
             }
             Ok(None) => Some(Onward::Receive),
             Err(why) => {
+                let connection = self.table.get(slot)?;
                 let address = String::from_utf8_lossy(&connection.address);
                 let fields: [(&str, &dyn Display); 2] = [("peer", &address), ("why", &why)];
                 self.shared.log.of_a_connection(Level::Warn, "closed the connection of a classic client", &fields);
@@ -140,7 +148,17 @@ impl EventLoop {
             Asked::DeleteVariable { variable } => (variable, Request::DeleteVariable { variable: VARIABLE }),
             Asked::Store { variable, item, only } => {
                 let item = item.ok_or_else(|| Fault::new(ErrorCode::MemoryFull, "there is no room for the value"))?;
-                return self.store_classic(slot, session, variable, item, only);
+                let Item { descriptor, value } = item;
+                return match value {
+                    Brought::Here(value) => {
+                        let item = Item { descriptor, value: Bytes::from(value).into() };
+                        self.store_classic(slot, session, variable, item, only)
+                    }
+                    Brought::Spooled => {
+                        self.hold(slot, Held::Classic { variable, descriptor, only });
+                        Ok(())
+                    }
+                };
             }
             Asked::Retrieve { variable, take, wait, iterated } => {
                 let cursor = match iterated {
@@ -163,12 +181,26 @@ impl EventLoop {
         })
     }
 
+    /// Executes a store whose value the disk has confirmed, or says why it has not.
+    pub(super) fn store_spooled(
+        &mut self,
+        slot: usize,
+        session: SessionId,
+        name: VariableName,
+        item: Result<Item<Stored>, Fault>,
+        only: Option<Option<VariableId>>,
+    ) {
+        if let Err(fault) = item.and_then(|item| self.store_classic(slot, session, name, item, only)) {
+            self.reply_classic(slot, &Reply::Failed(fault));
+        }
+    }
+
     fn store_classic(
         &mut self,
         slot: usize,
         session: SessionId,
         name: VariableName,
-        item: Item<Vec<u8>>,
+        item: Item<Stored>,
         only: Option<Option<VariableId>>,
     ) -> Result<(), Fault> {
         self.with_variable(slot, session, name, |this| {
@@ -177,7 +209,6 @@ impl EventLoop {
             {
                 return Err(misuse("expected the variable's own id"));
             }
-            let item = Item { descriptor: item.descriptor, value: Bytes::from(item.value) };
             this.ask_core(slot, session, Request::Store { variable: VARIABLE, items: vec![item] });
             Ok(())
         })
@@ -204,7 +235,7 @@ impl EventLoop {
         &mut self,
         slot: usize,
         session: SessionId,
-        request: impl Fn(WorkspaceHandle) -> Request<Bytes>,
+        request: impl Fn(WorkspaceHandle) -> Request<Stored>,
     ) -> Result<(), Fault> {
         let Some(handle) = self.classic(slot).map(Classic::new_handle) else { return Ok(()) };
         let mut reply = self.ask_quietly(session, request(handle));
@@ -246,7 +277,7 @@ impl EventLoop {
     }
 
     /// Makes a request of which nobody but this session hears.
-    fn ask_quietly(&mut self, session: SessionId, request: Request<Bytes>) -> Result<Reply<Bytes>, Fault> {
+    fn ask_quietly(&mut self, session: SessionId, request: Request<Stored>) -> Result<Reply<Stored>, Fault> {
         self.core.request(self.now_ms, 0, session, QUIET_REQUEST, request, &mut self.effects);
         let reply = self.effects.pop();
         // What earlier deletions had left to be told may have come before it.
@@ -259,7 +290,7 @@ impl EventLoop {
     }
 
     /// Makes a request and carries out what comes of it.
-    fn ask_core(&mut self, slot: usize, session: SessionId, request: Request<Bytes>) {
+    fn ask_core(&mut self, slot: usize, session: SessionId, request: Request<Stored>) {
         if self.begin_listing(slot, session, REQUEST, &request) {
             return;
         }
@@ -270,7 +301,7 @@ impl EventLoop {
         self.carry_out(Some(Asking { session, slot, request: REQUEST, fetches }));
     }
 
-    fn reply_classic(&mut self, slot: usize, reply: &Reply<Bytes>) {
+    fn reply_classic(&mut self, slot: usize, reply: &Reply<Stored>) {
         let Some(connection) = self.table.get(slot) else { return };
         connection.outbox.prepare(&mut self.spare);
         if let Reply::Failed(fault) = reply {
@@ -280,6 +311,28 @@ impl EventLoop {
             classic.answer(&mut connection.outbox, reply);
         }
         self.flush_soon(slot);
+    }
+}
+
+/// Says what is to happen with values, and takes those that are to be spooled.
+struct Values<'a> {
+    room: Room,
+    limits: &'a Limits,
+    disk: &'a Disk,
+    /// One is to be spooled from here on.
+    spools: bool,
+    spooled: Vec<u8>,
+}
+
+impl Intake for &mut Values<'_> {
+    fn weigh(&mut self, length: u64) -> Weight {
+        let weight = weigh::value(length, self.limits, self.room, self.disk);
+        self.spools = weight == Weight::Spool;
+        weight
+    }
+
+    fn spool(&mut self, bytes: &[u8]) {
+        self.spooled.extend_from_slice(bytes);
     }
 }
 

@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use bytes::Bytes;
 use mio::{Poll, Waker};
 use nws_core::Core;
 
@@ -15,6 +14,7 @@ use crate::config::Limits;
 use crate::connection::{Connection, Phase};
 use crate::server::Shared;
 use crate::simulation::Held;
+use crate::stored::Stored;
 use crate::stream::Stream;
 
 impl EventLoop {
@@ -27,13 +27,10 @@ impl EventLoop {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let shared = Arc::new(Shared::new(waker, None, false));
-        let mut event_loop = Self::new(
-            poll,
-            Vec::new(),
-            Rules { token, allow_users: false, classic_from: Vec::new() },
-            limits,
-            Arc::clone(&shared),
-        )?;
+        let rules = Rules { token, allow_users: false, classic_from: Vec::new() };
+        let tmp_dir = std::env::temp_dir();
+        let mut event_loop = Self::new(poll, Vec::new(), rules, limits, tmp_dir, Arc::clone(&shared))?;
+        event_loop.disk = event_loop.disk.inline();
         event_loop.clock = Clock::Virtual(now_ms);
         event_loop.now_ms = event_loop.clock.now_ms();
         event_loop.random = Random::new(seed);
@@ -45,7 +42,7 @@ impl EventLoop {
         self.admit_connection(stream, address);
     }
 
-    pub(crate) fn core(&self) -> &Core<Bytes> {
+    pub(crate) fn core(&self) -> &Core<Stored> {
         &self.core
     }
 

@@ -22,6 +22,8 @@ impl EventLoop {
                     format!("expected a hello within {} ms (setting handshake-time)", self.limits.handshake_ms);
                 self.say_goodbye(slot, Fault::new(ErrorCode::Silent, message));
             }
+            // It is the disk that is slow, and it may have said something that was not heard.
+            Phase::Open { .. } if connection.awaits_disk || connection.outbox.loads => connection.heard(self.now_ms),
             Phase::Open { .. } if connection.pinged_ms.is_none() => {
                 connection.pinged_ms = Some(self.now_ms);
                 connection.outbox.short(Opcode::Ping, &[]);
@@ -103,6 +105,7 @@ impl EventLoop {
             let peer = String::from_utf8_lossy(&connection.address);
             self.shared.log.write(Level::Debug, "a connection has ended", &[("peer", &peer), ("why", &why)]);
             self.receiving_bytes -= connection.counted_bytes;
+            self.loaded_bytes -= connection.outbox.loaded_bytes();
             // Closing the descriptor takes it out of the poll as well.
             let _ = self.poll.registry().deregister(&mut connection.stream);
         }
@@ -117,9 +120,12 @@ impl EventLoop {
         connection.phase = Phase::Closing { until_ms };
         self.transit_bytes -= connection.transit.bytes();
         let undelivered = connection.transit.undelivered(connection.outbox.sent());
+        connection.awaits_disk = false;
+        let long = connection.long.take();
         self.table.remove_session(session);
         self.core.session_ended(session, &mut self.effects);
-        for (variable, values) in undelivered {
+        let unread = long.map(|mut long| long.readings.undelivered()).unwrap_or_default();
+        for (variable, values) in undelivered.into_iter().chain(unread) {
             self.core.undelivered(variable, values, &mut self.effects);
         }
         self.carry_out(None);

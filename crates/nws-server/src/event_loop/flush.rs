@@ -33,9 +33,10 @@ impl EventLoop {
         connection.dirty = false;
         let was_blocked = connection.watches_writing;
         let sent = connection.outbox.sent();
-        let Ok(flushed) = connection.outbox.flush(&connection.stream, &mut self.spare) else {
-            return self.close(slot, "it has gone while it was sent to");
-        };
+        self.loaded_bytes -= connection.outbox.loaded_bytes();
+        let flushed = connection.outbox.flush(&connection.stream, &mut self.spare);
+        self.loaded_bytes += connection.outbox.loaded_bytes();
+        let Ok(flushed) = flushed else { return self.close(slot, "it has gone while it was sent to") };
         let sent_bytes = connection.outbox.sent() - sent;
         self.measures.sent_bytes += sent_bytes;
         self.spent_units += CONNECTION_UNITS + sent_bytes as usize / UNIT_BYTES;
@@ -71,5 +72,6 @@ impl EventLoop {
             connection.paused = false;
             self.stand_in_line(slot);
         }
+        self.load(slot);
     }
 }

@@ -117,7 +117,7 @@ pub(super) fn too_many_connections(most: usize, unix: bool) -> String {
     }
 }
 
-fn admit(header: &FrameHeader) -> Admission {
+fn admit(header: &FrameHeader, _come: &[u8]) -> Admission {
     let refuse = |code, message| Admission::Refuse(Fault::new(code, message));
     if header.opcode != Opcode::Hello.to_wire() {
         return refuse(ErrorCode::UnknownOpcode, format!("expected a hello, got opcode {:#06x}", header.opcode));

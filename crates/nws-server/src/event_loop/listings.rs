@@ -1,10 +1,10 @@
 //! Long listings, a part a turn.
 
-use bytes::Bytes;
 use nws_proto::{Reply, Request, RequestId, SessionId};
 
 use super::{EventLoop, TURN_UNITS};
 use crate::listing::{Listing, Step};
+use crate::stored::Stored;
 
 /// What a part costs of a turn.
 const PART_UNITS: usize = 400;
@@ -16,7 +16,7 @@ impl EventLoop {
         slot: usize,
         session: SessionId,
         id: RequestId,
-        request: &Request<Bytes>,
+        request: &Request<Stored>,
     ) -> bool {
         if !matches!(request, Request::ListVariables { .. } | Request::ListWorkspaces { .. })
             || !self.core.is_long_listing(session, id, request)

@@ -3,21 +3,14 @@
 use std::io;
 
 use bytes::Bytes;
-use nws_core::Effect;
-use nws_proto::{ErrorCode, Fault, FrameHeader, Opcode, Reply, Request, RequestId, Retrieve, SessionId, limits};
+use nws_proto::{Fault, FrameHeader, LongRequest, Opcode, Reply, Request, RequestId, Retrieve, Sent, SessionId};
 
-use super::{Asking, CONNECTION_UNITS, EventLoop, TURN_UNITS, UNIT_BYTES};
+use super::{Asking, CONNECTION_UNITS, EventLoop, TURN_UNITS, UNIT_BYTES, weigh};
 use crate::connection::Phase;
 use crate::detach::detach;
-use crate::input::{Admission, Arrival, SMALL_FRAME_BYTES, Scratch, TURN_BYTES};
-
-/// A longer frame is weighed against the memory that is left before it is received. A shorter one
-/// arrives in memory that each connection may have beside.
-const WEIGHED_PAYLOAD_BYTES: u32 = SMALL_FRAME_BYTES as u32;
-/// Frames up to this length are received also where no room is left for values, so that results can
-/// take the place of their tasks, as long as all that is being received takes no more than the latter.
-const RECEIVED_ANYHOW_PAYLOAD_BYTES: u32 = 1 << 20;
-const RECEIVED_ANYHOW_BYTES: u64 = 16 << 20;
+use crate::input::{Arrival, Scratch, TURN_BYTES};
+use crate::long::Held;
+use crate::stored::Stored;
 
 /// Whether to go on with a connection.
 pub(super) enum Onward {
@@ -45,7 +38,7 @@ impl EventLoop {
         let Some(connection) = self.table.get(slot) else { return };
         connection.in_line = false;
         self.spent_units += CONNECTION_UNITS;
-        if connection.paused || connection.listing.is_some() {
+        if connection.paused || connection.awaits_disk || connection.listing.is_some() {
             return;
         }
         let mut scratch = std::mem::take(&mut self.scratch);
@@ -121,19 +114,36 @@ impl EventLoop {
                 self.flush_soon(slot);
                 return Onward::Stop;
             }
+            if connection.long.is_some() {
+                if self.awaits_disk(slot) {
+                    return Onward::Stop;
+                }
+                if self.execute_held(slot, session) {
+                    continue;
+                }
+            }
+            let Some(connection) = self.table.get(slot) else { return Onward::Stop };
             if connection.classic.is_some() {
                 match self.execute_classic(slot, session, scratch) {
                     Some(onward) => return onward,
                     None => continue,
                 }
             }
-            let (room, receivable) = (self.room_bytes(slot), self.receivable_bytes(slot));
-            let Some(connection) = self.table.get(slot) else { return Onward::Stop };
-            let longest = self.limits.frame_payload_bytes;
-            match connection.input.next(scratch, |header| admit(header, longest, room, receivable)) {
+            let room = self.room(slot);
+            let Self { table, limits, disk, .. } = self;
+            let Some(connection) = table.get(slot) else { return Onward::Stop };
+            let admit = |header: &FrameHeader, come: &[u8]| weigh::frame(header, come, limits, room, disk);
+            match connection.input.next(scratch, admit) {
                 Ok(Some(Arrival::Short(header, _))) if header.opcode == Opcode::Pong.to_wire() => {}
+                Ok(Some(Arrival::Short(header, payload))) if LongRequest::has(header.opcode) => {
+                    let request = LongRequest::decode(header.opcode, Bytes::copy_from_slice(payload));
+                    self.execute_long(slot, session, header.request, request);
+                }
                 Ok(Some(Arrival::Short(header, payload))) => {
                     self.execute(slot, session, header, Request::decode_copying(header.opcode, payload));
+                }
+                Ok(Some(Arrival::Frame(header, payload))) if LongRequest::has(header.opcode) => {
+                    self.execute_long(slot, session, header.request, LongRequest::decode(header.opcode, payload));
                 }
                 Ok(Some(Arrival::Frame(header, payload))) => {
                     let payload_bytes = payload.len();
@@ -144,6 +154,7 @@ impl EventLoop {
                     self.execute(slot, session, header, request);
                 }
                 Ok(Some(Arrival::Skipped(header, fault))) => self.refuse(slot, session, header.request, fault),
+                Ok(Some(Arrival::Spooling(piece))) => self.spool_of_frame(slot, session, piece),
                 Ok(None) => return Onward::Receive,
                 Err(fault) => {
                     self.say_goodbye(slot, fault);
@@ -153,86 +164,42 @@ impl EventLoop {
         }
     }
 
-    /// How many more bytes of values there is room for beside what is being received. What this
-    /// connection receives is counted at the end of its turn, and may have come whole since.
-    pub(super) fn room_bytes(&mut self, slot: usize) -> u64 {
-        let mut receiving_bytes = self.receiving_bytes;
-        if let Some(connection) = self.table.get(slot) {
-            receiving_bytes = receiving_bytes - connection.counted_bytes + connection.receiving_bytes();
-        }
-        let taken = self.core.values_bytes() + self.core.names_bytes() + receiving_bytes + self.transit_bytes;
-        self.limits.values_bytes.saturating_sub(taken)
-    }
-
-    /// How long a payload may be that begins to arrive now, in bytes.
-    pub(super) fn receivable_bytes(&mut self, slot: usize) -> u64 {
-        let anyhow_bytes = if self.receiving_bytes < RECEIVED_ANYHOW_BYTES { RECEIVED_ANYHOW_PAYLOAD_BYTES } else { 0 };
-        self.room_bytes(slot).max(anyhow_bytes.max(WEIGHED_PAYLOAD_BYTES).into())
-    }
-
-    fn execute(
-        &mut self,
-        slot: usize,
-        session: SessionId,
-        header: FrameHeader,
-        request: Result<Request<Bytes>, Fault>,
-    ) {
+    fn execute(&mut self, slot: usize, session: SessionId, header: FrameHeader, request: Result<Request<Sent>, Fault>) {
         match request {
-            Ok(request) => {
-                let fetches = matches!(request, Request::Retrieve(Retrieve { take: true, lease: false, .. }));
-                self.measures.operations += 1;
-                self.spent_units += 1;
-                if self.begin_listing(slot, session, header.request, &request) {
-                    return;
-                }
-                let random = self.random.next();
-                // The millisecond that has begun is not counted: no wait ends before its time.
-                let now_ms = self.now_ms + 1;
-                self.core.set_undelivered_bytes(self.transit_bytes);
-                self.core.request(now_ms, random, session, header.request, request, &mut self.effects);
-                self.carry_out(Some(Asking { session, slot, request: header.request, fetches }));
-            }
+            Ok(request) if self.is_early(slot, &request) => self.hold(slot, Held::Transferred(header.request, request)),
+            Ok(request) => self.execute_request(slot, session, header.request, request),
             Err(fault) => self.say_goodbye(slot, fault),
         }
     }
 
-    fn refuse(&mut self, slot: usize, session: SessionId, request: RequestId, fault: Fault) {
-        self.effects.push(Effect::Reply { session, request, reply: Reply::Failed(fault) });
-        self.carry_out(Some(Asking { session, slot, request, fetches: false }));
-    }
-}
-
-/// What is to happen with a session's frame, by its header alone.
-fn admit(header: &FrameHeader, longest_bytes: u32, room_bytes: u64, receivable_bytes: u64) -> Admission {
-    let carries_values = match Opcode::from_wire(header.opcode) {
-        Some(Opcode::Store | Opcode::Finish) => true,
-        Some(Opcode::Pong) if header.payload_bytes == 0 => return Admission::Take,
-        Some(opcode) if opcode.to_wire() < Opcode::Done.to_wire() && opcode != Opcode::Hello => false,
-        _ => {
-            let message = format!("expected a request of protocol version 1, got opcode {:#06x}", header.opcode);
-            return Admission::Refuse(Fault::new(ErrorCode::UnknownOpcode, message));
+    /// Executes a request whose values the server has.
+    pub(super) fn execute_request(&mut self, slot: usize, session: SessionId, id: RequestId, request: Request<Sent>) {
+        match self.resolve(slot, request) {
+            Ok(request) => self.ask(slot, session, id, request),
+            Err(fault) => self.refuse(slot, session, id, fault),
         }
-    };
-    if header.request.0 == 0 {
-        let message = "expected a request id from 1 to 4294967295, got 0";
-        return Admission::Refuse(Fault::new(ErrorCode::MalformedFrame, message));
     }
-    let longest_bytes = if carries_values { longest_bytes } else { longest_bytes.min(limits::PLAIN_PAYLOAD_BYTES) };
-    if header.payload_bytes > longest_bytes {
-        let message = format!(
-            "expected a payload of at most {longest_bytes} bytes (setting frame-size), got one of {}; send fewer values \
-             in a frame",
-            header.payload_bytes
-        );
-        return Admission::Refuse(Fault::new(ErrorCode::FrameTooLong, message));
+
+    /// Makes a request of the core and carries out what comes of it.
+    pub(super) fn ask(&mut self, slot: usize, session: SessionId, id: RequestId, request: Request<Stored>) {
+        if self.begin_listing(slot, session, id, &request) {
+            return;
+        }
+        if self.begin_listing(slot, session, id, &request) {
+            return;
+        }
+        let fetches = matches!(request, Request::Retrieve(Retrieve { take: true, lease: false, .. }));
+        let random = self.random.next();
+        // The millisecond that has begun is not counted: no wait ends before its time.
+        let now_ms = self.now_ms + 1;
+        self.measures.operations += 1;
+        self.spent_units += 1;
+        self.core.set_undelivered_bytes(self.transit_bytes);
+        self.core.request(now_ms, random, session, id, request, &mut self.effects);
+        self.carry_out(Some(Asking { session, slot, request: id, fetches }));
     }
-    if u64::from(header.payload_bytes) > receivable_bytes {
-        let message = format!(
-            "expected at most {room_bytes} bytes, the room left for values (setting values-memory), got {}; fetch or \
-             delete values first",
-            header.payload_bytes
-        );
-        return Admission::Skip(Fault::new(ErrorCode::MemoryFull, message));
+
+    pub(super) fn refuse(&mut self, slot: usize, session: SessionId, request: RequestId, fault: Fault) {
+        self.answer(slot, session, request, Reply::Failed(fault));
     }
-    Admission::Take
 }

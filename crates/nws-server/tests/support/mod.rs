@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, dead_code, unreachable_pub)]
 
 pub mod http;
+pub mod long;
 pub mod old;
 pub mod process;
 
@@ -55,6 +56,7 @@ impl Running {
             unix: Some(unix.clone()),
             limits,
             allow_users,
+            tmp_dir: folder.path().to_owned(),
             ..Config::new(TOKEN)
         })
         .unwrap();

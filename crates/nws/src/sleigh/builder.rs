@@ -152,10 +152,15 @@ fn address(server: Option<Endpoint>) -> Result<Option<ServerAddress>, Error> {
             _ => None,
         },
     };
-    Ok(named.map(|endpoint| match endpoint {
-        Endpoint::Unix(path) => ServerAddress { unix: Some(path), tcp: None, token: None },
-        Endpoint::Tcp(host, port) => ServerAddress { unix: None, tcp: Some((host, port)), token: None },
-    }))
+    Ok(match named {
+        None => None,
+        Some(Endpoint::Unix(path)) => Some(ServerAddress { unix: Some(path), tcp: None, token: None }),
+        Some(Endpoint::Tcp(host, port)) => Some(ServerAddress { unix: None, tcp: Some((host, port)), token: None }),
+        Some(other) => {
+            let message = format!("expected a server that workers reach by TCP or a Unix socket, got {other}");
+            return Err(Error::Argument(message));
+        }
+    })
 }
 
 fn from_url(url: &str) -> Result<Endpoint, Error> {

@@ -1,0 +1,131 @@
+//! Values longer than the server's memory, through the program as it is run.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use bytes::Bytes;
+use nws_client::{ConnectOptions, Endpoint, Value, blocking};
+use nws_proto::ErrorCode;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+use crate::home::{Home, PATIENCE};
+
+const MIB: usize = 1 << 20;
+/// Four times the memory that the server may use for values.
+const LONG_MIB: usize = 256;
+
+fn served() -> Home {
+    Home::served_with(&["--values-memory", "64MiB", "--allow-users"])
+}
+
+/// A value of which each mebibyte differs from the others.
+fn block(number: usize) -> Vec<u8> {
+    let mut block = vec![0; MIB];
+    block[..8].copy_from_slice(&(number as u64).to_le_bytes());
+    block[MIB - 8..].copy_from_slice(&(!number as u64).to_le_bytes());
+    block
+}
+
+/// The most memory that the server ever had, in bytes.
+fn peak_bytes(home: &Home) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", home.servers()[0].info.pid)).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
+#[track_caller]
+fn stays_small(home: &Home) {
+    let peak = peak_bytes(home);
+    assert!(peak < 128 * MIB, "the server grew to {} MiB", peak / MIB);
+}
+
+fn workspace(home: &Home) -> blocking::Workspace {
+    let endpoint = Endpoint::Unix(home.socket());
+    blocking::Server::connect(&endpoint, ConnectOptions::default()).unwrap().open("w").unwrap()
+}
+
+#[test]
+fn a_value_four_times_as_large_as_memory_goes_through_and_the_server_stays_small() {
+    let home = served();
+    let (storer, taker) = (workspace(&home), workspace(&home));
+    // Pages that nobody writes take no memory here.
+    let mut bytes = vec![0; LONG_MIB * MIB];
+    for number in 0..LONG_MIB {
+        bytes[number * MIB..number * MIB + 8].copy_from_slice(&(number as u64).to_le_bytes());
+    }
+    let bytes = Bytes::from(bytes);
+    storer.store("x", Value::raw(bytes.clone())).unwrap();
+    assert!(taker.fetch::<Value>("x").unwrap().bytes == bytes);
+    assert_eq!(taker.fetch_try::<Value>("x").unwrap(), None);
+    stays_small(&home);
+}
+
+#[test]
+fn an_old_client_streams_such_a_value_in_and_out() {
+    let home = served();
+    let mut socket = TcpStream::connect(home.address()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    let argument = |text: &str| format!("{:020}{text}", text.len());
+    let request = |words: &[&str]| words.iter().map(|word| argument(word)).collect::<String>();
+    socket.write_all(format!("1112{:04}{}", 4, request(&["open ws", "w", "1", "no"])).as_bytes()).unwrap();
+    socket.read_exact(&mut [0; 8]).unwrap();
+    let head = format!("{:04}{}{:020}", 5, request(&["store", "w", "x", "16777219"]), LONG_MIB * MIB);
+    socket.write_all(head.as_bytes()).unwrap();
+    for number in 0..LONG_MIB {
+        socket.write_all(&block(number)).unwrap();
+    }
+    let mut status = [0; 4];
+    socket.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"0000");
+    socket.write_all(format!("{:04}{}", 3, request(&["fetch", "w", "x"])).as_bytes()).unwrap();
+    let mut head = [0; 84];
+    socket.read_exact(&mut head).unwrap();
+    assert!(head.ends_with(format!("{:020}", LONG_MIB * MIB).as_bytes()), "{}", head.escape_ascii());
+    let mut got = vec![0; MIB];
+    for number in 0..LONG_MIB {
+        socket.read_exact(&mut got).unwrap();
+        assert!(got == block(number), "mebibyte {number}");
+    }
+    stays_small(&home);
+}
+
+/// A file that may not grow further is what a disk that is full is to who writes.
+#[test]
+fn a_disk_that_is_full_is_an_error_to_who_stores_and_the_server_lives_on() {
+    let home = served();
+    let workspace = workspace(&home);
+    let pid = Pid::from_raw(home.servers()[0].info.pid as i32);
+    let most = |bytes| Rlimit { current: Some(bytes), maximum: None };
+    prlimit(pid, Resource::Fsize, most(5 * MIB as u64)).unwrap();
+    let long = Value::raw(vec![7; 80 * MIB]);
+    for _ in 0..2 {
+        let error = workspace.store("x", long.clone()).unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::DiskFull), "{error}");
+    }
+    workspace.store("x", "short").unwrap();
+    assert_eq!(workspace.fetch::<Value>("x").unwrap().as_text(), Some("short"));
+    prlimit(pid, Resource::Fsize, most(1 << 40)).unwrap();
+    workspace.store("x", long.clone()).unwrap();
+    assert!(workspace.fetch::<Value>("x").unwrap() == long);
+}
+
+#[test]
+fn a_server_that_is_killed_leaves_nothing_on_disk() {
+    let home = Home::new();
+    let folder = home.path().join("values");
+    std::fs::create_dir(&folder).unwrap();
+    let arguments = ["start", "--port", "0", "--web-port", "0", "--spill-size", "1MiB", "--tmp-dir"];
+    let ran = home.run(arguments.iter().map(|word| word.as_ref()).chain([folder.as_os_str()]));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let workspace = workspace(&home);
+    workspace.store("x", Value::raw(vec![7; 5 * MIB])).unwrap();
+    let pid = Pid::from_raw(home.servers()[0].info.pid as i32).unwrap();
+    let open = || std::fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).unwrap();
+    let path = folder.to_string_lossy().into_owned();
+    let values = open().filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    assert_eq!(values.filter(|link| link.to_string_lossy().starts_with(&path)).count(), 1, "it is there");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    assert!(workspace.fetch::<Value>("x").is_err());
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+}

@@ -1,0 +1,261 @@
+//! Long values: what comes from the disk thread, and the requests of those that travel in parts.
+
+use std::io;
+
+use bytes::Bytes;
+use nws_proto::{
+    Descriptor, ErrorCode, Fault, FinishItem, FrameHeader, Item, LeaseId, Opcode, Reader, Reply, Request, RequestId,
+    Sent, SessionId, TransferId, VariableHandle,
+};
+
+use super::{Asking, EventLoop};
+use crate::disk::{Asker, Completed, Purpose, WINDOWS_BYTES};
+use crate::input::Spooled;
+use crate::log::Level;
+use crate::long::Held;
+use crate::readings::Unopened;
+use crate::spool::Writer;
+use crate::stored::Stored;
+
+/// How much is loaded of a file at a time, in bytes: less the more all connections have loaded and not
+/// sent. The least is what everybody gets however many there are who do not read.
+const LOADS: [(usize, usize); 3] = [(16 << 20, 1 << 20), (32 << 20, 256 << 10), (64 << 20, 64 << 10)];
+const LEAST_LOAD_BYTES: usize = 16 << 10;
+
+impl EventLoop {
+    /// Takes what the disk thread has done.
+    pub(super) fn hear_of_disk(&mut self) {
+        if !self.disk.is_busy() {
+            return;
+        }
+        for completed in self.disk.completed() {
+            let Asker { slot, serial, purpose, .. } = completed.asker;
+            let Some(connection) = self.table.get(slot).filter(|connection| connection.serial == serial) else {
+                continue;
+            };
+            match purpose {
+                Purpose::Read => self.loaded(slot, completed.result),
+                Purpose::Spool | Purpose::Transfer(..) => {
+                    if let Some(long) = &mut connection.long {
+                        long.completed(&self.disk, &completed);
+                    }
+                    self.confirm(slot, &completed);
+                    self.read_again(slot);
+                }
+            }
+        }
+        if self.disk.writing_bytes() <= WINDOWS_BYTES / 2 {
+            for slot in std::mem::take(&mut self.awaiting_disk) {
+                self.read_again(slot);
+            }
+        }
+    }
+
+    /// Answers who sent a part of a transfer, when its last piece is written.
+    fn confirm(&mut self, slot: usize, completed: &Completed) {
+        let Purpose::Transfer(transfer, Some(request)) = completed.asker.purpose else { return };
+        let Some(connection) = self.table.get(slot) else { return };
+        let Some(session) = connection.session() else { return };
+        // An earlier piece of it may have failed.
+        let writer = connection.long.as_ref().and_then(|long| long.transfers.get(&transfer));
+        let reply = match (writer.and_then(Writer::fault), &completed.result) {
+            (Some(fault), _) => Reply::Failed(fault.clone()),
+            (None, Err(error)) => Reply::Failed(self.disk.failed(error)),
+            (None, Ok(_)) => Reply::Done,
+        };
+        self.answer(slot, session, request, reply);
+    }
+
+    /// A part of a file has come that is to be sent.
+    fn loaded(&mut self, slot: usize, result: io::Result<Bytes>) {
+        let Some(connection) = self.table.get(slot) else { return };
+        match result {
+            Ok(bytes) => {
+                self.loaded_bytes += bytes.len();
+                connection.outbox.load(bytes);
+                self.flush_soon(slot);
+            }
+            Err(error) => {
+                // What was announced cannot be sent, and nothing else can follow it.
+                let peer = String::from_utf8_lossy(&connection.address);
+                let fields: [(&str, &dyn std::fmt::Display); 2] = [("peer", &peer), ("error", &error)];
+                self.shared.log.of_a_connection(Level::Error, "a long value cannot be read from disk", &fields);
+                self.close(slot, "a value for it cannot be read from disk");
+            }
+        }
+    }
+
+    /// Has the disk load what is to be sent next.
+    pub(super) fn load(&mut self, slot: usize) {
+        let most =
+            LOADS.iter().find(|(loaded, _)| self.loaded_bytes < *loaded).map_or(LEAST_LOAD_BYTES, |(_, most)| *most);
+        let Some(connection) = self.table.get(slot) else { return };
+        if let Some(wanted) = connection.outbox.wanted(most) {
+            connection.outbox.loads = true;
+            let asker = Asker { slot, serial: connection.serial, writer: 0, purpose: Purpose::Read };
+            self.disk.read(&wanted.file, wanted.offset, wanted.len, asker);
+        }
+    }
+
+    /// Whether the connection is not to be read from until the disk has taken more.
+    pub(super) fn awaits_disk(&mut self, slot: usize) -> bool {
+        let Some(connection) = self.table.get(slot) else { return false };
+        let Some(long) = &connection.long else { return false };
+        let all_full = self.disk.writing_bytes() >= WINDOWS_BYTES && long.held.is_none() && long.writes();
+        if !all_full && !long.is_full() {
+            return false;
+        }
+        connection.awaits_disk = true;
+        if all_full {
+            self.awaiting_disk.push(slot);
+        }
+        true
+    }
+
+    fn read_again(&mut self, slot: usize) {
+        let Some(connection) = self.table.get(slot) else { return };
+        let full = connection.long.as_ref().is_some_and(|long| long.is_full());
+        if connection.awaits_disk && !full {
+            connection.awaits_disk = false;
+            // It was we who did not listen.
+            connection.heard(self.now_ms);
+            self.stand_in_line(slot);
+        }
+    }
+
+    /// Takes a piece of a frame.
+    pub(super) fn spool_of_frame(&mut self, slot: usize, session: SessionId, piece: Spooled) {
+        if piece.header.opcode == Opcode::TransferPart.to_wire() {
+            return self.take_piece(slot, session, piece);
+        }
+        let Spooled { header, head, bytes, ends } = piece;
+        self.spool(slot, bytes);
+        if ends {
+            self.hold(slot, Held::Spooled(header, head));
+        }
+    }
+
+    /// Takes bytes of the value that is being received.
+    pub(super) fn spool(&mut self, slot: usize, bytes: Bytes) {
+        let Some(connection) = self.table.get(slot) else { return };
+        let (serial, disk) = (connection.serial, &mut self.disk);
+        let long = connection.long();
+        long.spool.get_or_insert_with(|| Writer::new(disk));
+        if !bytes.is_empty() {
+            long.spool(disk, bytes, slot, serial);
+        }
+    }
+
+    /// Sets a request aside until the disk has confirmed its values.
+    pub(super) fn hold(&mut self, slot: usize, held: Held) {
+        if let Some(connection) = self.table.get(slot) {
+            connection.long().held = Some(held);
+        }
+    }
+
+    /// Executes what was set aside, where there is something; the disk has confirmed its values.
+    pub(super) fn execute_held(&mut self, slot: usize, session: SessionId) -> bool {
+        let Some(long) = self.table.get(slot).and_then(|connection| connection.long.as_mut()) else { return false };
+        let Some(held) = long.held.take() else { return false };
+        let spooled = long.spool.take();
+        match held {
+            Held::Spooled(header, head) => match value(spooled).map(|value| whole(header, &head, value)) {
+                Ok(Some(request)) => self.ask(slot, session, header.request, request),
+                Ok(None) => self.say_goodbye(slot, Fault::new(ErrorCode::Internal, "a frame has lost its head")),
+                Err(fault) => self.refuse(slot, session, header.request, fault),
+            },
+            Held::Transferred(id, request) => self.execute_request(slot, session, id, request),
+            Held::Classic { variable, descriptor, only } => {
+                let item = value(spooled).map(|value| Item { descriptor, value });
+                self.store_spooled(slot, session, variable, item, only);
+            }
+        }
+        true
+    }
+
+    /// Puts the values in the place of the transfers that a request names.
+    ///
+    /// # Errors
+    /// Where one is not there, or has failed.
+    pub(super) fn resolve(&mut self, slot: usize, request: Request<Sent>) -> Result<Request<Stored>, Fault> {
+        let mut transfers =
+            self.table.get(slot).and_then(|connection| connection.long.as_mut()).map(|long| &mut long.transfers);
+        request.try_map(|value| match value {
+            Sent::Here(bytes) => Ok(Stored::Memory(bytes)),
+            Sent::Transfer(transfer) => {
+                let writer = transfers.as_mut().and_then(|transfers| transfers.remove(&transfer));
+                writer.ok_or_else(|| unknown_transfer(transfer))?.finish()
+            }
+        })
+    }
+
+    /// Whether a request brings values by transfers that the disk has not confirmed.
+    pub(super) fn is_early(&mut self, slot: usize, request: &Request<Sent>) -> bool {
+        let transferred = |value: &Sent| matches!(value, Sent::Transfer(_));
+        let any = match request {
+            Request::Store { items, .. } => items.iter().any(|item| transferred(&item.value)),
+            Request::Finish { items, .. } => items.iter().any(|item| transferred(&item.result.value)),
+            _ => false,
+        };
+        any && self
+            .table
+            .get(slot)
+            .and_then(|connection| connection.long.as_ref())
+            .is_some_and(|long| long.is_writing())
+    }
+
+    pub(super) fn answer(&mut self, slot: usize, session: SessionId, request: RequestId, reply: Reply<Stored>) {
+        self.effects.push(nws_core::Effect::Reply { session, request, reply });
+        self.carry_out(Some(Asking { session, slot, request, fetches: false }));
+    }
+
+    /// Takes back what was to be handed out and was not.
+    pub(super) fn take_back(&mut self, unopened: Vec<Unopened>) {
+        for values in unopened {
+            match values {
+                Unopened::Fetched(variable, values) => self.core.undelivered(variable, values, &mut self.effects),
+                Unopened::Leased(session, leases) => self.core.give_back(session, leases, &mut self.effects),
+            }
+            self.carry_out(None);
+        }
+    }
+}
+
+/// The value that was spooled with a request.
+fn value(spooled: Option<Writer>) -> Result<Stored, Fault> {
+    spooled.ok_or_else(|| Fault::new(ErrorCode::Internal, "a value was spooled and is not there"))?.finish()
+}
+
+/// What came before the one value of a store or finish, in bytes; `None` for other requests.
+pub(super) fn head_bytes(opcode: u16) -> Option<usize> {
+    match Opcode::from_wire(opcode)? {
+        // Handle, count, descriptor, length; a finish has a lease before the descriptor.
+        Opcode::Store => Some(16),
+        Opcode::Finish => Some(24),
+        _ => None,
+    }
+}
+
+/// The request of which this is the head, with its value.
+fn whole(header: FrameHeader, head: &Bytes, value: Stored) -> Option<Request<Stored>> {
+    let mut fields = Reader::new(head);
+    let mut number = || fields.u32("a field of the head").ok();
+    let (variable, _count) = (VariableHandle(number()?), number()?);
+    match Opcode::from_wire(header.opcode)? {
+        Opcode::Store => {
+            let item = Item { descriptor: Descriptor(number()?), value };
+            Some(Request::Store { variable, items: vec![item] })
+        }
+        Opcode::Finish => {
+            let lease = LeaseId(u64::from(number()?) | u64::from(number()?) << 32);
+            let result = Item { descriptor: Descriptor(number()?), value };
+            Some(Request::Finish { variable, items: vec![FinishItem { lease, result }] })
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn unknown_transfer(transfer: TransferId) -> Fault {
+    let message = format!("transfer {transfer} was not begun in this session, or is over; begin it and send its parts");
+    Fault::new(ErrorCode::UnknownHandle, message)
+}

@@ -1,0 +1,154 @@
+//! What is to happen with a frame or a value, before it is received.
+
+use nws_proto::classic::Weight;
+use nws_proto::{ErrorCode, Fault, FrameHeader, Opcode, limits};
+
+use super::EventLoop;
+use crate::config::Limits;
+use crate::disk::Disk;
+use crate::input::{Admission, SMALL_FRAME_BYTES};
+
+/// A longer frame is weighed against the memory that is left before it is received. A shorter one
+/// arrives in memory that each connection may have beside.
+const WEIGHED_PAYLOAD_BYTES: u32 = SMALL_FRAME_BYTES as u32;
+/// Frames up to this length are received also where no room is left for values, so that results can
+/// take the place of their tasks, as long as all that is being received takes no more than the latter.
+/// A longer one may go to the disk.
+const RECEIVED_ANYHOW_PAYLOAD_BYTES: u32 = 1 << 20;
+const RECEIVED_ANYHOW_BYTES: u64 = 16 << 20;
+
+/// What memory there is for what begins to arrive.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// For values, in bytes.
+    bytes: u64,
+    /// How long a payload may be, in bytes.
+    receivable_bytes: u64,
+}
+
+impl EventLoop {
+    /// The room beside what is being received. What this connection receives is counted at the end of its
+    /// turn, and may have come whole since.
+    pub(super) fn room(&mut self, slot: usize) -> Room {
+        let mut receiving_bytes = self.receiving_bytes;
+        if let Some(connection) = self.table.get(slot) {
+            receiving_bytes = receiving_bytes - connection.counted_bytes + connection.receiving_bytes();
+        }
+        let taken = self.core.values_bytes() + self.core.names_bytes() + receiving_bytes + self.transit_bytes;
+        let bytes = self.limits.values_bytes.saturating_sub(taken);
+        let anyhow_bytes = if self.receiving_bytes < RECEIVED_ANYHOW_BYTES { RECEIVED_ANYHOW_PAYLOAD_BYTES } else { 0 };
+        Room { bytes, receivable_bytes: bytes.max(anyhow_bytes.max(WEIGHED_PAYLOAD_BYTES).into()) }
+    }
+}
+
+/// A session's frame, by its header and what of its payload has come.
+pub(super) fn frame(header: &FrameHeader, come: &[u8], limits: &Limits, room: Room, disk: &Disk) -> Admission {
+    let carries_values = match Opcode::from_wire(header.opcode) {
+        Some(Opcode::Store | Opcode::Finish) => true,
+        Some(Opcode::Pong) if header.payload_bytes == 0 => return Admission::Take,
+        Some(opcode) if opcode.to_wire() < Opcode::Done.to_wire() && opcode != Opcode::Hello => false,
+        _ => {
+            let message = format!("expected a request of protocol version 1, got opcode {:#06x}", header.opcode);
+            return Admission::Refuse(Fault::new(ErrorCode::UnknownOpcode, message));
+        }
+    };
+    if header.request.0 == 0 {
+        return malformed("expected a request id from 1 to 4294967295, got 0");
+    }
+    let longest_bytes = limits.frame_payload_bytes;
+    let longest_bytes = if carries_values { longest_bytes } else { longest_bytes.min(limits::PLAIN_PAYLOAD_BYTES) };
+    if header.payload_bytes > longest_bytes {
+        let message = format!(
+            "expected a payload of at most {longest_bytes} bytes (setting frame-size), got one of {}; send fewer values \
+             in a frame, or a long one in parts",
+            header.payload_bytes
+        );
+        return Admission::Refuse(Fault::new(ErrorCode::FrameTooLong, message));
+    }
+    let length = u64::from(header.payload_bytes);
+    if header.payload_bytes > WEIGHED_PAYLOAD_BYTES && header.opcode == Opcode::TransferPart.to_wire() {
+        return part(header, come);
+    }
+    if length <= room.receivable_bytes && (length <= limits.spill_bytes || !carries_values) {
+        return Admission::Take;
+    }
+    if carries_values && header.payload_bytes > RECEIVED_ANYHOW_PAYLOAD_BYTES {
+        return long_frame(header, come, limits, room, disk);
+    }
+    Admission::Skip(memory_full(length, room))
+}
+
+/// A part of a transfer takes no memory: it goes on as it comes.
+fn part(header: &FrameHeader, come: &[u8]) -> Admission {
+    const HEAD_BYTES: usize = 8;
+    let Some(head) = come.get(..HEAD_BYTES) else { return Admission::Wait };
+    let part_bytes = header.payload_bytes - HEAD_BYTES as u32;
+    if field(head, 4) != Some(part_bytes) || part_bytes > limits::PART_BYTES {
+        return malformed(
+            "malformed TransferPart frame: expected a part of at most 1048576 bytes and the end of the frame",
+        );
+    }
+    Admission::Spool { head_bytes: HEAD_BYTES }
+}
+
+/// A store or finish that is not to be received into memory, if it has but one value.
+fn long_frame(header: &FrameHeader, come: &[u8], limits: &Limits, room: Room, disk: &Disk) -> Admission {
+    let length = u64::from(header.payload_bytes);
+    let Some(head_bytes) = super::long::head_bytes(header.opcode) else { return Admission::Take };
+    let Some(head) = come.get(..head_bytes) else { return Admission::Wait };
+    if field(head, 4) != Some(1) {
+        return if length <= room.bytes { Admission::Take } else { Admission::Skip(memory_full(length, room)) };
+    }
+    let value_bytes = length - head_bytes as u64;
+    if field(head, head_bytes - 4).map(u64::from) != Some(value_bytes) {
+        return malformed("expected a frame that ends with its value");
+    }
+    if value_bytes > limits.value_bytes {
+        let most = limits.value_bytes;
+        let message = format!("a value has at most {most} bytes (setting value-size), this one has {value_bytes}");
+        return Admission::Skip(Fault::new(ErrorCode::ValueTooLong, message));
+    }
+    match disk.check_room(value_bytes) {
+        Ok(()) => Admission::Spool { head_bytes },
+        Err(_) if length <= room.bytes => Admission::Take,
+        Err(fault) if length > limits.spill_bytes => Admission::Skip(fault),
+        Err(_) => Admission::Skip(memory_full(length, room)),
+    }
+}
+
+/// A value of the classic protocol, by its length.
+pub(super) fn value(length: u64, limits: &Limits, room: Room, disk: &Disk) -> Weight {
+    if length > limits.value_bytes {
+        return Weight::Refuse(limits.value_bytes);
+    }
+    // What is in memory has to fit the frames of other clients.
+    let longest_bytes = u64::from(limits::VALUE_BYTES.min(limits.frame_payload_bytes));
+    if length <= room.receivable_bytes.min(limits.spill_bytes).min(longest_bytes) {
+        return Weight::Take;
+    }
+    if length <= RECEIVED_ANYHOW_PAYLOAD_BYTES.into() {
+        return Weight::Skip;
+    }
+    match disk.check_room(length) {
+        Ok(()) => Weight::Spool,
+        Err(_) if length <= room.bytes.min(longest_bytes) => Weight::Take,
+        Err(_) => Weight::Skip,
+    }
+}
+
+fn field(head: &[u8], at: usize) -> Option<u32> {
+    head.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes)
+}
+
+fn malformed(message: &str) -> Admission {
+    Admission::Refuse(Fault::new(ErrorCode::MalformedFrame, message))
+}
+
+fn memory_full(length: u64, room: Room) -> Fault {
+    let message = format!(
+        "expected at most {} bytes, the room left for values in memory (setting values-memory), got {length}; fetch or \
+         delete values first, or store them one by one: a single value can go to the disk (setting values-disk)",
+        room.bytes
+    );
+    Fault::new(ErrorCode::MemoryFull, message)
+}

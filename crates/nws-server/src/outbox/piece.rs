@@ -1,0 +1,103 @@
+//! What an outbox sends from where it is.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::disk::SpoolFile;
+
+/// Bytes that go out between two bytes of the small buffer.
+#[derive(Debug)]
+pub(super) enum Piece {
+    Memory(Bytes),
+    File(FilePart),
+}
+
+/// A part of a file, of which a little is loaded at a time.
+#[derive(Debug)]
+pub(super) struct FilePart {
+    file: Arc<SpoolFile>,
+    /// Where what is not loaded begins.
+    offset: u64,
+    unloaded_bytes: u64,
+    loaded: VecDeque<Bytes>,
+}
+
+/// What is to be read from a file.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) file: Arc<SpoolFile>,
+    pub(crate) offset: u64,
+    pub(crate) len: usize,
+}
+
+impl Piece {
+    pub(super) fn file(file: Arc<SpoolFile>, offset: u64, len_bytes: u64) -> Self {
+        Piece::File(FilePart { file, offset, unloaded_bytes: len_bytes, loaded: VecDeque::new() })
+    }
+
+    /// What can be sent now.
+    pub(super) fn ready(&self) -> impl Iterator<Item = &Bytes> {
+        let (memory, part) = match self {
+            Piece::Memory(bytes) => (Some(bytes), None),
+            Piece::File(part) => (None, Some(&part.loaded)),
+        };
+        memory.into_iter().chain(part.into_iter().flatten())
+    }
+
+    /// Whether all that is left of it can be sent now.
+    pub(super) fn is_ready(&self) -> bool {
+        match self {
+            Piece::Memory(_) => true,
+            Piece::File(part) => part.unloaded_bytes == 0,
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        match self {
+            Piece::Memory(bytes) => bytes.is_empty(),
+            Piece::File(part) => part.unloaded_bytes == 0 && part.loaded.is_empty(),
+        }
+    }
+
+    /// Up to `count` bytes of it are sent; how many that were, and how many of them had been loaded.
+    pub(super) fn advance(&mut self, count: usize) -> (usize, usize) {
+        match self {
+            Piece::Memory(bytes) => {
+                let step = count.min(bytes.len());
+                // Keeps the value's memory until its last byte is sent: a slice shares it.
+                *bytes = bytes.slice(step..);
+                (step, 0)
+            }
+            Piece::File(part) => {
+                let mut left = count;
+                while let Some(first) = part.loaded.front_mut().filter(|_| left > 0) {
+                    let step = left.min(first.len());
+                    left -= step;
+                    *first = first.slice(step..);
+                    if first.is_empty() {
+                        part.loaded.pop_front();
+                    }
+                }
+                (count - left, count - left)
+            }
+        }
+    }
+
+    /// The next bytes to be loaded, at most `most`.
+    pub(super) fn wanted(&self, most: usize) -> Option<Wanted> {
+        let Piece::File(part) = self else { return None };
+        let len = usize::try_from(part.unloaded_bytes).unwrap_or(usize::MAX).min(most);
+        (len > 0).then(|| Wanted { file: Arc::clone(&part.file), offset: part.offset, len })
+    }
+
+    /// Takes what was wanted.
+    pub(super) fn load(&mut self, bytes: Bytes) {
+        if let Piece::File(part) = self {
+            part.offset += bytes.len() as u64;
+            part.unloaded_bytes -= bytes.len() as u64;
+            part.loaded.push_back(bytes);
+        }
+    }
+}

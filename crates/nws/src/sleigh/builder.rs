@@ -133,6 +133,7 @@ impl Builder {
         let settings = serde_json::to_string(&settings).map_err(|error| Error::Argument(error.to_string()))?;
         let start = Start {
             server: address(self.server)?,
+            memory_limit_bytes: None,
             worker_count: workers,
             worker: command(self.args, self.env, self.working_dir, workers)?,
             settings: settings.into(),

@@ -6,6 +6,7 @@
 
 mod commands;
 mod exit;
+mod long;
 mod manual;
 mod names;
 mod registry;

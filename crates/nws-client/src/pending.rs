@@ -2,27 +2,41 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use nws_proto::RequestId;
+use bytes::Bytes;
+use nws_proto::{Reply, RequestId};
 
 use crate::connection::Connection;
 use crate::in_flight::Outcome;
-use crate::shared::lock;
+use crate::shared::{Shared, lock};
 use crate::{Error, shared};
 
+/// What a request can be answered by.
+pub(crate) trait Answer: Send + Sized + 'static {
+    /// Nobody takes it: what it holds goes back.
+    fn give_back(self, shared: &Shared);
+}
+
 /// Where the I/O thread puts an answer.
-#[derive(Debug, Default)]
-pub(crate) struct Slot {
-    state: Mutex<State>,
+#[derive(Debug)]
+pub(crate) struct Slot<R = Reply<Bytes>> {
+    state: Mutex<State<R>>,
     ready: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    outcome: Option<Outcome>,
+impl<R> Default for Slot<R> {
+    fn default() -> Self {
+        let state = State { outcome: None, waker: None, sleeping: false, abandoned: false };
+        Self { state: Mutex::new(state), ready: Condvar::new() }
+    }
+}
+
+#[derive(Debug)]
+struct State<R> {
+    outcome: Option<Outcome<R>>,
     waker: Option<Waker>,
     /// A thread sleeps; telling a condition variable costs a system call also where nobody does.
     sleeping: bool,
@@ -30,9 +44,9 @@ struct State {
     abandoned: bool,
 }
 
-impl Slot {
+impl<R> Slot<R> {
     /// Puts the answer here; gives it back where nobody will look for it.
-    pub(crate) fn complete(&self, outcome: Outcome) -> Option<Outcome> {
+    pub(crate) fn complete(&self, outcome: Outcome<R>) -> Option<Outcome<R>> {
         let mut state = lock(&self.state);
         if state.abandoned {
             return Some(outcome);
@@ -50,17 +64,17 @@ impl Slot {
     }
 
     /// Looks here no more; gives what came and was not taken.
-    pub(crate) fn abandon(&self) -> Option<Outcome> {
+    pub(crate) fn abandon(&self) -> Option<Outcome<R>> {
         let mut state = lock(&self.state);
         state.abandoned = true;
         state.outcome.take()
     }
 
-    fn take(&self) -> Option<Outcome> {
+    fn take(&self) -> Option<Outcome<R>> {
         lock(&self.state).outcome.take()
     }
 
-    fn wait(&self, until: Option<Instant>) -> Option<Outcome> {
+    fn wait(&self, until: Option<Instant>) -> Option<Outcome<R>> {
         let mut state = lock(&self.state);
         loop {
             if let Some(outcome) = state.outcome.take() {
@@ -95,19 +109,25 @@ impl Slot {
 #[must_use = "dropping it cancels a wait"]
 #[derive(Debug)]
 pub struct Pending {
-    inner: Inner,
+    answer: Awaited<Reply<Bytes>>,
+}
+
+/// The answer that is to come, of any kind. Dropping it cancels a wait, and gives back what comes.
+#[derive(Debug)]
+pub(crate) struct Awaited<R: Answer> {
+    inner: Inner<R>,
 }
 
 #[derive(Debug)]
-enum Inner {
+enum Inner<R> {
     /// Sent.
-    Sent { connection: Connection, id: RequestId, slot: std::sync::Arc<Slot>, waits: bool },
+    Sent { connection: Connection, id: RequestId, slot: Arc<Slot<R>>, waits: bool },
     /// Never sent, or answered and not taken.
-    Ready(Option<Outcome>),
+    Ready(Option<Outcome<R>>),
 }
 
-impl Pending {
-    pub(crate) fn sent(connection: Connection, id: RequestId, slot: std::sync::Arc<Slot>, waits: bool) -> Self {
+impl<R: Answer> Awaited<R> {
+    pub(crate) fn sent(connection: Connection, id: RequestId, slot: Arc<Slot<R>>, waits: bool) -> Self {
         Self { inner: Inner::Sent { connection, id, slot, waits } }
     }
 
@@ -115,8 +135,7 @@ impl Pending {
         Self { inner: Inner::Ready(Some(Err(error))) }
     }
 
-    /// The request's id, where it was sent and not answered yet.
-    pub fn id(&self) -> Option<RequestId> {
+    fn id(&self) -> Option<RequestId> {
         match &self.inner {
             Inner::Sent { id, .. } => Some(*id),
             Inner::Ready(_) => None,
@@ -124,21 +143,11 @@ impl Pending {
     }
 
     /// Waits for the answer on this thread.
-    ///
-    /// # Errors
-    /// What the request came to; also where this is the connection's own I/O thread, which would
-    /// wait for itself.
-    pub fn wait(mut self) -> Outcome {
+    pub(crate) fn wait(mut self) -> Outcome<R> {
         self.wait_until(None).unwrap_or_else(|| Err(taken()))
     }
 
-    /// Waits for the answer, but not longer than `timeout`. `None`: not there yet. This gives up the
-    /// waiting here and leaves the request as it is.
-    pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Outcome> {
-        self.wait_until(Instant::now().checked_add(timeout))
-    }
-
-    pub(crate) fn wait_until(&mut self, until: Option<Instant>) -> Option<Outcome> {
+    fn wait_until(&mut self, until: Option<Instant>) -> Option<Outcome<R>> {
         let outcome = match &mut self.inner {
             Inner::Ready(outcome) => return Some(outcome.take().unwrap_or_else(|| Err(taken()))),
             Inner::Sent { connection, slot, .. } => {
@@ -164,20 +173,70 @@ impl Pending {
         Some(outcome)
     }
 
-    /// Whether the answer is there.
-    pub fn is_ready(&self) -> bool {
+    fn is_ready(&self) -> bool {
         match &self.inner {
             Inner::Sent { connection, slot, .. } => connection.is_foreign() || lock(&slot.state).outcome.is_some(),
             Inner::Ready(_) => true,
         }
     }
 
-    /// Asks the server to end the wait. The answer is still to come: [`Error::Canceled`], or a value
-    /// that was on its way.
-    pub fn cancel(&self) {
+    fn cancel(&self) {
         if let Inner::Sent { connection, id, .. } = &self.inner {
             connection.cancel(*id);
         }
+    }
+}
+
+impl Pending {
+    pub(crate) fn sent(connection: Connection, id: RequestId, slot: Arc<Slot>, waits: bool) -> Self {
+        Self { answer: Awaited::sent(connection, id, slot, waits) }
+    }
+
+    pub(crate) fn failed(error: Error) -> Self {
+        Self { answer: Awaited::failed(error) }
+    }
+
+    /// The request's id, where it was sent and not answered yet.
+    pub fn id(&self) -> Option<RequestId> {
+        self.answer.id()
+    }
+
+    /// Waits for the answer on this thread.
+    ///
+    /// # Errors
+    /// What the request came to; also where this is the connection's own I/O thread, which would
+    /// wait for itself.
+    pub fn wait(self) -> Outcome {
+        self.answer.wait()
+    }
+
+    /// Waits for the answer, but not longer than `timeout`. `None`: not there yet. This gives up the
+    /// waiting here and leaves the request as it is.
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Outcome> {
+        self.wait_until(Instant::now().checked_add(timeout))
+    }
+
+    pub(crate) fn wait_until(&mut self, until: Option<Instant>) -> Option<Outcome> {
+        self.answer.wait_until(until)
+    }
+
+    /// Whether the answer is there.
+    pub fn is_ready(&self) -> bool {
+        self.answer.is_ready()
+    }
+
+    /// Asks the server to end the wait. The answer is still to come: [`Error::Canceled`], or a value
+    /// that was on its way.
+    pub fn cancel(&self) {
+        self.answer.cancel();
+    }
+}
+
+impl Future for Pending {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        Pin::new(&mut self.answer).poll(context)
     }
 }
 
@@ -185,10 +244,13 @@ fn taken() -> Error {
     Error::misuse("the answer was taken already")
 }
 
-impl Future for Pending {
-    type Output = Outcome;
+// No part of it is pinned.
+impl<R: Answer> Unpin for Awaited<R> {}
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+impl<R: Answer> Future for Awaited<R> {
+    type Output = Outcome<R>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome<R>> {
         let outcome = match &mut self.inner {
             Inner::Ready(outcome) => return Poll::Ready(outcome.take().unwrap_or_else(|| Err(taken()))),
             Inner::Sent { connection, slot, .. } => {
@@ -212,7 +274,7 @@ impl Future for Pending {
     }
 }
 
-impl Drop for Pending {
+impl<R: Answer> Drop for Awaited<R> {
     fn drop(&mut self) {
         if let Inner::Sent { connection, id, slot, waits } = &self.inner
             && !connection.is_foreign()

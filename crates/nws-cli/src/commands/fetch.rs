@@ -6,9 +6,10 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use nws_client::Value;
-use nws_client::blocking::Workspace;
+use nws_client::blocking::{LongValue, Workspace};
 
 use crate::exit::{Exit, Failure};
+use crate::long;
 use crate::names;
 use crate::remote::{Patience, WorkspaceChoice};
 use crate::value::{self, Show};
@@ -86,10 +87,7 @@ pub(crate) fn run(arguments: &Arguments, take: bool) -> Result<(), Failure> {
         return if count == 0 { Err(Failure::quiet(Exit::Nothing)) } else { Ok(()) };
     }
     match one(arguments, &workspace, take)? {
-        Some(value) => {
-            value::write(&mut output, &value, show)?;
-            Ok(output.flush()?)
-        }
+        Some(value) => long::write(&mut output, value, show),
         None => Err(Failure::quiet(Exit::Nothing)),
     }
 }
@@ -101,15 +99,15 @@ fn open(arguments: &Arguments) -> Result<Box<dyn Write>, Failure> {
     Ok(Box::new(BufWriter::new(file)))
 }
 
-fn one(arguments: &Arguments, workspace: &Workspace, take: bool) -> Result<Option<Value>, Failure> {
+fn one(arguments: &Arguments, workspace: &Workspace, take: bool) -> Result<Option<LongValue>, Failure> {
     let variable = names::bytes(&arguments.variable);
     Ok(match (take, arguments.try_once, arguments.patience.timeout) {
-        (true, true, _) => workspace.fetch_try(variable)?,
-        (false, true, _) => workspace.find_try(variable)?,
-        (true, _, Some(timeout)) => Some(workspace.fetch_timeout(variable, timeout)?),
-        (false, _, Some(timeout)) => Some(workspace.find_timeout(variable, timeout)?),
-        (true, ..) => Some(workspace.fetch(variable)?),
-        (false, ..) => Some(workspace.find(variable)?),
+        (true, true, _) => workspace.fetch_long_try(variable)?,
+        (false, true, _) => workspace.find_long_try(variable)?,
+        (true, _, Some(timeout)) => Some(workspace.fetch_long_timeout(variable, timeout)?),
+        (false, _, Some(timeout)) => Some(workspace.find_long_timeout(variable, timeout)?),
+        (true, ..) => Some(workspace.fetch_long(variable)?),
+        (false, ..) => Some(workspace.find_long(variable)?),
     })
 }
 

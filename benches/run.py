@@ -14,6 +14,7 @@ from pathlib import Path
 import demo_speedup
 import first_result
 import long_value
+import machine
 import map_rate
 import pauses
 import server
@@ -58,15 +59,17 @@ def main() -> int:
         parser.error(f"expected some of {', '.join(MEASURES)}, got {', '.join(sorted(unknown))}")
     RESULTS.mkdir(exist_ok=True)
     rows: list[Row] = []
+    facts = machine.facts()
     for name, measure in MEASURES.items():
         if name not in (chosen.measures or set(MEASURES) - ON_REQUEST):
             continue
         print(f"measuring: {name}", file=sys.stderr, flush=True)
         measured = measure()
         rows += measured
-        result = {"rows": [row.as_json() for row in measured]}
+        result = {"rows": [row.as_json() for row in measured], "machine": facts}
         (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(table(rows))
+    print("measured on: " + ", ".join(f"{fact} {value}" for fact, value in facts.items()))
     return 0
 
 

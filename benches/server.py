@@ -198,13 +198,20 @@ def measure() -> list[Row]:
             "redis-server was not found: install it (Debian: apt-get install redis-server), or run make bench-server"
         )
     rows = []
+    for row in measured_rows():
+        print(f"  {row.name}: {row.ratio:.2f}", file=sys.stderr, flush=True)
+        rows.append(row)
+    return rows
+
+
+def measured_rows() -> Iterator[Row]:
+    """Row after row, as each is measured."""
     with ours() as us, redis() as them:
         for name, tcp_goal, unix_goal, work in THROUGHPUTS:
             for transport, goal in (("tcp", tcp_goal), ("unix", unix_goal)):
-                rows.append(throughput(us, them, name, transport, goal, **work))
+                yield throughput(us, them, name, transport, goal, **work)
         for pause_ms in (0, 1):
             for transport in TRANSPORTS:
-                rows.append(hand_off(us, them, transport, pause_ms))
-        rows.append(array_contest.measure(us.unix, them.unix))
-    rows.append(waiting())
-    return rows
+                yield hand_off(us, them, transport, pause_ms)
+        yield array_contest.measure(us.unix, them.unix)
+    yield waiting()

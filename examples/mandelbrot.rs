@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::BufWriter;
 
 use nws::sleigh::Sleigh;
-use nws::task::Task;
 use serde::{Deserialize, Serialize};
 
 /// The part of the plane that the picture shows.
@@ -73,7 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let view = View { width, height, middle: (-0.65, 0.0), step: 3.2 / f64::from(width), most: 500 };
 
     let sleigh = Sleigh::builder().build()?;
-    let rows = sleigh.each_elem(row.with(&view), 0..height)?;
+    let rows = sleigh.each_elem(row::with(&view), 0..height)?;
 
     let counts = || rows.iter().flatten();
     let pixels: Vec<u8> = counts().flat_map(|&count| colour(count, view.most)).collect();

@@ -6,7 +6,6 @@
 use std::error::Error;
 
 use nws::sleigh::Sleigh;
-use nws::task::Task;
 use nws::worker;
 
 /// Steps of the simulation.
@@ -59,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let sleigh = Sleigh::builder().build()?;
     let workspace = sleigh.user_workspace().clone();
     let (mut found, mut tried, mut failure) = (None, 0, None);
-    let job = try_growth.with((fineness, &observed));
+    let job = try_growth::with((fineness, &observed));
     sleigh.call(job).load_factor(2).each_elem_into(0..fineness, |_, outcome| match outcome {
         Ok((pair, pairs)) => {
             tried += pairs;

@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut unread = Vec::new();
     let sleigh = Sleigh::builder().build()?;
     // What comes is added at once: the words of all files are never here at a time.
-    sleigh.call(count_words).each_elem_into(&files, |index, outcome| match outcome {
+    sleigh.call(count_words::task()).each_elem_into(&files, |index, outcome| match outcome {
         Ok(words) => words.into_iter().for_each(|(word, count)| *counts.entry(word).or_default() += count),
         Err(_) => unread.push(&files[index as usize]),
     })?;

@@ -66,6 +66,6 @@ fn the_search_stops_when_the_parameters_are_found() {
     let (stdout, stderr) = printed(run(env!("CARGO_BIN_EXE_search"), &["40"], folder.path()));
     assert_eq!(stdout, "growth 0.2750, hunt 0.5250\n");
     let tried: u32 = stderr.split(' ').next().unwrap().parse().unwrap();
-    // All rows before the one with the parameters are tried, and few behind it: no more are under way.
-    assert!((10 * 40..21 * 40).contains(&tried), "{tried} pairs were tried");
+    // Were it not for the workspace, all but those behind the pair in its own row.
+    assert!(tried < 39 * 40 + 21, "{tried} pairs were tried");
 }

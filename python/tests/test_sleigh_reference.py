@@ -215,6 +215,7 @@ def test_every_name_of_the_reference_has_its_facts() -> None:
         "workerArgs",
     ]
     properties = ["buffered", "returned", "stopped", "submitted"]
-    classes = [name for name in sleigh.__all__ if name.startswith("Sleigh") and "Pickling" not in name]
+    ours = {"SleighOutput", "SleighPicklingException"}
+    classes = [name for name in sleigh.__all__ if name.startswith("Sleigh") and name not in ours]
     missing = {*options, *methods, *arguments, *properties, *classes} - {place for place, _, _ in FACTS}
     assert not missing

@@ -7,7 +7,7 @@ use nws_client::blocking::{LongValue, Workspace};
 use nws_proto::{Descriptor, Language};
 
 use crate::exit::{Exit, Failure};
-use crate::value::{self, As, Show};
+use crate::value::{As, Show};
 
 /// What is read at a time, in bytes; what is shorter is stored as a whole.
 const PIECE_BYTES: u64 = 1 << 20;
@@ -83,8 +83,9 @@ fn read_piece(source: &mut dyn Read) -> io::Result<Vec<u8>> {
     Ok(piece)
 }
 
-/// Writes a value as it is to be shown, and is done with it. What cannot be written is not taken away.
-pub(crate) fn write(output: &mut impl Write, mut value: LongValue, show: Show) -> Result<(), Failure> {
+/// Writes a value of which the bytes are to be shown. One that is to be shown otherwise is given back
+/// whole.
+pub(crate) fn write(output: &mut impl Write, value: &mut LongValue, show: Show) -> Result<Option<Value>, Failure> {
     let descriptor = value.descriptor();
     let streams = match show {
         Show::Raw => true,
@@ -101,12 +102,12 @@ pub(crate) fn write(output: &mut impl Write, mut value: LongValue, show: Show) -
         }
     }
     if !streams {
-        value::write(output, &Value { descriptor, bytes: whole.into() }, show)?;
-    } else if show == Show::Plain && !descriptor.is_bytes() && text.is_text() {
+        return Ok(Some(Value { descriptor, bytes: whole.into() }));
+    }
+    if show == Show::Plain && !descriptor.is_bytes() && text.is_text() {
         output.write_all(b"\n")?;
     }
-    output.flush()?;
-    Ok(value.done()?)
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! The command `nws`: a thin shell over the crates.
 //!
 //! `commands` has one file a subcommand, `settings` the server's settings; `remote` says how a command
-//! finds its server, `value` how values are read and shown, `exit` how commands end, `manual` makes the
+//! finds its server, `value` how values are read and shown, `babelfish` who tells what others wrote, `exit` how commands end, `manual` makes the
 //! manual pages, completions and documentation.
 
+mod babelfish;
 mod commands;
 mod exit;
 mod long;
@@ -45,6 +46,7 @@ enum Command {
     Delete(commands::delete::Arguments),
     Ping(commands::ping::Arguments),
     Doctor(commands::doctor::Arguments),
+    Completions(commands::completions::Arguments),
     #[command(hide = true)]
     Generate(manual::Arguments),
     #[command(hide = true)]
@@ -68,6 +70,7 @@ impl Command {
             Command::Delete(arguments) => ("delete", commands::delete::run(&arguments)),
             Command::Ping(arguments) => ("ping", commands::ping::run(&arguments)),
             Command::Doctor(arguments) => ("doctor", commands::doctor::run(&arguments)),
+            Command::Completions(arguments) => ("completions", commands::completions::run(&arguments)),
             Command::Generate(arguments) => ("generate", manual::run(&arguments)),
             Command::Host(arguments) => ("host", commands::host::run(&arguments)),
         }

@@ -14,7 +14,7 @@ use crate::settings::TABLE;
 pub(crate) const EXIT_CODES: &str = "Exit codes: 0 done, 1 no value or not in time, 2 wrong usage, 3 no server, \
                                      4 refused, 5 no such workspace or variable, 6 failed otherwise.";
 
-/// Print a manual page, completions for a shell, or a page of the documentation.
+/// Print a manual page, or a page of the documentation.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -25,11 +25,6 @@ pub(crate) struct Arguments {
 enum What {
     /// The manual page, for man(1).
     Man,
-    /// Completions for a shell, to be sourced by it.
-    Completions {
-        /// The shell.
-        shell: Shell,
-    },
     /// The documentation of the settings, in Markdown.
     SettingsPage,
     /// The documentation of the commands, in Markdown.
@@ -41,7 +36,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut output = Vec::new();
     match &arguments.what {
         What::Man => man(&command, &mut output)?,
-        What::Completions { shell } => clap_complete::generate(*shell, &mut command, "nws", &mut output),
         What::SettingsPage => output = settings_page().into_bytes(),
         What::CommandsPage => output = commands_page(&mut command).into_bytes(),
     }
@@ -49,6 +43,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let text = String::from_utf8_lossy(&output);
     let text: String = text.lines().map(|line| format!("{}\n", line.trim_end())).collect();
     Ok(io::stdout().lock().write_all(text.as_bytes())?)
+}
+
+/// Prints what completes command lines in this shell.
+pub(crate) fn completions(shell: Shell) -> Result<(), Failure> {
+    let all = crate::Arguments::command();
+    // What is hidden is offered as well, unless it is not there.
+    let offered = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    let mut command =
+        Command::new("nws").version(env!("CARGO_PKG_VERSION")).propagate_version(true).subcommands(offered);
+    let mut output = Vec::new();
+    clap_complete::generate(shell, &mut command, "nws", &mut output);
+    Ok(io::stdout().lock().write_all(&output)?)
 }
 
 /// The commands as they are shown: the hidden ones are for our own processes. The width is fixed, so
@@ -188,15 +194,27 @@ $ nws stop
 ```
 
 Values go in from arguments, a file or standard input (`-`), and come out as they are: text and numbers
-as a line, raw bytes exactly. What only another language can read, such as a Python object, is described
-by its size and descriptor; `--raw` gives its bytes. With `--json` each is an object on a line.
+as a line, raw bytes exactly. With `--json` each is an object on a line.
+
+What only another language can read, such as a Python object, is shown as a *babelfish* of that language
+tells it: a program that turns such values into text. For Python it is `pybabelfish`, which comes with the
+Python package; the old ones for R and Matlab do as well. Where none runs, or one says nothing within five
+seconds, the value is described by its size and descriptor. With `--json` the text is the key `text`,
+`--raw` gives the value's bytes, and `--no-babelfish` asks nobody.
+
+```console
+$ pybabelfish &
+$ nws find x
+{'a': array([0., 0., 0.])}
+```
 
 A client finds its server by `--server`, else by `NWS_URL`, else it is the one on this machine with port
 8765 (or `NWS_SERVER_PORT`). Servers of the same user on the same machine need no token; for others
 `--token-file` (or `NWS_TOKEN_FILE`) names the file with it.
 
-`nws generate completions bash` (or `zsh`, `fish`, `elvish`, `powershell`) prints completions for a
-shell, `nws generate man` the manual page.
+`nws completions bash` (or `zsh`, `fish`, `elvish`, `powershell`) prints completions for a shell, and its
+help says where to put them. `nws generate man` prints the manual page, `nws serve --print-unit` a
+systemd unit.
 
 ## Exit codes
 

@@ -2,8 +2,10 @@
 
 use std::io::{self, Write};
 
-use nws_client::Value;
+use nws_client::{Language, Value};
 use serde_json::json;
+
+use crate::babelfish::Untold;
 
 /// What a value given on the command line is stored as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -67,11 +69,27 @@ pub(crate) enum Show {
     Json,
 }
 
-/// Writes a value.
-pub(crate) fn write(output: &mut impl Write, value: &Value, show: Show) -> io::Result<()> {
+/// Whether only the language that wrote it can say what it is.
+pub(crate) fn is_foreign(value: &Value) -> bool {
+    matches!(kind(value), Shown::Opaque) && !value.descriptor.is_native()
+}
+
+/// Writes a value. `told` is what its own language says of it, where it was asked.
+pub(crate) fn write(
+    output: &mut impl Write,
+    value: &Value,
+    show: Show,
+    told: Option<Result<String, Untold>>,
+) -> io::Result<()> {
     match show {
         Show::Raw => output.write_all(&value.bytes),
-        Show::Json => writeln!(output, "{}", to_json(value)),
+        Show::Json => {
+            let mut object = to_json(value);
+            if let (Some(Ok(text)), Some(object)) = (told, object.as_object_mut()) {
+                object.insert("text".to_owned(), text.into());
+            }
+            writeln!(output, "{object}")
+        }
         Show::Plain => match kind(value) {
             Shown::Text(_) => {
                 output.write_all(&value.bytes)?;
@@ -79,7 +97,11 @@ pub(crate) fn write(output: &mut impl Write, value: &Value, show: Show) -> io::R
             }
             Shown::Bytes => output.write_all(&value.bytes),
             Shown::Word(word) => writeln!(output, "{word}"),
-            Shown::Opaque => writeln!(output, "{}", describe(value)),
+            Shown::Opaque => match told {
+                Some(Ok(text)) => writeln!(output, "{text}"),
+                Some(Err(untold)) => writeln!(output, "{}", describe(value, untold.advice())),
+                None => writeln!(output, "{}", describe(value, None)),
+            },
         },
     }
 }
@@ -112,32 +134,17 @@ fn kind(value: &Value) -> Shown<'_> {
 }
 
 /// What others cannot read: in what form it is, and how long.
-fn describe(value: &Value) -> String {
-    format!("<{}, {} bytes, descriptor {:#010x}>", form(value), value.bytes.len(), value.descriptor.0)
+fn describe(value: &Value, advice: Option<String>) -> String {
+    let advice = advice.map(|advice| format!("; {advice}")).unwrap_or_default();
+    format!("<{}, {} bytes, descriptor {:#010x}{advice}>", form(value), value.bytes.len(), value.descriptor.0)
 }
 
 fn form(value: &Value) -> String {
     let native = if value.descriptor.is_native() { "native" } else { "serialized" };
-    match language(value.descriptor.language()) {
-        Some(language) => format!("{native} {language} value"),
+    match Language::from_code(value.descriptor.language()) {
+        Some(language) => format!("{native} {} value", language.name()),
         None => format!("{native} value"),
     }
-}
-
-fn language(code: u8) -> Option<&'static str> {
-    Some(match code {
-        1 => "Python",
-        2 => "Matlab",
-        3 => "R",
-        4 => "Perl",
-        5 => "Ruby",
-        6 => "Octave",
-        7 => "Java",
-        8 => "C#",
-        9 => "Objective-C",
-        10 => "Rust",
-        _ => return None,
-    })
 }
 
 /// A value with all that is known of it; bytes that are no text in base 64.
@@ -205,7 +212,7 @@ mod tests {
 
     fn plain(value: &Value) -> String {
         let mut output = Vec::new();
-        write(&mut output, value, Show::Plain).unwrap();
+        write(&mut output, value, Show::Plain, None).unwrap();
         String::from_utf8(output).unwrap()
     }
 

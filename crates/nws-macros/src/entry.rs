@@ -16,7 +16,7 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenS
     }
     let result = &function.sig.output;
     let mut inner = function.clone();
-    inner.sig.ident = syn::Ident::new("program", function.sig.ident.span());
+    inner.sig.ident = syn::Ident::new("__nws_main", function.sig.ident.span());
     if inner.sig.asyncness.is_some() && inner.attrs.is_empty() {
         let message = "`main` is async: put #[nws::main] above the attribute of its runtime, such as #[tokio::main]";
         return Err(Error::new_spanned(&function.sig, message));
@@ -25,7 +25,7 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenS
         fn main() #result {
             #inner
             ::nws::init();
-            program()
+            __nws_main()
         }
     })
 }
@@ -44,9 +44,9 @@ mod tests {
         let expected = quote! {
             fn main() -> R {
                 #[tokio::main]
-                async fn program() -> R { work() }
+                async fn __nws_main() -> R { work() }
                 ::nws::init();
-                program()
+                __nws_main()
             }
         };
         assert_eq!(made.to_string(), expected.to_string());

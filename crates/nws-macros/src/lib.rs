@@ -10,14 +10,14 @@ use proc_macro::TokenStream;
 
 /// Makes a function one that the workers of a sleigh can run.
 ///
-/// The function can be called as before. Its name is also that of a *task*, a value to hand to the
-/// methods of `nws::sleigh::Sleigh`. Arguments and result travel by serde, so their types implement
+/// The function stays what it is. Its name is also that of its task: `name::task()` is what the methods
+/// of `nws::sleigh::Sleigh` are given. Arguments and result travel by serde, so their types implement
 /// `serde::Serialize` and `serde::Deserialize`; a reference as argument (`&str`, `&[f64]`, `&Config`)
 /// is given what was sent. A function that returns a `Result` fails its task with `Err`, as one that
 /// panics does; the error implements `Display`.
 ///
 /// An argument marked `#[fixed]` is the same for all tasks of a call and travels to each worker once;
-/// `with` gives it.
+/// `name::with(value)` is the task with it.
 ///
 /// It must be a function by itself: no `self`, not `async`, `unsafe` or generic, with at most eight
 /// arguments of each kind.

@@ -9,8 +9,6 @@ const ARGUMENTS: usize = 8;
 
 /// One argument.
 pub(crate) struct Argument {
-    /// As it is written.
-    pub(crate) written: Type,
     /// The type of what is sent.
     pub(crate) owned: TokenStream,
     /// What the reference points to, where it is one.
@@ -77,7 +75,7 @@ fn argument(input: &mut FnArg) -> Result<Argument> {
         Some(elem) => quote! { <#elem as ::nws::task::Borrowed>::Owned },
         None => written.to_token_stream(),
     };
-    Ok(Argument { written, owned, borrowed, fixed })
+    Ok(Argument { owned, borrowed, fixed })
 }
 
 fn is_fixed(attribute: &Attribute) -> bool {

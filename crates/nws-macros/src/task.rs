@@ -1,9 +1,10 @@
 //! `#[nws::task]`.
 //!
-//! A function `f` becomes a unit struct `f`, which is the task, dereferences to the function so that
-//! it can still be called, and is entered in the table in which workers look tasks up.
+//! A function `f` stays what it is. Beside it comes a type `f`, which is the task: `f::task()` is its
+//! value, and it is entered in the table in which workers look tasks up. The type has braces, so that
+//! only names of types are taken: a unit struct would be a constant, and no variable could be named `f`.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 use syn::{Attribute, Error, Index, Item, ItemFn, Result};
 
@@ -22,43 +23,38 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenS
     Ok(definition(&function, &implementation(&function, &arguments)?))
 }
 
-/// The struct, and what belongs to it in a scope of its own.
+/// The function, the type, and what belongs to it in a scope of its own.
 fn definition(function: &ItemFn, implementation: &TokenStream) -> TokenStream {
     let name = &function.sig.ident;
     let visibility = &function.vis;
-    let about: Vec<&Attribute> = function.attrs.iter().filter(|attribute| is_about_the_name(attribute)).collect();
-    let conditions = about.iter().filter(|attribute| attribute.path().is_ident("cfg"));
-    let mut inner = function.clone();
-    inner.vis = syn::Visibility::Inherited;
-    inner.attrs.retain(|attribute| !is_about_the_name(attribute));
+    let is_condition = |attribute: &&Attribute| attribute.path().is_ident("cfg");
+    let conditions: Vec<&Attribute> = function.attrs.iter().filter(is_condition).collect();
+    let about = format!("The task of the function [`{name}`](fn@{name}).");
     quote! {
-        #(#about)*
+        #function
+
+        #(#conditions)*
+        #[doc = #about]
         #[allow(non_camel_case_types, reason = "it stands for the function of this name")]
         #[derive(Clone, Copy, Debug)]
-        #visibility struct #name;
+        #visibility struct #name {}
 
         #(#conditions)*
         const _: () = {
-            #inner
             #implementation
             ::nws::task::__private::inventory::submit! { ::nws::task::Entry::of::<#name>() }
         };
     }
 }
 
-fn is_about_the_name(attribute: &Attribute) -> bool {
-    ["doc", "cfg", "deprecated"].iter().any(|name| attribute.path().is_ident(name))
-}
-
 fn implementation(function: &ItemFn, arguments: &[Argument]) -> Result<TokenStream> {
-    let name = &function.sig.ident;
+    let (name, visibility) = (&function.sig.ident, &function.vis);
     let output = signature::output(function)?;
-    let written: Vec<_> = arguments.iter().map(|argument| &argument.written).collect();
     let returned = &output.written;
     let (given, fixed): (Vec<&Argument>, Vec<&Argument>) = arguments.iter().partition(|argument| !argument.fixed);
     let given_types = given.iter().map(|argument| &argument.owned);
-    let fixed_types = fixed.iter().map(|argument| &argument.owned);
-    let names: Vec<_> = (0..given.len()).map(|number| format_ident!("given_{number}")).collect();
+    let fixed_types: Vec<_> = fixed.iter().map(|argument| &argument.owned).collect();
+    let names: Vec<_> = (0..given.len()).map(given_name).collect();
     let passed = passed(arguments);
     let call = quote! { #name(#(#passed),*) };
     let (value, settled) = if output.fails {
@@ -75,21 +71,31 @@ fn implementation(function: &ItemFn, arguments: &[Argument]) -> Result<TokenStre
             type Output = #value;
             fn run(
                 (#(#names,)*): Self::Given,
-                fixed: &Self::Fixed,
+                __nws_fixed: &Self::Fixed,
             ) -> ::core::result::Result<Self::Output, ::nws::task::TaskError> {
-                let _ = fixed;
+                let _ = __nws_fixed;
                 #settled
             }
         }
 
-        impl ::core::ops::Deref for #name {
-            type Target = fn(#(#written),*) -> #returned;
-            fn deref(&self) -> &Self::Target {
-                static FUNCTION: fn(#(#written),*) -> #returned = #name;
-                &FUNCTION
+        #[allow(dead_code, reason = "a task is begun by one or the other")]
+        impl #name {
+            /// The task, for the calls of a sleigh.
+            #visibility const fn task() -> Self {
+                Self {}
+            }
+
+            /// The task with its fixed arguments: one of them, or a tuple of several.
+            #visibility fn with(fixed: impl ::nws::task::Given<(#(#fixed_types,)*)>) -> ::nws::task::Bound<Self> {
+                ::nws::task::Bound::new(fixed)
             }
         }
     })
+}
+
+/// A variable that hides no function.
+fn given_name(number: usize) -> Ident {
+    format_ident!("__nws_given_{number}")
 }
 
 /// The expressions that the function is called with.
@@ -99,7 +105,7 @@ fn passed(arguments: &[Argument]) -> Vec<TokenStream> {
         .iter()
         .map(|argument| match (argument.fixed, &argument.borrowed) {
             (false, borrowed) => {
-                let name = format_ident!("given_{given}");
+                let name = given_name(given);
                 given += 1;
                 match borrowed {
                     Some(elem) => quote! { ::core::borrow::Borrow::<#elem>::borrow(&#name) },
@@ -110,8 +116,8 @@ fn passed(arguments: &[Argument]) -> Vec<TokenStream> {
                 let place = Index::from(fixed);
                 fixed += 1;
                 match borrowed {
-                    Some(elem) => quote! { ::core::borrow::Borrow::<#elem>::borrow(&fixed.#place) },
-                    None => quote! { ::core::clone::Clone::clone(&fixed.#place) },
+                    Some(elem) => quote! { ::core::borrow::Borrow::<#elem>::borrow(&__nws_fixed.#place) },
+                    None => quote! { ::core::clone::Clone::clone(&__nws_fixed.#place) },
                 }
             }
         })
@@ -173,10 +179,9 @@ mod tests {
             pub fn add(a: i64, #[fixed] b: i64) -> i64 { a + b }
         };
         let made = expand(TokenStream::new(), item).unwrap().to_string();
-        assert!(made.contains("# [inline] fn add (a : i64 , b : i64)"), "{made}");
-        assert!(made.contains("pub struct add ;"), "{made}");
-        assert_eq!(made.matches("# [cfg (unix)]").count(), 2, "{made}");
-        assert_eq!(made.matches("# [doc").count(), 1, "{made}");
+        assert!(made.contains("# [inline] pub fn add (a : i64 , b : i64)"), "{made}");
+        assert!(made.contains("pub struct add { }"), "{made}");
+        assert_eq!(made.matches("# [cfg (unix)]").count(), 3, "{made}");
         assert!(made.contains("type Given = (i64 ,)") && made.contains("type Fixed = (i64 ,)"), "{made}");
     }
 }

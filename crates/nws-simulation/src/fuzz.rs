@@ -116,7 +116,9 @@ fn well_formed(mut bytes: &[u8]) {
         let payload = Bytes::copy_from_slice(payload);
         match Opcode::from_wire(header.opcode) {
             Some(Opcode::Challenge | Opcode::Welcome | Opcode::Ping) => {}
-            _ if header.opcode < 0xC0 => drop(Reply::decode(header.opcode, payload).expect("a reply")),
+            _ if header.opcode < 0xC0 => {
+                drop(Reply::<nws_proto::Given>::decode(header.opcode, payload).expect("a reply"))
+            }
             _ => drop(Event::decode(header.opcode, payload).expect("an event")),
         }
         bytes = after;

@@ -108,6 +108,11 @@ pub enum ToHost {
         /// Its number.
         run: u32,
     },
+    /// Tasks of this run that have not begun are not run any more; those that have go on.
+    Cancel {
+        /// Its number.
+        run: u32,
+    },
     /// Ends and replaces each worker that is busy with a task of this run; nothing is charged.
     Abort {
         /// Its number.

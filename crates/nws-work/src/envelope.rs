@@ -212,6 +212,18 @@ impl Failure {
         }
     }
 
+    /// The failure of a task that was not begun, as its call was cancelled.
+    pub fn cancelled() -> Self {
+        Self {
+            kind: FailureKind::Exception,
+            type_name: "Cancelled".to_owned(),
+            message: "the call was cancelled before this task had begun".to_owned(),
+            traceback: String::new(),
+            cause: None,
+            deaths: 0,
+        }
+    }
+
     /// The failure of a task whose result the server did not take.
     pub fn refused(fault: &nws_proto::Fault) -> Self {
         Self {
@@ -224,12 +236,17 @@ impl Failure {
         }
     }
 
+    /// Its JSON: the payload of a result.
+    pub fn to_json(&self) -> Vec<u8> {
+        // A struct of strings and numbers has a JSON form.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
     /// The whole result value for a failed task.
     pub fn to_result(&self, mut head: ResultHead) -> Vec<u8> {
         head.outcome = Outcome::Failed;
         let mut value = head.to_bytes().to_vec();
-        // A struct of strings and numbers has a JSON form.
-        value.extend(serde_json::to_vec(self).unwrap_or_default());
+        value.extend(self.to_json());
         value
     }
 }

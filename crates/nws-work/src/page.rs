@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 use nws_proto::{LeaseId, SessionId};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
@@ -30,6 +30,10 @@ struct Layout {
     tasks_done: AtomicU64,
     /// 1 once the worker asks for tasks.
     ready: AtomicU32,
+    /// Tasks of runs up to this number are not to be run any more, by word of the host.
+    dropped_run: AtomicU32,
+    /// Those of runs up to this one are to be answered rather than begun.
+    cancelled_run: AtomicU32,
     /// How many bytes of the tail there are, and the lease of the task that wrote them.
     tail_bytes: AtomicU32,
     tail_lease: AtomicU64,
@@ -62,6 +66,17 @@ pub struct Running {
     pub began_ns: u64,
     /// Whether it is not run yet, but what its run has in common is being loaded.
     pub loading: bool,
+}
+
+/// Whether a task that a worker has is to be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// It is.
+    Yes,
+    /// Its run was given up: nobody waits for a result, and its lease has ended.
+    Dropped,
+    /// Its run was cancelled before it had begun: the result is to say so.
+    Cancelled,
 }
 
 impl Page {
@@ -132,6 +147,31 @@ impl Page {
         layout.began_ns.store(running.began_ns, Ordering::Relaxed);
         layout.loading.store(running.loading.into(), Ordering::Relaxed);
         layout.lease.store(running.lease.0, Ordering::Release);
+    }
+
+    /// Whether a task of this run is to be run, asked by the worker after it has said that it begins:
+    /// either the host sees the task then, or the worker sees what the host has said.
+    pub fn wanted(&self, run: u32) -> Wanted {
+        fence(Ordering::SeqCst);
+        let layout = self.layout();
+        if run <= layout.dropped_run.load(Ordering::Relaxed) {
+            Wanted::Dropped
+        } else if run <= layout.cancelled_run.load(Ordering::Relaxed) {
+            Wanted::Cancelled
+        } else {
+            Wanted::Yes
+        }
+    }
+
+    /// Tells the worker, from its host, what has become of this run and those before it. What it is
+    /// running can be asked afterwards.
+    pub fn unwant(&self, run: u32, wanted: Wanted) {
+        match wanted {
+            Wanted::Yes => {}
+            Wanted::Dropped => self.layout().dropped_run.store(run, Ordering::Relaxed),
+            Wanted::Cancelled => self.layout().cancelled_run.store(run, Ordering::Relaxed),
+        }
+        fence(Ordering::SeqCst);
     }
 
     /// Says that the task is over.
@@ -215,6 +255,17 @@ mod tests {
         worker.end();
         assert_eq!(host.running(), None);
         assert_eq!(host.tasks_done(), 1);
+    }
+
+    #[test]
+    fn a_host_says_which_runs_are_not_wanted_any_more() {
+        let (host, descriptor) = Page::create().unwrap();
+        let worker = Page::map(&descriptor).unwrap();
+        assert_eq!(worker.wanted(1), Wanted::Yes);
+        host.unwant(2, Wanted::Cancelled);
+        host.unwant(1, Wanted::Dropped);
+        let wanted = [1, 2, 3].map(|run| worker.wanted(run));
+        assert_eq!(wanted, [Wanted::Dropped, Wanted::Cancelled, Wanted::Yes]);
     }
 
     #[test]

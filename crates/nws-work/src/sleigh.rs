@@ -205,6 +205,16 @@ impl Sleigh {
         let _ = self.tell(&ToHost::RunDone { run });
     }
 
+    /// Takes back the tasks of a run that have not begun: gives their indexes. Those that workers
+    /// have already and do not come to begin are answered as cancelled; those that run go on.
+    ///
+    /// # Errors
+    /// The sleigh has ended.
+    pub fn cancel(&self, run: u32) -> Result<Vec<u64>, WorkError> {
+        self.tell(&ToHost::Cancel { run })?;
+        self.master.withdraw(run, self.worker_count).map_err(|error| self.watch.explain(error))
+    }
+
     /// Gives the run up: its tasks go, workers that are busy with one are replaced.
     pub fn give_up(&self, run: u32) {
         self.master.give_up(run, self.worker_count);

@@ -227,6 +227,40 @@ fn a_run_that_is_given_up_leaves_nothing_to_the_next() {
 }
 
 #[test]
+fn a_result_that_travels_with_one_that_was_given_up_takes_none_of_its_run_along() {
+    let bench = Bench::new();
+    let worker = bench.worker(0);
+    let first = bench.master.next_run();
+    bench.submit(first, [b"given up".to_vec()]);
+    let held = next_task(&worker).unwrap();
+    bench.master.give_up(first, 1);
+    let second = bench.master.next_run();
+    bench.master.define(second, Vec::new()).unwrap();
+    let mut tasks = Tasks::new(second, 1);
+    let mut submit = |payload: &[u8]| {
+        let encode = |buffer: &mut Vec<u8>| {
+            buffer.extend_from_slice(payload);
+            Ok::<(), WorkError>(())
+        };
+        tasks.push(encode).unwrap();
+        bench.master.submit_to(0, &mut tasks);
+    };
+    submit(b"b");
+    worker.wait(LIMIT);
+    // Both at once, so that they leave in one frame.
+    answer(&worker, &held);
+    answer(&worker, &next_task(&worker).unwrap());
+    assert_eq!(bench.results(second, 1), [(0, b"b".to_vec())]);
+    submit(b"c");
+    let next = next_task(&worker).unwrap();
+    assert_eq!(next.payload(), b"c");
+    answer(&worker, &next);
+    // A result of nothing, so that what waits is sent.
+    assert!(matches!(worker.try_next(), Next::Nothing));
+    assert_eq!(bench.results(second, 1), [(1, b"c".to_vec())]);
+}
+
+#[test]
 fn a_task_for_one_worker_is_run_by_no_other() {
     let bench = Bench::new();
     std::thread::scope(|scope| {

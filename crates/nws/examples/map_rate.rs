@@ -19,9 +19,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let sleigh = Sleigh::builder().workers(2).build()?;
     for _ in 0..rounds {
         let began = Instant::now();
-        let cubes = sleigh.each_elem(cube, 0..count)?;
+        let cubes = sleigh.each_elem(cube::task(), 0..count)?;
         let seconds = began.elapsed().as_secs_f64();
-        assert!(cubes.into_iter().eq((0..count).map(*cube)));
+        assert!(cubes.into_iter().eq((0..count).map(cube)));
         println!("{count} tasks in {seconds:.3} s: {:.0} tasks/s", count as f64 / seconds);
     }
     Ok(())

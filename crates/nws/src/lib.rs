@@ -35,7 +35,6 @@ pub use nws_macros::main;
 ///
 /// ```
 /// # use nws::sleigh::Sleigh;
-/// use nws::task::Task;
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Serialize, Deserialize)]
@@ -54,7 +53,7 @@ pub use nws_macros::main;
 /// let sleigh = Sleigh::builder().workers(2).build()?;
 /// let line = Line { slope: 2.0, offset: 1.0 };
 /// assert_eq!(height(0.5, &line), 2.0); // called here, as ever
-/// assert_eq!(sleigh.each_elem(height.with(&line), [0.0, 0.5])?, [1.0, 2.0]);
+/// assert_eq!(sleigh.each_elem(height::with(&line), [0.0, 0.5])?, [1.0, 2.0]);
 /// # Ok(())
 /// # }
 /// ```

@@ -68,8 +68,8 @@ fn sleigh() -> Sleigh {
 fn main() {
     match std::env::var(PART).as_deref() {
         Ok("pipe") => pipe(),
-        Ok("arguments") => println!("{}", sleigh().each_worker(own_arguments, ()).unwrap().concat().join(" ")),
-        Ok("nested") => println!("{}", sleigh().each_elem(run_the_program, ["plain"]).unwrap()[0]),
+        Ok("arguments") => println!("{}", sleigh().each_worker(own_arguments::task(), ()).unwrap().concat().join(" ")),
+        Ok("nested") => println!("{}", sleigh().each_elem(run_the_program::task(), ["plain"]).unwrap()[0]),
         Ok("plain") => println!("a program like any other"),
         Ok("sleep") => print_pids_and_sleep(),
         _ => {
@@ -93,19 +93,19 @@ fn pipe() {
     let mut lines = std::io::stdin().lines().map(Result::unwrap);
     let first = lines.next().unwrap();
     let sleigh = sleigh();
-    assert_eq!(sleigh.each_worker(read_all, ()).unwrap(), [0, 0]);
-    println!("{}", sleigh.each_elem(shout, [first]).unwrap()[0]);
+    assert_eq!(sleigh.each_worker(read_all::task(), ()).unwrap(), [0, 0]);
+    println!("{}", sleigh.each_elem(shout::task(), [first]).unwrap()[0]);
     let rest: Vec<String> = lines.collect();
-    println!("{}", sleigh.each_elem(shout, &rest).unwrap().join(" "));
+    println!("{}", sleigh.each_elem(shout::task(), &rest).unwrap().join(" "));
 }
 
 fn print_pids_and_sleep() {
     let sleigh = sleigh();
-    let mut pids = sleigh.each_worker(ancestors, ()).unwrap().concat();
+    let mut pids = sleigh.each_worker(ancestors::task(), ()).unwrap().concat();
     pids.sort_unstable();
     pids.dedup();
     println!("{}", pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
-    let _ = sleigh.each_elem(sleep, 0..2);
+    let _ = sleigh.each_elem(sleep::task(), 0..2);
 }
 
 fn start(part: &str, arguments: &[&str]) -> Child {
@@ -144,9 +144,12 @@ fn a_task_may_run_the_program_itself() {
 }
 
 fn a_part_that_is_nobodys_is_ignored() {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.env(PART, "plain").env("NWS_ROLE", "worker:1").stdout(Stdio::piped()).stderr(Stdio::piped());
-    assert_eq!(finish(command.spawn().unwrap()).trim(), "a program like any other");
+    for part in ["worker:1", "server:1", "warden:1", "host:1:1", "server"] {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.env(PART, "plain").env("NWS_ROLE", part);
+        let program = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        assert_eq!(finish(program.unwrap()).trim(), "a program like any other", "{part}");
+    }
 }
 
 fn a_killed_program_leaves_nothing() {

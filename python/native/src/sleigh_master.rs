@@ -268,6 +268,22 @@ impl Run {
         }
     }
 
+    /// Takes back what has not begun; returns the indexes.
+    fn withdraw(&mut self, py: Python<'_>) -> PyResult<Vec<u64>> {
+        let (sleigh, run) = (&self.sleigh, self.run);
+        let mut withdrawn = py.detach(|| sleigh.cancel(run)).map_err(|error| raise(&error))?;
+        withdrawn.retain(|index| self.missing.remove(*index));
+        self.outstanding -= withdrawn.len() as u64;
+        Ok(withdrawn)
+    }
+
+    /// Gives up what is outstanding as `give_up` does; returns the indexes.
+    fn abandon(&mut self) -> Vec<u64> {
+        self.give_up();
+        self.outstanding = 0;
+        self.missing.take_all()
+    }
+
     /// Gives up what is outstanding; workers that are busy with it are replaced.
     fn give_up(&mut self) {
         if !std::mem::replace(&mut self.over, true) {

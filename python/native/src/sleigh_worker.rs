@@ -11,7 +11,7 @@ use nws_work::control::{
     Bootstrap, FromWorker, ToWorker, WORKER_CAPTURE_FDS, WORKER_LINK_FD, WORKER_PAGE_FD, read_message, write_message,
 };
 use nws_work::envelope::{Failure, FailureKind, Outcome, RESULT_HEAD_BYTES, Said};
-use nws_work::page::Page;
+use nws_work::page::{Page, Wanted};
 use nws_work::platform::fork_generation;
 use nws_work::worker::{Next, Task, Worker};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
@@ -207,7 +207,18 @@ impl WorkerLoop {
             };
             let began_ns = self.worker.begin(&task, ended_ns);
             result.resize(RESULT_HEAD_BYTES, 0);
-            let outcome = calls.call(py, &known, &task, &mut result)?;
+            let outcome = match self.worker.wanted(&task) {
+                Wanted::Yes => calls.call(py, &known, &task, &mut result)?,
+                Wanted::Cancelled => {
+                    result.extend(Failure::cancelled().to_json());
+                    Outcome::Failed
+                }
+                Wanted::Dropped => {
+                    self.worker.pass_over();
+                    definition = Some(known);
+                    continue;
+                }
+            };
             if fork_generation() != generation {
                 // The task forked, and this is the child that came back from it.
                 return Ok(String::from("a child of a task"));

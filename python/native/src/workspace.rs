@@ -313,6 +313,12 @@ impl Cursor {
 
 #[pymethods]
 impl Stored {
+    /// The 32 bits that say how it is to be read.
+    #[getter]
+    fn descriptor(&self) -> u32 {
+        self.granted.1.item.descriptor.0
+    }
+
     /// How it was stored: `text`, `bytes`, `json`, `native`, `pickle`, or `other`.
     #[getter]
     fn kind(&self) -> &'static str {

@@ -16,7 +16,7 @@ import sys
 import threading
 import warnings
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -122,6 +122,7 @@ class Sleigh:
         self._set_up = _set_up_of(self._options)
         self._said = Said(self._options.captured())
         self._busy = threading.Lock()
+        self._current: Callable[[], Run | None] = lambda: None
         self._owner_pid = os.getpid()
         self._failure: SleighNwsException | None = None
         self._events = EventLog(self._options.events) if self._options.events else None
@@ -337,6 +338,19 @@ class Sleigh:
         info: list[dict[str, Any]] = self.eachWorker(describe_worker)
         return info
 
+    def cancel(self, finish: bool = False) -> bool:
+        """Cancel the call that goes on, from another thread or a signal handler; says whether there was one.
+
+        Its tasks that have not begun are dropped, those that run are ended with all that they started, or with `finish`
+        come to their end. The call returns what has come so far, and for each other task a `SleighTaskException` of
+        type `'Cancelled'`; a `SleighResultIterator` ends.
+        """
+        run = self._current()
+        if run is None or run.over:
+            return False
+        run.cancel(finish)
+        return True
+
     def stop(self) -> None:
         """End the workers and all that they started, and the server that the sleigh brought. May be called again."""
         core, self._core = self._core, None
@@ -397,7 +411,9 @@ class Sleigh:
             if isinstance(what[0], Define):
                 self._set_up.define(what[0].name, shipment.data)
             self._debug(f"begins a call of {name_of(fun)}")
-            return Run(self, core.begin_run(shipment.data, often, timeout_ms), shipment, total, into)
+            run = Run(self, core.begin_run(shipment.data, often, timeout_ms), shipment, total, into)
+            self._current = weakref.ref(run)
+            return run
         except BaseException as error:
             self._release(error)
             raise

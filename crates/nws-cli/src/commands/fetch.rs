@@ -6,8 +6,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use nws_client::Value;
-use nws_client::blocking::{LongValue, Workspace};
+use nws_client::blocking::{LongValue, Server, Workspace};
 
+use crate::babelfish::Babelfish;
 use crate::exit::{Exit, Failure};
 use crate::long;
 use crate::names;
@@ -17,7 +18,8 @@ use crate::value::{self, Show};
 /// Take a value away; waits until there is one.
 ///
 /// No other client gets the value. Text and numbers are printed as a line, raw bytes as they are;
-/// what only another language can read is described, and taken away all the same: use find to look.
+/// what only another language can read is shown as a babelfish of that language tells it, or
+/// described, and taken away all the same: use find to look.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Fetch {
     #[command(flatten)]
@@ -27,7 +29,7 @@ pub(crate) struct Fetch {
 /// Read a value and leave it there; waits until there is one.
 ///
 /// Text and numbers are printed as a line, raw bytes as they are; what only another language can read
-/// is described.
+/// is shown as a babelfish of that language tells it, such as pybabelfish for Python, or described.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Find {
     #[command(flatten)]
@@ -64,10 +66,41 @@ pub(crate) struct Form {
     /// Print each value as an object of JSON on a line, with its kind, size and descriptor.
     #[arg(long)]
     json: bool,
+    /// Do not ask a babelfish what values are that only another language can read.
+    #[arg(long, conflicts_with = "raw")]
+    no_babelfish: bool,
+}
+
+/// Prints values, and asks for the text of those that only others can read.
+pub(crate) struct Printer {
+    show: Show,
+    babelfish: Option<Babelfish>,
+}
+
+impl Printer {
+    pub(crate) fn print(&mut self, output: &mut impl Write, value: &Value) -> io::Result<()> {
+        let babelfish = self.babelfish.as_mut().filter(|_| value::is_foreign(value));
+        value::write(output, value, self.show, babelfish.map(|babelfish| babelfish.text(value)))
+    }
+
+    /// Prints a value, and is done with it. What cannot be written is not taken away.
+    fn print_long(&mut self, output: &mut impl Write, mut value: LongValue) -> Result<(), Failure> {
+        if let Some(whole) = long::write(output, &mut value, self.show)? {
+            self.print(output, &whole)?;
+        }
+        output.flush()?;
+        Ok(value.done()?)
+    }
 }
 
 impl Form {
-    pub(crate) fn show(&self) -> Show {
+    /// How they are printed, where `server` may be asked for a babelfish.
+    pub(crate) fn printer(&self, server: Server) -> Printer {
+        let asks = !self.raw && !self.no_babelfish;
+        Printer { show: self.show(), babelfish: asks.then(|| Babelfish::new(server)) }
+    }
+
+    fn show(&self) -> Show {
         match (self.raw, self.json) {
             (true, _) => Show::Raw,
             (_, true) => Show::Json,
@@ -77,17 +110,17 @@ impl Form {
 }
 
 pub(crate) fn run(arguments: &Arguments, take: bool) -> Result<(), Failure> {
-    let (_server, workspace) = arguments.place.enter(false)?;
+    let (server, workspace) = arguments.place.enter(false)?;
     // Opened before anything is taken away: what cannot be written anywhere stays.
     let mut output = open(arguments)?;
-    let show = arguments.form.show();
+    let mut printer = arguments.form.printer(server);
     if arguments.all {
-        let count = every(arguments, &workspace, take, |value| Ok(value::write(&mut output, &value, show)?))?;
+        let count = every(arguments, &workspace, take, |value| Ok(printer.print(&mut output, &value)?))?;
         output.flush()?;
         return if count == 0 { Err(Failure::quiet(Exit::Nothing)) } else { Ok(()) };
     }
     match one(arguments, &workspace, take)? {
-        Some(value) => long::write(&mut output, value, show),
+        Some(value) => printer.print_long(&mut output, value),
         None => Err(Failure::quiet(Exit::Nothing)),
     }
 }

@@ -1,5 +1,6 @@
 //! The subcommands, one file each: its arguments, and what it does.
 
+pub(crate) mod completions;
 pub(crate) mod declare;
 pub(crate) mod delete;
 pub(crate) mod doctor;

@@ -7,7 +7,6 @@ use crate::commands::fetch::Form;
 use crate::exit::{Exit, Failure};
 use crate::names;
 use crate::remote::{Patience, WorkspaceChoice};
-use crate::value;
 
 /// Print the values of a variable, those that are there and those that come, until Ctrl-C.
 ///
@@ -29,13 +28,13 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (_server, workspace) = arguments.place.enter(false)?;
+    let (server, workspace) = arguments.place.enter(false)?;
     let name = names::bytes(&arguments.variable);
     let mut values = workspace.ifind(name);
     if let Some(timeout) = arguments.patience.timeout {
         values = values.timeout(timeout);
     }
-    let show = arguments.form.show();
+    let mut printer = arguments.form.printer(server);
     let mut output = io::stdout().lock();
     let mut seen = 0;
     while arguments.count.is_none_or(|count| seen < count) {
@@ -43,7 +42,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             let message = format!("the variable '{}' was deleted", names::shown(name));
             return Err(Failure::new(Exit::NotThere, message));
         };
-        value::write(&mut output, &value?, show)?;
+        printer.print(&mut output, &value?)?;
         output.flush()?;
         seen += 1;
     }

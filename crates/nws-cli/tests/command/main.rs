@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod admission;
+mod babelfish;
 mod background;
 mod endings;
 mod home;

@@ -3,8 +3,9 @@
 //! With `NWS_REWRITE=1` the test writes them anew.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::home::{Home, output};
 
@@ -45,10 +46,36 @@ fn the_manual_page_is_up_to_date() {
 fn completions_know_commands_and_settings() {
     let home = Home::new();
     for shell in ["bash", "zsh", "fish"] {
-        let made = home.nws(&format!("generate completions {shell}"));
+        let made = home.nws(&format!("completions {shell}"));
         assert_eq!((made.code, made.stderr.as_str()), (Some(0), ""), "{shell}");
         assert!(made.stdout.contains("values-memory") && made.stdout.contains("doctor"), "{shell}");
     }
+}
+
+/// As bash asks when somebody types these words and presses TAB.
+fn completed(home: &Home, words: &str) -> String {
+    let script = format!(
+        "source /dev/stdin || exit 9; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+         _nws nws \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; echo \"${{COMPREPLY[@]}}\""
+    );
+    let made = output(home.command(["completions", "bash"]).spawn().unwrap());
+    let mut shell = Command::new("bash");
+    shell.args(["--norc", "-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut shell = shell.spawn().unwrap();
+    shell.stdin.take().unwrap().write_all(&made.stdout).unwrap();
+    let ran = output(shell);
+    assert_eq!((ran.status.code(), String::from_utf8_lossy(&ran.stderr).as_ref()), (Some(0), ""), "{words}");
+    String::from_utf8(ran.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn bash_completes_commands_options_and_their_values() {
+    let home = Home::new();
+    assert_eq!(completed(&home, "nws fe"), "fetch");
+    assert_eq!(completed(&home, "nws fetch --tim"), "--timeout");
+    assert_eq!(completed(&home, "nws declare x "), "");
+    assert_eq!(completed(&home, "nws store --as fl"), "float");
+    assert_eq!(completed(&home, "nws ho"), "", "what is for our own processes is not offered");
 }
 
 /// The first example of the page, typed into a shell.

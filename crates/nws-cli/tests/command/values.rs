@@ -85,7 +85,11 @@ fn what_python_pickled_is_described_unless_it_is_wanted_raw() {
     let options = ConnectOptions { token: Some(home.servers()[0].token.clone()), ..ConnectOptions::default() };
     let server = blocking::Server::connect(&Endpoint::Unix(home.socket()), options).unwrap();
     server.use_workspace("__default").unwrap().store("x", pickle).unwrap();
-    home.nws("find x").is(0, "<serialized Python value, 4 bytes, descriptor 0x01000000>\n", "");
+    home.nws("find x").is(
+        0,
+        "<serialized Python value, 4 bytes, descriptor 0x01000000; start pybabelfish to see it>\n",
+        "",
+    );
     home.nws("find x --json").is(
         0,
         "{\"base64\":\"gAVOLg==\",\"descriptor\":16777216,\"kind\":\"serialized\",\"size_bytes\":4}\n",

@@ -14,7 +14,7 @@ use crate::clock::monotonic_ns;
 use crate::control::{
     Bootstrap, Cause, FromWorker, ToWorker, WORKER_CAPTURE_FDS, WORKER_LINK_FD, WORKER_PAGE_FD, WorkerCommand,
 };
-use crate::page::{Page, Running};
+use crate::page::{Page, Running, Wanted};
 use crate::roles::{self, OWN_PROGRAM, ROLE_VARIABLE, Role};
 
 /// A worker that ends by itself this many times in a row, before it is ready or soon after and
@@ -284,6 +284,11 @@ impl Crew {
             }
         }
         joined
+    }
+
+    /// Tells all workers that tasks of this run are not to be begun any more.
+    pub(super) fn unwant(&mut self, run: u32, wanted: Wanted) {
+        self.workers().for_each(|(_, worker)| worker.page.unwant(run, wanted));
     }
 
     /// Lets go of all workers.

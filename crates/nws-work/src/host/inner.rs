@@ -19,6 +19,7 @@ use super::vigil::Pulse;
 use crate::clock::monotonic_ns;
 use crate::control::{Bootstrap, Cause, FromHost, ServerAddress, Start, ToHost};
 use crate::error::WorkError;
+use crate::page::Wanted;
 
 /// Most workers on one machine.
 const WORKERS: u32 = 4096;
@@ -226,6 +227,7 @@ impl Host {
             }
             ToHost::Run { run, retries, timeout_ms } => self.terms.begin(run, retries, timeout_ms),
             ToHost::RunDone { run } => self.terms.end(run),
+            ToHost::Cancel { run } => self.crew.unwant(run, Wanted::Cancelled),
             ToHost::Abort { run } => self.abort(run),
             ToHost::CloseGroup => self.close_group(),
             ToHost::Stop => self.over = Some(Over::Stopped),
@@ -362,6 +364,7 @@ impl Host {
     }
 
     fn abort(&mut self, run: u32) {
+        self.crew.unwant(run, Wanted::Dropped);
         let busy = self.crew.workers().filter(|(_, worker)| worker.running().is_some_and(|running| running.run == run));
         let busy: Vec<u32> = busy.map(|(rank, _)| rank).collect();
         for rank in busy {

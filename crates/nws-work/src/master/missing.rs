@@ -28,11 +28,29 @@ impl Missing {
         }
         was_missing
     }
+
+    /// All that is missing: it will not come any more.
+    pub fn take_all(&mut self) -> Vec<u64> {
+        let (first, missing) = (self.first, std::mem::take(&mut self.missing));
+        self.first += missing.len() as u64;
+        (first..).zip(missing).filter_map(|(index, missing)| missing.then_some(index)).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_will_not_come_any_more_is_taken_at_once() {
+        let mut missing = Missing::default();
+        (0..5).for_each(|_| missing.push());
+        assert!(missing.remove(0) && missing.remove(3));
+        assert_eq!(missing.take_all(), [1, 2, 4]);
+        assert!(!missing.remove(2));
+        missing.push();
+        assert_eq!(missing.take_all(), [5]);
+    }
 
     #[test]
     fn each_result_is_taken_once_and_memory_follows_the_oldest_missing() {

@@ -20,7 +20,7 @@ use nws_proto::{
 };
 
 use crate::control::ServerAddress;
-use crate::envelope::TASK_HEAD_BYTES;
+use crate::envelope::{TASK_HEAD_BYTES, TaskHead};
 use crate::error::WorkError;
 use crate::{link, names};
 
@@ -158,6 +158,40 @@ impl Master {
     /// The run is over: its definition goes.
     pub fn end_run(&self, run: u32) {
         self.delete(&names::run(run));
+    }
+
+    /// Takes the tasks of a run that nobody holds back from the server: their indexes.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub fn withdraw(&self, run: u32, worker_count: u32) -> Result<Vec<u64>, WorkError> {
+        let own = (0..worker_count).map(names::tasks_of);
+        let mut withdrawn = Vec::new();
+        for name in std::iter::once(names::TASKS.to_owned()).chain(own) {
+            let variable = link::bind(&self.shared.connection, self.workspace, &name);
+            while self.withdraw_some(variable, run, &mut withdrawn)? {}
+            self.shared.connection.request_and_forget(&Request::Unbind { variable });
+        }
+        Ok(withdrawn)
+    }
+
+    /// Takes back a frame of tasks; whether there was any.
+    fn withdraw_some(&self, variable: VariableHandle, run: u32, into: &mut Vec<u64>) -> Result<bool, WorkError> {
+        let fetch = Retrieve {
+            variable,
+            take: true,
+            lease: false,
+            wait: Wait::No,
+            cursor: Cursor::Mode,
+            max_values: limits::BATCH_VALUES,
+            max_bytes: FETCH_BYTES,
+        };
+        let Reply::Values { values, .. } = self.shared.connection.request(Request::Retrieve(fetch)).wait()? else {
+            return Ok(false);
+        };
+        let heads = values.iter().filter_map(|grant| TaskHead::decode(&grant.item.value));
+        into.extend(heads.filter(|(head, _)| head.run == run).map(|(head, _)| head.index));
+        Ok(!values.is_empty())
     }
 
     /// Gives up all tasks of the current run: those that wait go, leases end, results that still

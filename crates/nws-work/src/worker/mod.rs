@@ -26,7 +26,7 @@ use crate::clock::monotonic_ns;
 use crate::control::Bootstrap;
 use crate::envelope::{Failure, Outcome, RESULT_HEAD_BYTES, ResultHead, Said, TaskHead};
 use crate::error::WorkError;
-use crate::page::{Page, Running};
+use crate::page::{Page, Running, Wanted};
 use crate::{link, names};
 
 pub use capture::Capture;
@@ -212,6 +212,11 @@ impl Worker {
         began_ns
     }
 
+    /// Whether the task that [`Worker::begin`] was told of is to be run after all.
+    pub fn wanted(&self, task: &Task) -> Wanted {
+        self.page.wanted(task.head.run)
+    }
+
     /// Says that the task shown last is not run after all: its run was given up.
     pub fn pass_over(&self) {
         self.page.end();
@@ -338,7 +343,7 @@ impl Shared {
     fn flush(self: &Arc<Self>) {
         let Some(sent) = self.outbox.take() else { return };
         let shared = self.clone();
-        let Sent { run, said, items, tasks } = sent;
+        let Sent { said, items, tasks } = sent;
         self.store(said);
         if items.is_empty() {
             return;
@@ -346,8 +351,8 @@ impl Shared {
         let finish = Request::Finish { variable: self.results, items };
         self.connection.request_then(finish, move |reply| match reply {
             // Without a word the next worker would bring the same results, without end.
-            Err(nws_client::Error::Fault(fault)) => shared.fail(run, &tasks, &fault),
-            reply => shared.delivered(run, reply),
+            Err(nws_client::Error::Fault(fault)) => shared.fail(tasks, &fault),
+            reply => shared.delivered(&tasks, reply),
         });
     }
 
@@ -360,10 +365,10 @@ impl Shared {
     }
 
     /// The server did not take results: in their stead it gets the reason.
-    fn fail(self: &Arc<Self>, run: u32, tasks: &[(LeaseId, TaskHead)], fault: &Fault) {
-        let finish = Request::Finish { variable: self.results, items: self.failures(tasks, fault) };
+    fn fail(self: &Arc<Self>, tasks: Vec<(LeaseId, TaskHead)>, fault: &Fault) {
+        let finish = Request::Finish { variable: self.results, items: self.failures(&tasks, fault) };
         let shared = self.clone();
-        self.connection.request_then(finish, move |reply| shared.delivered(run, reply));
+        self.connection.request_then(finish, move |reply| shared.delivered(&tasks, reply));
     }
 
     fn failures(&self, tasks: &[(LeaseId, TaskHead)], fault: &Fault) -> Vec<FinishItem<Bytes>> {
@@ -388,15 +393,18 @@ impl Shared {
             reply = self.connection.request(Request::Finish { variable, items }).wait();
         }
         let arrived = reply.is_ok();
-        self.delivered(sent.run, reply);
+        self.delivered(&sent.tasks, reply);
         arrived
     }
 
-    fn delivered(&self, run: u32, reply: Result<Reply<Bytes>, nws_client::Error>) {
+    fn delivered(&self, tasks: &[(LeaseId, TaskHead)], reply: Result<Reply<Bytes>, nws_client::Error>) {
         match reply {
             Ok(Reply::Finished { refused }) => {
-                // The server ends the leases of a run that the master gave up.
-                if refused.iter().any(|(_, code)| *code == ErrorCode::LeaseEnded) {
+                // The server ends the leases of a run that the master gave up; results of the next one
+                // may have travelled in the same frame.
+                let ended = refused.iter().filter(|(_, code)| *code == ErrorCode::LeaseEnded);
+                let runs = ended.filter_map(|(position, _)| Some(tasks.get(*position as usize)?.1.run));
+                if let Some(run) = runs.max() {
                     self.queue.drop_run(run);
                 }
             }

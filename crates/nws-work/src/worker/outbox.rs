@@ -27,8 +27,6 @@ pub(super) enum Urgency {
 /// What was in the outbox.
 #[derive(Debug)]
 pub(super) struct Sent {
-    /// The run of the last result.
-    pub(super) run: u32,
     /// What tasks said, to be stored before their results.
     pub(super) said: Vec<Item<Bytes>>,
     pub(super) items: Vec<FinishItem<Bytes>>,
@@ -49,7 +47,6 @@ struct State {
     results: Vec<Waiting>,
     said: Vec<Item<Bytes>>,
     said_bytes: usize,
-    run: u32,
     since_ns: u64,
     closed: bool,
 }
@@ -78,7 +75,6 @@ impl Outbox {
         if was_empty {
             state.since_ns = now_ns;
         }
-        state.run = task.head.run;
         let long = is_long(result);
         if long {
             state.results.push(Waiting::Long { task: (task.lease, task.head), value: std::mem::take(result) });
@@ -122,7 +118,6 @@ impl Outbox {
         let buffer = Bytes::from(std::mem::replace(&mut state.buffer, Vec::with_capacity(capacity)));
         let count = state.results.len();
         let results = std::mem::replace(&mut state.results, Vec::with_capacity(count));
-        let run = state.run;
         drop(state);
         let mut start = 0;
         let mut tasks = Vec::with_capacity(count);
@@ -139,7 +134,7 @@ impl Outbox {
             FinishItem { lease: task.0, result: Item { descriptor: Descriptor::bytes(Language::Rust), value } }
         });
         let items = items.collect();
-        Some(Sent { run, said, items, tasks })
+        Some(Sent { said, items, tasks })
     }
 
     /// Waits until a result has waited long enough; `false` when the box is closed.

@@ -25,7 +25,7 @@ const SUBMIT_TASKS: u64 = 8192;
 /// # fn main() -> Result<(), nws::sleigh::Error> {
 /// let sleigh = Sleigh::builder().workers(2).build()?;
 /// let lines = ["one", "three"];
-/// let lengths = sleigh.call(length).timeout(Duration::from_secs(60)).retries(0).each_elem(lines)?;
+/// let lengths = sleigh.call(length::task()).timeout(Duration::from_secs(60)).retries(0).each_elem(lines)?;
 /// assert_eq!(lengths, [3, 5]);
 /// # Ok(())
 /// # }
@@ -93,7 +93,7 @@ impl<'a, J: Job> Call<'a, J> {
     /// # #[nws::main]
     /// # fn main() -> Result<(), nws::sleigh::Error> {
     /// let sleigh = Sleigh::builder().workers(2).build()?;
-    /// let outcomes = sleigh.call(parse).each_elem_outcomes(["1", "one"])?;
+    /// let outcomes = sleigh.call(parse::task()).each_elem_outcomes(["1", "one"])?;
     /// assert_eq!(outcomes[0], Ok(1));
     /// assert_eq!(outcomes[1].as_ref().unwrap_err().message, "invalid digit found in string");
     /// # Ok(())
@@ -123,7 +123,7 @@ impl<'a, J: Job> Call<'a, J> {
     /// # fn main() -> Result<(), nws::sleigh::Error> {
     /// let sleigh = Sleigh::builder().workers(2).build()?;
     /// let mut sum = 0;
-    /// sleigh.call(square).each_elem_into(1..=3, |_, outcome| sum += outcome.unwrap_or_default())?;
+    /// sleigh.call(square::task()).each_elem_into(1..=3, |_, outcome| sum += outcome.unwrap_or_default())?;
     /// assert_eq!(sum, 14);
     /// # Ok(())
     /// # }
@@ -156,7 +156,7 @@ impl<'a, J: Job> Call<'a, J> {
     /// # #[nws::main]
     /// # fn main() -> Result<(), nws::sleigh::Error> {
     /// let sleigh = Sleigh::builder().workers(2).build()?;
-    /// let pending = sleigh.call(square).start(1..=3)?;
+    /// let pending = sleigh.call(square::task()).start(1..=3)?;
     /// // ... the program does something else ...
     /// assert_eq!(pending.wait()?, [1, 4, 9]);
     /// # Ok(())

@@ -8,6 +8,9 @@ use nws_work::envelope::{Failure, FailureKind as Kind, ResultHead};
 
 use crate::worker::PANIC;
 
+/// The type of the failure of a task that no worker has begun, as its call was cancelled.
+const CANCELLED: &str = "Cancelled";
+
 /// Why a call, or a sleigh, has failed. The text says what was expected, what came and what to do.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -40,8 +43,8 @@ pub enum Error {
 pub struct TaskFailure {
     /// Which task, from 0.
     pub index: u64,
-    /// The worker that ran it.
-    pub rank: u32,
+    /// The worker that ran it; `None` where none had begun it, or it was given up.
+    pub rank: Option<u32>,
     /// In which way.
     pub kind: FailureKind,
     /// The error's text, what the panic said, or how the worker ended.
@@ -70,6 +73,8 @@ pub enum FailureKind {
     Died,
     /// The task took longer than its timeout.
     TimedOut,
+    /// The call was cancelled before the task was done.
+    Cancelled,
 }
 
 /// The tasks of a call that have failed.
@@ -89,12 +94,15 @@ impl TaskFailure {
             Ok(failure) => failure,
             Err(error) => return Self::unreadable(head, &format!("its failure cannot be read: {error}")),
         };
+        if failure.kind == Kind::Exception && failure.type_name == CANCELLED {
+            return Self::cancelled(head.task.index);
+        }
         let panicked = failure.kind == Kind::Exception && failure.type_name == PANIC;
         let (location, backtrace) = failure.traceback.split_once('\n').unwrap_or((&failure.traceback, ""));
         let told = |text: &str| (panicked && !text.is_empty()).then(|| text.to_owned());
         Self {
             index: head.task.index,
-            rank: head.rank,
+            rank: Some(head.rank),
             kind: match failure.kind {
                 Kind::Exception if panicked => FailureKind::Panic,
                 Kind::Exception => FailureKind::Error,
@@ -110,11 +118,26 @@ impl TaskFailure {
         }
     }
 
+    /// A task that was not done when its call was cancelled.
+    pub(super) fn cancelled(index: u64) -> Self {
+        Self {
+            index,
+            rank: None,
+            kind: FailureKind::Cancelled,
+            message: "the call was cancelled before this task was done".to_owned(),
+            type_name: None,
+            location: None,
+            backtrace: None,
+            deaths: 0,
+            cause: None,
+        }
+    }
+
     /// A task whose result came and cannot be read.
     pub(super) fn unreadable(head: &ResultHead, problem: &str) -> Self {
         Self {
             index: head.task.index,
-            rank: head.rank,
+            rank: Some(head.rank),
             kind: FailureKind::Error,
             message: format!("the task was done, but {problem}"),
             type_name: None,
@@ -128,7 +151,10 @@ impl TaskFailure {
 
 impl fmt::Display for TaskFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task {} on worker {} ", self.index, self.rank)?;
+        write!(f, "task {} ", self.index)?;
+        if let Some(rank) = self.rank {
+            write!(f, "on worker {rank} ")?;
+        }
         match (&self.kind, &self.location) {
             (FailureKind::Panic, Some(location)) => write!(f, "panicked at {location}: ")?,
             (FailureKind::Panic, None) => f.write_str("panicked: ")?,

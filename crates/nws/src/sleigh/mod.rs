@@ -21,7 +21,7 @@
 //! #[nws::main]
 //! fn main() -> Result<(), Error> {
 //!     let sleigh = Sleigh::builder().workers(2).build()?;
-//!     let steps = sleigh.each_elem(collatz, 1..=1000)?;
+//!     let steps = sleigh.each_elem(collatz::task(), 1..=1000)?;
 //!     assert_eq!(steps.iter().max(), Some(&178));
 //!     Ok(())
 //! }
@@ -117,7 +117,7 @@ impl Sleigh {
     /// # #[nws::main]
     /// # fn main() -> Result<(), nws::sleigh::Error> {
     /// let sleigh = Sleigh::builder().workers(2).build()?;
-    /// assert_eq!(sleigh.each_elem(power, [(2, 5), (3, 2)])?, [32, 9]);
+    /// assert_eq!(sleigh.each_elem(power::task(), [(2, 5), (3, 2)])?, [32, 9]);
     /// # Ok(())
     /// # }
     /// ```
@@ -149,7 +149,7 @@ impl Sleigh {
     /// # #[nws::main]
     /// # fn main() -> Result<(), nws::sleigh::Error> {
     /// let sleigh = Sleigh::builder().workers(2).build()?;
-    /// assert_eq!(sleigh.each_worker(who, ())?, [Some(0), Some(1)]);
+    /// assert_eq!(sleigh.each_worker(who::task(), ())?, [Some(0), Some(1)]);
     /// # Ok(())
     /// # }
     /// ```
@@ -173,7 +173,7 @@ impl Sleigh {
     /// # #[nws::main]
     /// # fn main() -> Result<(), nws::sleigh::Error> {
     /// let sleigh = Sleigh::builder().workers(2).build()?;
-    /// let first: Result<Vec<u64>, _> = sleigh.imap(square, 0..)?.take(4).collect();
+    /// let first: Result<Vec<u64>, _> = sleigh.imap(square::task(), 0..)?.take(4).collect();
     /// assert_eq!(first?, [0, 1, 4, 9]);
     /// # Ok(())
     /// # }
@@ -205,7 +205,7 @@ impl Sleigh {
     /// # Errors
     /// As for [`Sleigh::each_elem`].
     pub fn worker_info(&self) -> Result<Vec<WorkerInfo>, Error> {
-        self.each_worker(info::describe, ())
+        self.each_worker(info::describe::task(), ())
     }
 
     /// The workspace through which the tasks travel. Other variables in it are the program's to use, and

@@ -5,11 +5,11 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::run::{OutputOf, Run};
-use super::{Error, Outcome, TaskFailures};
+use super::{Error, Outcome, TaskFailure, TaskFailures};
 use crate::task::Job;
 
-/// A call in progress. Its sleigh is occupied until it is waited for, canceled or dropped.
-#[must_use = "a call that is dropped is given up"]
+/// A call in progress. Its sleigh is occupied until it is waited for, cancelled or dropped.
+#[must_use = "a call that is dropped is cancelled"]
 pub struct Pending<'a, J: Job> {
     run: Run<'a>,
     gathered: Gathered<OutputOf<J>>,
@@ -84,8 +84,35 @@ impl<'a, J: Job> Pending<'a, J> {
         Ok(self.gathered.outcomes.into_iter().flatten().collect())
     }
 
-    /// Gives up the tasks that have no result yet. Workers that are busy with one are replaced.
-    pub fn cancel(self) {}
+    /// Gives up the tasks that have no result yet, and gives what has become of all, in order: those
+    /// given up are [`Cancelled`](super::FailureKind::Cancelled). Workers that are busy with one are
+    /// ended, with all that they started, and replaced. To drop this is to cancel it as well.
+    ///
+    /// # Errors
+    /// [`Error::Lost`], [`Error::Stopped`].
+    pub fn cancel(mut self) -> Result<Vec<Outcome<OutputOf<J>>>, Error> {
+        self.collect(Some(Duration::ZERO))?;
+        let given_up = self.run.give_up();
+        self.put_cancelled(given_up);
+        self.wait_outcomes()
+    }
+
+    /// Takes back the tasks that have not begun, waits for those that have, and gives what has become
+    /// of all, in order: those taken back are [`Cancelled`](super::FailureKind::Cancelled).
+    ///
+    /// # Errors
+    /// [`Error::Lost`], [`Error::Stopped`].
+    pub fn cancel_the_rest(mut self) -> Result<Vec<Outcome<OutputOf<J>>>, Error> {
+        let withdrawn = self.run.withdraw()?;
+        self.put_cancelled(withdrawn);
+        self.wait_outcomes()
+    }
+
+    fn put_cancelled(&mut self, indexes: Vec<u64>) {
+        for index in indexes {
+            self.gathered.put(index, Err(Box::new(TaskFailure::cancelled(index))));
+        }
+    }
 
     fn collect(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
         let gathered = &mut self.gathered;

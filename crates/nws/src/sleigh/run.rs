@@ -33,8 +33,8 @@ pub(super) struct Run<'a> {
     tasks: Tasks,
     missing: Missing,
     outstanding: u64,
-    /// Whether the sleigh can go on after this.
-    lost: bool,
+    /// Whether the end of this was told already, or there is nobody to tell.
+    over: bool,
 }
 
 impl<'a> Run<'a> {
@@ -51,7 +51,7 @@ impl<'a> Run<'a> {
             sleigh.explain(error)
         })?;
         let tasks = Tasks::new(number, sleigh.worker_count());
-        Ok(Self { sleigh, number, tasks, missing: Missing::default(), outstanding: 0, lost: false })
+        Ok(Self { sleigh, number, tasks, missing: Missing::default(), outstanding: 0, over: false })
     }
 
     /// How many workers there are.
@@ -126,6 +126,22 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Takes back the tasks that have not begun: their indexes. The others go on.
+    pub(super) fn withdraw(&mut self) -> Result<Vec<u64>, Error> {
+        let mut withdrawn = self.sleigh.core.cancel(self.number).map_err(|error| self.lose(error))?;
+        withdrawn.retain(|index| self.missing.remove(*index));
+        self.outstanding -= withdrawn.len() as u64;
+        Ok(withdrawn)
+    }
+
+    /// Gives up the tasks that have no result: their indexes. Workers that are busy with one are replaced.
+    pub(super) fn give_up(&mut self) -> Vec<u64> {
+        self.sleigh.core.give_up(self.number);
+        self.over = true;
+        self.outstanding = 0;
+        self.missing.take_all()
+    }
+
     fn take<T: Task>(&mut self, results: &[TaskResult], mut place: impl FnMut(u64, Outcome<T::Output>)) {
         for (head, payload) in results.iter().filter_map(TaskResult::read) {
             if head.task.run != self.number || !self.missing.remove(head.task.index) {
@@ -144,7 +160,7 @@ impl<'a> Run<'a> {
     }
 
     fn lose(&mut self, error: nws_work::WorkError) -> Error {
-        self.lost = true;
+        self.over = true;
         self.sleigh.explain(error)
     }
 }
@@ -152,7 +168,7 @@ impl<'a> Run<'a> {
 impl Drop for Run<'_> {
     /// Ends the call: as done where no task is outstanding, else its tasks are given up.
     fn drop(&mut self) {
-        if !self.lost {
+        if !self.over {
             if self.outstanding == 0 {
                 self.sleigh.core.end_run(self.number);
             } else {

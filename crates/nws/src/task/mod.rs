@@ -9,6 +9,8 @@ mod arguments;
 mod compact;
 mod registry;
 
+use std::marker::PhantomData;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -23,7 +25,7 @@ pub mod __private {
     pub use inventory;
 }
 
-/// A function that workers can run, under the name of the function. `#[nws::task]` makes it.
+/// A function that workers can run. `#[nws::task]` makes a type of the function's name that is one.
 ///
 /// ```
 /// use nws::task::Task;
@@ -34,11 +36,45 @@ pub mod __private {
 /// }
 ///
 /// assert_eq!(shout("hello"), "HELLO"); // it is called as ever
-/// assert!(shout::NAME.ends_with("::shout"));
+/// assert!(<shout as Task>::NAME.ends_with("::shout"));
+/// ```
+///
+/// The compiler refuses functions without the attribute, arguments that do not fit, fixed arguments that are
+/// left out, and types that cannot be sent, each with what to do:
+///
+/// ```compile_fail,E0277
+/// # let sleigh = nws::sleigh::Sleigh::builder().build().unwrap();
+/// fn plain(x: i64) -> i64 {
+///     x
+/// }
+/// sleigh.each_elem(plain, [1]); // "is not a task: put #[nws::task] on the function"
+/// ```
+/// ```compile_fail,E0277
+/// # let sleigh = nws::sleigh::Sleigh::builder().build().unwrap();
+/// #[nws::task]
+/// fn cube(x: i64) -> i64 {
+///     x * x * x
+/// }
+/// sleigh.each_elem(cube::task(), ["three"]); // "`&str` does not fit the arguments `(i64,)` of this task"
+/// ```
+/// ```compile_fail,E0277
+/// # let sleigh = nws::sleigh::Sleigh::builder().build().unwrap();
+/// #[nws::task]
+/// fn add(x: i64, #[fixed] y: i64) -> i64 {
+///     x + y
+/// }
+/// sleigh.each_elem(add::task(), [1]); // "the task has #[fixed] arguments, and they are not given"
+/// ```
+/// ```compile_fail,E0277
+/// struct Point; // "consider adding `#[derive(serde::Deserialize)]`"
+/// #[nws::task]
+/// fn origin() -> Point {
+///     Point
+/// }
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a task",
-    note = "put #[nws::task] on the function, and hand it over by its name"
+    note = "put #[nws::task] on the function, and hand over its task: `name::task()`"
 )]
 pub trait Task: Copy + Send + Sync + 'static {
     /// Path and name of the function.
@@ -57,38 +93,38 @@ pub trait Task: Copy + Send + Sync + 'static {
     /// # Errors
     /// Those that the function returns.
     fn run(given: Self::Given, fixed: &Self::Fixed) -> Result<Self::Output, TaskError>;
+}
 
-    /// This task with its fixed arguments: one of them, or a tuple of several.
-    ///
-    /// ```
-    /// # use nws::task::Task;
-    /// #[nws::task]
-    /// fn scale(x: f64, #[fixed] factors: &[f64]) -> Vec<f64> {
-    ///     factors.iter().map(|factor| factor * x).collect()
-    /// }
-    ///
-    /// let scaled = scale.with(&[1.0, 10.0][..]); // for Sleigh::each_elem(scaled, inputs)
-    /// # let _ = scaled;
-    /// ```
-    fn with(self, fixed: impl Given<Self::Fixed>) -> Bound<Self> {
+/// A task with its fixed arguments. `#[nws::task]` gives each task a function `with` that makes it.
+///
+/// ```
+/// #[nws::task]
+/// fn scale(x: f64, #[fixed] factors: &[f64]) -> Vec<f64> {
+///     factors.iter().map(|factor| factor * x).collect()
+/// }
+///
+/// let scaled = scale::with(&[1.0, 10.0][..]); // for Sleigh::each_elem(scaled, inputs)
+/// # let _ = scaled;
+/// ```
+#[derive(Clone, Debug)]
+pub struct Bound<T> {
+    fixed: Result<Vec<u8>, String>,
+    task: PhantomData<T>,
+}
+
+impl<T: Task> Bound<T> {
+    /// A task with its fixed arguments: one of them, or a tuple of several.
+    pub fn new(fixed: impl Given<T::Fixed>) -> Self {
         let mut bytes = Vec::new();
         let encoded = fixed.encode(&mut bytes).map(|()| bytes);
-        Bound { task: self, fixed: encoded }
+        Self { fixed: encoded, task: PhantomData }
     }
 }
 
-/// A task with its fixed arguments. [`Task::with`] makes it.
-#[derive(Clone, Debug)]
-pub struct Bound<T> {
-    task: T,
-    fixed: Result<Vec<u8>, String>,
-}
-
-/// What a sleigh runs: a task without fixed arguments, or one [with](Task::with) them.
+/// What a sleigh runs: a task without fixed arguments, or one [with](Bound) them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be run by a sleigh as it is",
-    note = "a function becomes a task by #[nws::task] above it; a task with #[fixed] arguments is given them by \
-            `.with(...)`"
+    note = "a function gets a task by #[nws::task] above it, and that is handed over: `name::task()`"
 )]
 pub trait Job {
     /// The task.
@@ -102,7 +138,10 @@ pub trait Job {
     fn fixed(&self) -> Result<&[u8], String>;
 }
 
-impl<T: Task<Fixed = ()>> Job for T {
+impl<T: Task> Job for T
+where
+    T::Fixed: Nothing,
+{
     type Task = T;
 
     fn fixed(&self) -> Result<&[u8], String> {
@@ -114,10 +153,18 @@ impl<T: Task> Job for Bound<T> {
     type Task = T;
 
     fn fixed(&self) -> Result<&[u8], String> {
-        let _ = self.task;
         self.fixed.as_deref().map_err(Clone::clone)
     }
 }
+
+/// The fixed arguments of a task that has none.
+#[diagnostic::on_unimplemented(
+    message = "the task has #[fixed] arguments, and they are not given",
+    note = "hand over `name::with(value)`, or `name::with((first, second))`, rather than `name::task()`"
+)]
+pub trait Nothing {}
+
+impl Nothing for () {}
 
 /// Why a function did not return a value.
 #[derive(Debug)]

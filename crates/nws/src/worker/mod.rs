@@ -13,7 +13,7 @@
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     nws::init();
 //!     let sleigh = Sleigh::builder().workers(1).build()?;
-//!     sleigh.each_elem(note, ["hello"])?;
+//!     sleigh.each_elem(note::task(), ["hello"])?;
 //!     let noted: String = sleigh.user_workspace().fetch("notes")?;
 //!     assert_eq!(noted, "hello from worker Some(0)");
 //!     assert_eq!(worker::rank(), None); // this is the master

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use nws_proto::limits;
 use nws_work::envelope::{Failure, FailureKind, Outcome, RESULT_HEAD_BYTES};
+use nws_work::page::Wanted;
 use nws_work::platform::fork_generation;
 use nws_work::worker::{Joining, Newcomer, Next, Task, Worker};
 
@@ -81,7 +82,17 @@ fn run(worker: &Worker) {
         let Some(known) = &known else { continue };
         let began_ns = worker.begin(&task, ended_ns);
         result.resize(RESULT_HEAD_BYTES, 0);
-        let outcome = answer(known, &task, &mut result);
+        let outcome = match worker.wanted(&task) {
+            Wanted::Yes => answer(known, &task, &mut result),
+            Wanted::Cancelled => {
+                result.extend(Failure::cancelled().to_json());
+                Outcome::Failed
+            }
+            Wanted::Dropped => {
+                worker.pass_over();
+                continue;
+            }
+        };
         if fork_generation() != generation {
             // The task forked, and this is the child that came back from it: all here is its parent's.
             nws_work::platform::leave_fork();
@@ -128,8 +139,7 @@ fn answer(known: &Known, task: &Task, result: &mut Vec<u8>) -> Outcome {
     };
     let Err(failure) = answered else { return Outcome::Done };
     result.truncate(RESULT_HEAD_BYTES);
-    // A struct of strings and numbers has a JSON form.
-    result.extend(serde_json::to_vec(&failure).unwrap_or_default());
+    result.extend(failure.to_json());
     Outcome::Failed
 }
 

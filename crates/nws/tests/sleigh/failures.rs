@@ -77,7 +77,7 @@ fn failure(error: Error) -> TaskFailure {
 fn an_error_fails_its_task_alone_with_type_and_text() {
     limited(|| {
         let sleigh = sleigh(2);
-        let error = sleigh.each_elem(parse, ["1", "x", "3"]).unwrap_err();
+        let error = sleigh.each_elem(parse::task(), ["1", "x", "3"]).unwrap_err();
         assert_eq!(
             error.to_string().replace("worker 1", "worker 0"),
             "1 of 3 tasks failed; task 1 on worker 0 failed: invalid digit found in string"
@@ -85,9 +85,9 @@ fn an_error_fails_its_task_alone_with_type_and_text() {
         let failure = failure(error);
         assert_eq!((failure.index, failure.kind), (1, FailureKind::Error));
         assert_eq!(failure.type_name.as_deref(), Some("core::num::error::ParseIntError"));
-        let outcomes = sleigh.call(parse).each_elem_outcomes(["1", "x", "3"]).unwrap();
+        let outcomes = sleigh.call(parse::task()).each_elem_outcomes(["1", "x", "3"]).unwrap();
         assert_eq!((&outcomes[0], &outcomes[2]), (&Ok(1), &Ok(3)));
-        let mut results = sleigh.imap(parse, ["1", "x", "3"]).unwrap();
+        let mut results = sleigh.imap(parse::task(), ["1", "x", "3"]).unwrap();
         assert_eq!(results.next().unwrap().unwrap(), 1);
         assert!(matches!(results.next().unwrap(), Err(Error::Task(failure)) if failure.index == 1));
         assert_eq!(results.next().unwrap().unwrap(), 3);
@@ -100,7 +100,7 @@ fn a_panic_fails_its_task_alone_and_tells_where_it_was() {
     limited(|| {
         let sleigh = sleigh(1);
         let before = sleigh.worker_info().unwrap();
-        let failure = failure(sleigh.each_elem(end, ["a", "panic", "b"]).unwrap_err());
+        let failure = failure(sleigh.each_elem(end::task(), ["a", "panic", "b"]).unwrap_err());
         assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Panic, "as it was told"));
         let location = failure.location.clone().unwrap();
         assert!(location.starts_with("crates/nws/tests/sleigh/failures.rs:"), "{location}");
@@ -122,7 +122,7 @@ fn each_way_of_dying_fails_its_task_alone_with_the_cause() {
         ];
         for (way, words) in ways {
             let inputs: Vec<&str> = (0..20).map(|n| if n == 7 { way } else { "." }).collect();
-            let outcomes = sleigh.call(end).retries(1).each_elem_outcomes(&inputs).unwrap();
+            let outcomes = sleigh.call(end::task()).retries(1).each_elem_outcomes(&inputs).unwrap();
             for (index, outcome) in outcomes.iter().enumerate() {
                 match outcome {
                     Ok(text) => assert_eq!((text.as_str(), index != 7), (".", true)),
@@ -141,12 +141,12 @@ fn each_way_of_dying_fails_its_task_alone_with_the_cause() {
 fn a_task_that_takes_longer_than_its_timeout_is_ended_alone() {
     limited(|| {
         let sleigh = sleigh(2);
-        let call = sleigh.call(end).timeout(Duration::from_millis(300));
+        let call = sleigh.call(end::task()).timeout(Duration::from_millis(300));
         let failure = failure(call.each_elem([".", "sleep", "."]).unwrap_err());
         assert_eq!((failure.index, failure.kind), (1, FailureKind::TimedOut));
         assert!(failure.message.contains("its timeout of 0.3 s"), "{failure}");
         for wrong in [Duration::ZERO, Duration::MAX] {
-            let refused = sleigh.call(end).timeout(wrong).each_elem(["."]).unwrap_err();
+            let refused = sleigh.call(end::task()).timeout(wrong).each_elem(["."]).unwrap_err();
             assert!(matches!(refused, Error::Argument(_)), "{refused:?}");
         }
     });
@@ -156,7 +156,7 @@ fn a_task_that_takes_longer_than_its_timeout_is_ended_alone() {
 fn a_result_that_cannot_be_written_or_read_fails_its_task_alone() {
     limited(|| {
         let sleigh = sleigh(1);
-        let outcomes = sleigh.call(odd).each_elem_outcomes([1, 7, 13, 2]).unwrap();
+        let outcomes = sleigh.call(odd::task()).each_elem_outcomes([1, 7, 13, 2]).unwrap();
         assert_eq!((outcomes[0].as_ref().unwrap().0, outcomes[3].as_ref().unwrap().0), (1, 2));
         let messages = [1, 2].map(|index: usize| outcomes[index].as_ref().unwrap_err().to_string());
         assert!(messages[0].contains("cannot be read here: seven is not read"), "{}", messages[0]);
@@ -167,13 +167,13 @@ fn a_result_that_cannot_be_written_or_read_fails_its_task_alone() {
 #[test]
 fn a_worker_whose_first_task_fails_is_given_up_with_the_reason() {
     limited(|| {
-        let sleigh = builder(2).first(end, "panic").build().unwrap();
-        let error = sleigh.each_elem(end, ["."]).unwrap_err();
+        let sleigh = builder(2).first(end::task(), "panic").build().unwrap();
+        let error = sleigh.each_elem(end::task(), ["."]).unwrap_err();
         let Error::Lost(text) = error else { panic!("expected a lost sleigh, got {error:?}") };
         assert!(text.starts_with("no worker is left:"), "{text}");
         assert!(text.contains("worker 0:") && text.contains("worker 1:"), "{text}");
         assert!(text.contains("runs first has failed at crates/nws/tests/sleigh/failures.rs"), "{text}");
-        assert!(matches!(sleigh.each_elem(end, ["."]), Err(Error::Lost(_))), "it stays lost");
+        assert!(matches!(sleigh.each_elem(end::task(), ["."]), Err(Error::Lost(_))), "it stays lost");
     });
 }
 
@@ -181,12 +181,37 @@ fn a_worker_whose_first_task_fails_is_given_up_with_the_reason() {
 fn a_lost_host_ends_the_call_with_the_cause() {
     limited(|| {
         let sleigh = sleigh(1);
-        let host = sleigh.each_elem(parent, [()]).unwrap()[0];
-        let pending = sleigh.call(end).start(["sleep"]).unwrap();
+        let host = sleigh.each_elem(parent::task(), [()]).unwrap()[0];
+        let pending = sleigh.call(end::task()).start(["sleep"]).unwrap();
         kill(host);
         let error = pending.wait().unwrap_err();
         assert!(matches!(&error, Error::Lost(text) if text.contains("SIGKILL")), "{error:?}");
     });
+}
+
+#[test]
+fn a_lost_server_ends_the_call_with_the_cause() {
+    limited(|| {
+        let sleigh = sleigh(1);
+        let host = sleigh.each_elem(parent::task(), [()]).unwrap()[0];
+        let pending = sleigh.call(end::task()).start(["sleep"]).unwrap();
+        kill(server_of(host));
+        let error = pending.wait().unwrap_err();
+        let told = matches!(&error, Error::Lost(text) if text.contains("server") && text.contains("SIGKILL"));
+        assert!(told, "{error:?}");
+    });
+}
+
+/// The embedded server among the processes of this machine.
+fn server_of(host: i32) -> i32 {
+    let is_server = |pid: &i32| {
+        let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let parent = read("stat").rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
+        parent == Some(host) && read("environ").contains("NWS_ROLE=server:")
+    };
+    let processes = std::fs::read_dir("/proc").unwrap();
+    let mut pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.find(is_server).expect("the host has a server")
 }
 
 #[nws::task]
@@ -204,13 +229,13 @@ fn kill(pid: i32) {
 fn a_sleigh_that_is_stopped_in_the_middle_ends_its_call() {
     limited(|| {
         let sleigh = sleigh(2);
-        let pending = sleigh.call(end).start(["sleep"; 3]).unwrap();
+        let pending = sleigh.call(end::task()).start(["sleep"; 3]).unwrap();
         thread::scope(|scope| {
             scope.spawn(|| sleigh.stop());
             let error = pending.wait().unwrap_err();
             assert!(matches!(error, Error::Stopped), "{error:?}");
         });
-        assert!(matches!(sleigh.each_elem(end, ["."]), Err(Error::Stopped)));
+        assert!(matches!(sleigh.each_elem(end::task(), ["."]), Err(Error::Stopped)));
         sleigh.stop();
     });
 }
@@ -234,7 +259,7 @@ fn a_thousand_tasks_survive_kills_at_random_moments() {
             seed ^= seed << 17;
             seed % below
         };
-        let results = sleigh.call(spin).retries(1000).load_factor(4).imap((0..1000).map(|n| n % 3)).unwrap();
+        let results = sleigh.call(spin::task()).retries(1000).load_factor(4).imap((0..1000).map(|n| n % 3)).unwrap();
         let mut done = 0;
         for pid in results {
             let pid = pid.unwrap();

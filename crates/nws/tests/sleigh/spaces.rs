@@ -23,7 +23,7 @@ fn master_and_tasks_share_the_users_workspace_while_the_call_goes_on() {
     limited(|| {
         let sleigh = sleigh(2);
         let workspace = sleigh.user_workspace().clone();
-        let pending = sleigh.call(pass_on).start(["left", "right"]).unwrap();
+        let pending = sleigh.call(pass_on::task()).start(["left", "right"]).unwrap();
         workspace.store("right", "r").unwrap();
         assert_eq!(workspace.fetch::<String>("done").unwrap(), "r");
         workspace.store("left", "l").unwrap();
@@ -35,7 +35,7 @@ fn master_and_tasks_share_the_users_workspace_while_the_call_goes_on() {
 #[test]
 fn the_task_that_workers_run_first_has_rank_and_workspaces() {
     limited(|| {
-        let sleigh = builder(1).first(leave_a_note, true).build().unwrap();
+        let sleigh = builder(1).first(leave_a_note::task(), true).build().unwrap();
         for workspace in [sleigh.workspace(), sleigh.user_workspace()] {
             assert_eq!(workspace.fetch::<String>("notes").unwrap(), "from the first task");
         }

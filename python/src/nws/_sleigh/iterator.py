@@ -80,6 +80,8 @@ class SleighResultIterator(Iterator[Any]):
         return self
 
     def __next__(self) -> Any:
+        if self._run.cancelled:
+            self._end(None)
         if self.stopped:
             raise StopIteration
         try:
@@ -125,10 +127,23 @@ class SleighResultIterator(Iterator[Any]):
         """Submit nothing more; what was submitted can still be retrieved, and occupies the sleigh until it is."""
         self._more = False
 
-    def stop(self) -> None:
-        """Give up what is outstanding, and free the sleigh."""
-        if not self.stopped:
+    def stop(self, finish: bool = False) -> None:
+        """Give up what is outstanding, and free the sleigh.
+
+        Tasks that run are ended with all that they started; with `finish` they come to their end first. Results that
+        were not returned yet are lost.
+        """
+        if self.stopped:
+            return
+        try:
+            if finish:
+                self._more = False
+                self._run.cancel(finish)
+                self._run.wait_until(0)
+        finally:
             self._end(None)
+
+    close = stop
 
     @property
     def returned(self) -> int:

@@ -40,11 +40,26 @@ class SleighPending:
         if self._gathered:
             raise SleighGatheredException("these results were gathered already, by an earlier wait")
         self._gathered = True
+        if self._run.over and self._run.cancelled:
+            return self._run.into.value()
         if self._run.over:
             raise SleighGatheredException("this call was given up: its sleigh has ended, or a check was interrupted")
         with self._run as run:
             run.wait_until(0)
         return run.into.value()
+
+    def cancel(self, finish: bool = False) -> None:
+        """Drop the tasks that have not begun, and end those that run, with all that they started.
+
+        With `finish` those that run come to their end, which is waited for. Where another thread waits for the results
+        it gets them at once; else the sleigh is free when this returns. `wait` returns what has come, and for the other
+        tasks a `SleighTaskException` of type `'Cancelled'`.
+        """
+        run = self._run
+        run.cancel(finish)
+        if run.cancelled and not run.over and not self._gathered:
+            with run:
+                run.wait_until(0)
 
     def __str__(self) -> str:
         return f"SleighPending: {self._run.outstanding} of {self._run.submitted} tasks outstanding"

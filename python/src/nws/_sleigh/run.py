@@ -1,7 +1,8 @@
 """One call while it goes on: tasks out, results in."""
 
 import json
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -41,6 +42,10 @@ class Run:
         self._said = sleigh._said
         self._said.output.clear()
         self._progress = Progress(sleigh._options.progress, total)
+        self._total = total
+        self._turn = threading.Lock()
+        self._cancel: str | None = None
+        self.cancelled = False
         self.over = False
         if self._events:
             self._events.write("run_began", run=run.number, tasks=total)
@@ -93,7 +98,7 @@ class Run:
     def submit_all(self, rows: Iterator[Any], most: int | None) -> None:
         """Submit everything, with at most `most` tasks under way at a time."""
         more = True
-        while more:
+        while more and not self.cancelled:
             more = self.submit(rows, _SUBMIT_TASKS if most is None else most - self._run.outstanding)
             if most is None:
                 self.look()
@@ -103,6 +108,47 @@ class Run:
     def submit_to_each(self) -> None:
         """Submit one task without arguments to every worker."""
         self._run.submit_to_each((), _pickle.dumps)
+
+    def cancel(self, finish: bool) -> None:
+        """Drop the tasks that have not begun, and end those that run, or let them finish.
+
+        May be called on any thread and in signal handlers: a call that waits for results does it at its next turn.
+        """
+        if not self.over:
+            self._cancel = "end" if self._cancel == "end" or not finish else "finish"
+            if self._turn.acquire(blocking=False):
+                try:
+                    self._obey()
+                finally:
+                    self._turn.release()
+
+    def _obey(self) -> None:
+        """Do what was asked for by `cancel`. Results that have come so far are there already."""
+        wish, self._cancel = self._cancel, None
+        if wish is None or self.over:
+            return
+        self.cancelled = True
+        if wish == "finish":
+            self._fail(self._run.withdraw(), "before this task had begun")
+        else:
+            self._collect(0, 0.0)
+            self._fail(self._run.abandon(), "before this task was done")
+        if self._total is not None:
+            self._fail(range(self._run.submitted, self._total), "before this task had begun")
+            self._total = None
+        self.into.flush()
+
+    def _fail(self, indexes: Iterable[int], when: str) -> None:
+        results, places = self.into.results, self.into.indexes
+        for index in indexes:
+            made = SleighTaskException(f"the call was cancelled {when}", type="Cancelled", index=index)
+            made.output = self._said.output[index]
+            if places is None:
+                results.extend([None] * (index + 1 - len(results)))
+                results[index] = made
+            else:
+                results.append(made)
+                places.append(index)
 
     def look(self) -> None:
         """Take in what has come, without waiting."""
@@ -114,6 +160,15 @@ class Run:
             self._take(outstanding, _TURN_S)
 
     def _take(self, until: int, timeout_s: float) -> None:
+        with self._turn:
+            self._obey()
+            self._collect(until, timeout_s)
+            self._obey()
+        self.into.flush()
+        if self._progress.shown:
+            self._progress.move(self._run.submitted - self._run.outstanding)
+
+    def _collect(self, until: int, timeout_s: float) -> None:
         into = self.into
         events = self._events.tasks if self._events else None
         try:
@@ -132,9 +187,6 @@ class Run:
                 raise SleighStoppedException("the sleigh was stopped while this call went on") from None
             raise
         self._look(messages)
-        into.flush()
-        if self._progress.shown:
-            self._progress.move(self._run.submitted - self._run.outstanding)
 
     def _look(self, messages: list[str]) -> None:
         for message in messages:

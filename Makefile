@@ -67,7 +67,8 @@ check: setup ## format, lints with warnings denied, types, stubs, docs, the rule
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked --quiet
-	cargo metadata --format-version 1 --locked --quiet --manifest-path fuzz/Cargo.toml >/dev/null
+	@cargo metadata --format-version 1 --locked --quiet --manifest-path fuzz/Cargo.toml >/dev/null || \
+		{ echo "make check: fuzz/Cargo.lock is behind: cargo metadata --manifest-path fuzz/Cargo.toml mends it"; exit 1; }
 	cd python && ../$(VENV)/bin/ruff format --check --quiet . && ../$(VENV)/bin/ruff check --quiet .
 	$(VENV)/bin/ruff format --config python/pyproject.toml --check --quiet benches scripts examples
 	$(VENV)/bin/ruff check --config python/pyproject.toml --quiet benches scripts examples
@@ -87,6 +88,11 @@ bench-server: setup $(VENV)/contest ## measures the server against redis-server,
 $(VENV)/contest: python/requirements-bench.txt $(VENV)/prepared
 	@scripts/prepare.sh bench-server
 	@touch $@
+
+.PHONY: bench-lasting
+bench-lasting: setup ## sends ten million tasks through imap, makes a thousand sleighs: what is held, what is left
+	@$(PY) benches/imap_memory.py
+	@$(PY) benches/thousand_sleighs.py
 
 .PHONY: fuzz
 fuzz: ## looks for bytes that break something: FUZZ_SECONDS=60 a target, FUZZ_TARGET=one of them

@@ -1,5 +1,6 @@
 """docs/sleigh.md: its programs run as they stand, and its tables say what the code says."""
 
+import doctest
 import inspect
 import re
 from dataclasses import fields
@@ -33,6 +34,21 @@ def test_the_page_has_programs_with_what_they_print():
 @pytest.mark.parametrize(("program", "expected"), PROGRAMS)
 def test_a_program_of_the_page_runs_as_it_stands(program, expected, run_script):
     assert run_script(program) == expected
+
+
+EXAMPLES = [test for test in doctest.DocTestFinder(exclude_empty=True).find(sleigh, "nws.sleigh") if test.examples]
+
+
+def test_every_call_has_an_example_in_its_docstring():
+    told = {example.name.rpartition(".")[2] for example in EXAMPLES}
+    assert {"sleigh", "eachElem", "eachWorker", "imap", "starmap", "status"} <= told
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_an_example_of_a_docstring_runs_as_it_stands(example):
+    example.globs = {"Sleigh": Sleigh}
+    report: list[str] = []
+    assert doctest.DocTestRunner().run(example, out=report.append).failed == 0, "".join(report)
 
 
 def test_the_table_of_options_is_that_of_the_code():

@@ -125,6 +125,12 @@ def test_a_log_folder_gets_the_log_of_each_worker(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_a_log_that_cannot_be_written_is_told_and_ends_no_worker(capfd):
+    with Sleigh(workerCount=1, logDir="/proc") as s:
+        assert s.workerInfo()[0]["logfile"] is None
+    assert "worker 0 has no log" in capfd.readouterr().err
+
+
 def test_without_a_log_folder_there_is_no_log(tmp_path):
     with Sleigh(workerCount=1, workingDir=tmp_path) as s:
         assert s.workerInfo()[0]["logfile"] is None

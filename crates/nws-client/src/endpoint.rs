@@ -24,6 +24,7 @@ pub const DEFAULT_PORT: u16 = 8765;
 /// assert_eq!("/run/nws.sock".parse(), Ok(Endpoint::Unix("/run/nws.sock".into())));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Endpoint {
     /// A host name or address, and a port.
     Tcp(String, u16),
@@ -90,6 +91,7 @@ fn not_an_endpoint(text: &str) -> Error {
 
 /// After how much silence either end gives the other up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Silence {
     /// As the server has it, usually four seconds.
     #[default]
@@ -110,7 +112,17 @@ impl Silence {
     }
 }
 
-/// How to connect.
+/// How to connect. Name what you want and take the rest from the default, as there may be more
+/// fields one day.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use nws_client::ConnectOptions;
+///
+/// let options = ConnectOptions { timeout: Duration::from_secs(1), ..ConnectOptions::default() };
+/// # assert!(options.prefer_unix);
+/// ```
 #[derive(Clone, Debug)]
 pub struct ConnectOptions {
     /// The server's token; `None`: looked up in the user's runtime folder.

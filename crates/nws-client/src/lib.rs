@@ -18,6 +18,13 @@
 //! # Ok(())
 //! # }
 //! ```
+#![warn(missing_debug_implementations)]
+
+/// The README's program is tried as well.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
+
 mod assembly;
 pub mod blocking;
 mod call;
@@ -64,3 +71,31 @@ pub use server::{Connecting, Server};
 pub use typed::{FromValue, IntoValue, Mismatch};
 pub use value::Value;
 pub use workspace::Workspace;
+
+/// What users send to other threads, hold across awaits and print.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_shared<T: Send + Sync + std::fmt::Debug>() {}
+    fn is_sent<T: Send + Unpin + std::fmt::Debug>() {}
+
+    #[test]
+    fn all_that_users_hold_goes_to_other_threads_and_is_printed() {
+        is_shared::<Server>();
+        is_shared::<Workspace>();
+        is_shared::<Connection>();
+        is_shared::<blocking::Server>();
+        is_shared::<blocking::Workspace>();
+        is_shared::<Lease>();
+        is_shared::<Value>();
+        is_shared::<Error>();
+        is_shared::<Mismatch>();
+        is_sent::<Connecting>();
+        // Whatever is read: it does not exist before it is.
+        is_sent::<Call<std::rc::Rc<str>>>();
+        is_sent::<Iter<std::rc::Rc<str>>>();
+        is_sent::<blocking::Iter<std::rc::Rc<str>>>();
+        is_sent::<Pending>();
+    }
+}

@@ -1,6 +1,6 @@
 //! Leases: values handed out and not done yet.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use nws_proto::{ErrorCode, FinishItem, Grant, Item, LeaseId, Reply, SessionId, VariableHandle};
 
@@ -200,7 +200,8 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         if self.check_room_for_values(added).is_ok() {
             return Ok(());
         }
-        let freed = items.iter().filter_map(|item| {
+        let mut counted = BTreeSet::new();
+        let freed = items.iter().filter(|item| counted.insert(item.lease)).filter_map(|item| {
             let blocks = &self.sessions.get(&session)?.blocks;
             let (first, key) = blocks.range(..=item.lease.0).next_back()?;
             let block = self.blocks.get(*key).filter(|block| self.is_live(block.variable))?;

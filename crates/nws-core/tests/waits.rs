@@ -300,6 +300,9 @@ fn memory_has_a_limit_that_counts_leased_values_and_what_a_finish_frees() {
         items: vec![nws_proto::FinishItem { lease: nws_proto::LeaseId(lease), result: sized(2, bytes) }],
     };
     assert_eq!(world.fails(client, finish(101)), ErrorCode::MemoryFull);
+    let item = |bytes| nws_proto::FinishItem { lease: nws_proto::LeaseId(lease), result: sized(2, bytes) };
+    let twice = Request::Finish { variable: VARIABLE, items: vec![item(150), item(1)] };
+    assert_eq!(world.fails(client, twice), ErrorCode::MemoryFull, "a lease that is named twice frees one value");
     assert_eq!(world.call(client, finish(100)), Reply::Finished { refused: vec![] }, "it frees what it replaces");
     assert_eq!(world.core.values_bytes(), 100);
     world.done(client, Request::DeleteVariable { variable: VARIABLE });

@@ -43,6 +43,7 @@ use crate::stored::Stored;
 use crate::stream::Stream;
 use crate::table::Table;
 use crate::timers::Timers;
+use crate::transit::SpareQueues;
 pub(crate) use note::Note;
 use spin::Spin;
 
@@ -96,6 +97,7 @@ pub(crate) struct EventLoop {
     next_serial: u64,
     scratch: Scratch,
     spare: Spare,
+    spare_queues: SpareQueues,
     /// Announced by large frames that have not arrived whole, in bytes.
     receiving_bytes: u64,
     /// Taken by values that were fetched and not sent yet, in bytes.
@@ -170,6 +172,7 @@ impl EventLoop {
             next_serial: 1,
             scratch: Scratch::new(),
             spare: Spare::default(),
+            spare_queues: SpareQueues::default(),
             receiving_bytes: 0,
             transit_bytes: 0,
             disk,
@@ -191,15 +194,17 @@ impl EventLoop {
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         let mut spin = Spin::new(Duration::from_micros(self.limits.spin_us.into()));
+        let mut ended = Instant::now();
         loop {
             let patience = self.patience();
-            match spin.wait(&mut self.poll, &mut events, patience) {
+            match spin.wait(&mut self.poll, &mut events, patience, ended) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
             let began = Instant::now();
             self.turn(events.iter().map(Note::from));
-            self.shared.gauges.paused(began.elapsed());
+            ended = Instant::now();
+            self.shared.gauges.paused(ended - began);
             if self.has_stopped() {
                 return Ok(());
             }
@@ -398,7 +403,8 @@ impl EventLoop {
                     }
                     if fetched && let Reply::Values { variable, values, .. } = reply {
                         self.transit_bytes -= connection.transit.bytes();
-                        connection.transit.sends(connection.outbox.end(), variable, values, own);
+                        let (end, spare) = (connection.outbox.end(), &mut self.spare_queues);
+                        connection.transit.sends(end, variable, values, own, spare);
                         self.transit_bytes += connection.transit.bytes();
                     }
                 }

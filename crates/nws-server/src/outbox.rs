@@ -261,6 +261,13 @@ impl Outbox {
     }
 
     fn send_once(&mut self, carrier: &impl Carrier) -> io::Result<(usize, usize)> {
+        if self.large.is_empty() {
+            let unsent = &self.small[self.small_sent..];
+            let asked = unsent.len();
+            let count = taken(carrier.send_pieces(&[IoSlice::new(unsent)]))?;
+            self.advance(count);
+            return Ok((count, asked));
+        }
         let mut pieces = [IoSlice::new(&[]); PIECES];
         let (mut used, mut asked, mut at) = (0, 0, self.small_sent);
         let mut larges = self.large.iter();
@@ -283,11 +290,7 @@ impl Outbox {
         if used == 0 {
             return Ok((0, 0));
         }
-        let count = match carrier.send_pieces(&pieces[..used]) {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => return Err(error),
-        };
+        let count = taken(carrier.send_pieces(&pieces[..used]))?;
         self.advance(count);
         Ok((count, asked))
     }
@@ -314,6 +317,14 @@ impl Outbox {
             self.large.iter_mut().for_each(|large| large.after -= self.small_sent);
             self.small_sent = 0;
         }
+    }
+}
+
+/// How much the kernel took.
+fn taken(sent: io::Result<usize>) -> io::Result<usize> {
+    match sent {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        sent => sent,
     }
 }
 

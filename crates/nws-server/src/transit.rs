@@ -27,6 +27,26 @@ struct Parcel {
     bytes: u64,
 }
 
+/// Queues that wait for the next parcel, so that busy connections need no allocation and idle ones
+/// hold none.
+#[derive(Debug, Default)]
+pub(crate) struct SpareQueues(Vec<VecDeque<Parcel>>);
+
+impl SpareQueues {
+    const QUEUES: usize = 64;
+    const PARCELS: usize = 64;
+
+    fn take(&mut self) -> VecDeque<Parcel> {
+        self.0.pop().unwrap_or_default()
+    }
+
+    fn put(&mut self, queue: VecDeque<Parcel>) {
+        if self.0.len() < Self::QUEUES && (1..=Self::PARCELS).contains(&queue.capacity()) {
+            self.0.push(queue);
+        }
+    }
+}
+
 /// One connection's fetches and what they got.
 #[derive(Debug, Default)]
 pub(crate) struct Transit {
@@ -49,8 +69,18 @@ impl Transit {
 
     /// These values were put into the outbox; their frame ends at `end`. With `readings` those on disk
     /// were not.
-    pub(crate) fn sends(&mut self, end: u64, variable: VariableId, values: Vec<Grant<Stored>>, readings: bool) {
+    pub(crate) fn sends(
+        &mut self,
+        end: u64,
+        variable: VariableId,
+        values: Vec<Grant<Stored>>,
+        readings: bool,
+        spare: &mut SpareQueues,
+    ) {
         if !values.is_empty() {
+            if self.parcels.capacity() == 0 {
+                self.parcels = spare.take();
+            }
             let bytes = values.iter().map(|value| value.item.value.held_bytes()).sum();
             self.bytes += bytes;
             self.parcels.push_back(Parcel { end, variable, values, readings, bytes });
@@ -58,13 +88,13 @@ impl Transit {
     }
 
     /// The kernel has taken this many bytes.
-    pub(crate) fn sent(&mut self, sent: u64) {
+    pub(crate) fn sent(&mut self, sent: u64, spare: &mut SpareQueues) {
         while let Some(parcel) = self.parcels.front().filter(|parcel| parcel.end <= sent) {
             self.bytes -= parcel.bytes;
             self.parcels.pop_front();
         }
         if self.parcels.is_empty() && self.parcels.capacity() > 0 {
-            self.parcels = VecDeque::new();
+            spare.put(std::mem::take(&mut self.parcels));
         }
     }
 
@@ -122,10 +152,10 @@ mod tests {
     }
 
     fn left_at(sent: u64) -> Vec<u64> {
-        let mut transit = Transit::default();
+        let (mut transit, mut spare) = (Transit::default(), SpareQueues::default());
         // Two values of 10 and 20 bytes: the last byte of the first is 38 bytes before the end.
-        transit.sends(1000, VariableId(3), grants(&[10, 20]), true);
-        transit.sent(sent);
+        transit.sends(1000, VariableId(3), grants(&[10, 20]), true, &mut spare);
+        transit.sent(sent, &mut spare);
         transit.undelivered(sent).into_iter().flat_map(|(_, values)| values).map(|grant| grant.index.0).collect()
     }
 

@@ -3,15 +3,15 @@
 //! In those files `<` is what the client sends and `>` what the server answers, both to the end of
 //! the line; line ends within are written `\n`. `{name}` stands for 20 bytes (`{suffix}` for 8) that
 //! the server chooses when they first occur and that stay the same from then on. The address of a
-//! client of the Unix socket is `local`.
+//! client of the Unix socket is `local`. `=` is the end of the connection; what follows is another's.
 #![allow(clippy::unwrap_used)]
 
 mod support;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use support::{PATIENCE, Running};
 
@@ -66,12 +66,22 @@ impl Names {
     }
 }
 
+fn connect(server: &Running) -> UnixStream {
+    let socket = UnixStream::connect(&server.unix).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+fn transcripts() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
 /// Plays a transcript; `step_bytes` is how many bytes the client sends at a time.
 fn play(path: &Path, step_bytes: usize) {
     let server = Running::start();
-    let mut socket = UnixStream::connect(&server.unix).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    let mut socket = connect(&server);
     let mut names = Names::default();
     let text = std::fs::read_to_string(path).unwrap();
     for (place, line) in text.lines().enumerate() {
@@ -98,7 +108,7 @@ fn play(path: &Path, step_bytes: usize) {
             }
             Some(("=", _)) => {
                 assert_eq!(socket.read(&mut [0]).unwrap(), 0, "{}: the connection ends", at());
-                return;
+                socket = connect(&server);
             }
             _ => assert!(line.is_empty() || line.starts_with('#'), "{}: {line:?}", at()),
         }
@@ -111,14 +121,72 @@ fn play(path: &Path, step_bytes: usize) {
 
 #[test]
 fn old_clients_are_answered_byte_by_byte_as_written() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
     let mut played = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for path in transcripts() {
         for step_bytes in [usize::MAX, 7, 1] {
             play(&path, step_bytes);
         }
         played += 1;
     }
     assert!(played >= 10, "there were {played} transcripts");
+}
+
+/// Every operation, and whether it can fail without being the end of the connection.
+const OPERATIONS: [(&str, bool); 17] = [
+    ("open ws", true),
+    ("use ws", true),
+    ("delete ws", true),
+    ("mktemp ws", true),
+    ("list wss", false),
+    ("declare var", true),
+    ("store", true),
+    ("fetch", true),
+    ("fetchTry", true),
+    ("find", true),
+    ("findTry", true),
+    ("ifetch", true),
+    ("ifetchTry", true),
+    ("ifind", true),
+    ("ifindTry", true),
+    ("delete var", true),
+    ("list vars", true),
+];
+
+/// The operations of a transcript, each with the status that it was answered with, and the name with
+/// which a connection was closed at once.
+fn answered(text: &str, statuses: &mut BTreeMap<String, BTreeSet<String>>) {
+    let mut operation = String::new();
+    let mut before = "";
+    for line in text.lines() {
+        if let Some(said) = line.strip_prefix("< ")
+            && before.len() == "< 0001".len()
+            && before.starts_with("< 0")
+        {
+            // Behind the length, in 20 digits.
+            operation = said.get(20..).unwrap_or_default().to_owned();
+        }
+        let answer =
+            if line.starts_with('=') { Some("=") } else { line.strip_prefix("> ").and_then(|got| got.get(..4)) };
+        if let Some(answer) = answer.filter(|_| !operation.is_empty()) {
+            statuses.entry(std::mem::take(&mut operation)).or_default().insert(answer.to_owned());
+        }
+        before = line;
+    }
+}
+
+#[test]
+fn every_operation_is_in_a_transcript_done_and_failed_with_cookies_and_without() {
+    for kind in ["cookies", "plain"] {
+        let mut statuses = BTreeMap::new();
+        for path in transcripts().iter().filter(|path| path.to_str().unwrap().ends_with(&format!("{kind}.txt"))) {
+            answered(&std::fs::read_to_string(path).unwrap(), &mut statuses);
+        }
+        for (operation, can_fail) in OPERATIONS {
+            let seen = statuses.remove(operation).unwrap_or_default();
+            assert!(seen.contains("0000"), "{operation} is never done {kind}");
+            assert!(seen.contains("0001") || !can_fail, "{operation} never fails {kind}");
+        }
+        assert_eq!(statuses.remove("no such operation"), Some(BTreeSet::from(["=".to_owned()])), "{kind}");
+        assert!(statuses.is_empty(), "operations that there are not: {statuses:?}");
+    }
 }

@@ -27,7 +27,8 @@ pub(crate) enum Fault {
     Garbage,
 }
 
-const FAULTS: [Fault; 6] = [Fault::Close, Fault::Reset, Fault::Vanish, Fault::Deaf, Fault::Half, Fault::Garbage];
+const FAULTS: [Fault; 7] =
+    [Fault::Close, Fault::Close, Fault::Reset, Fault::Vanish, Fault::Deaf, Fault::Half, Fault::Garbage];
 
 /// What a client says. The places are those behind the last byte, from the connection's first one.
 #[derive(Default)]
@@ -161,6 +162,9 @@ impl Client {
         if !self.failed || self.fault == Fault::Deaf {
             moved |= self.send(ledger);
         }
+        if !self.failed && self.fault != Fault::None && self.is_amid() && dice.one_in(2) {
+            self.link.stop_short();
+        }
         if !self.failed && self.fault != Fault::None && self.is_due() {
             self.fail(dice, tally);
             moved = true;
@@ -170,7 +174,7 @@ impl Client {
             self.received += count;
             moved |= count > 0;
             moved |= match &mut self.speaker {
-                Speaker::Own(own) => own.react(self.received, &mut self.out, dice),
+                Speaker::Own(own) => own.react(self.received, &mut self.out, ledger, dice),
                 Speaker::Classic(_) => false,
             };
         }
@@ -179,11 +183,17 @@ impl Client {
 
     /// Whether its fault happens now: when it has sent so many bytes, or amid values that it takes.
     fn is_due(&self) -> bool {
+        let closes = matches!(&self.speaker, Speaker::Own(own) if own.closes());
+        let unanswered = self.amid && closes && self.out.left == self.out.bytes.len();
+        self.out.left >= self.until || unanswered || self.is_amid() && self.link.has_something()
+    }
+
+    fn is_amid(&self) -> bool {
         let takes = match &self.speaker {
             Speaker::Own(own) => own.takes(),
             Speaker::Classic(classic) => classic.takes(),
         };
-        self.out.left >= self.until || self.amid && takes && self.link.has_something()
+        self.amid && takes
     }
 
     fn send(&mut self, ledger: &mut Ledger) -> bool {
@@ -248,6 +258,11 @@ impl Client {
         if let Speaker::Own(own) = &mut self.speaker {
             own.cancel_waits(&mut self.out);
         }
+    }
+
+    /// The last time that it asked for values there were none.
+    pub(crate) fn found_nothing(&self) -> bool {
+        matches!(&self.speaker, Speaker::Own(own) if own.found_nothing)
     }
 
     /// What it asked and was not answered, waits of the classic protocol apart.

@@ -1,7 +1,9 @@
 //! What the fuzzers run around the whole server, and the inputs that they begin with.
 
 use bytes::Bytes;
-use nws_proto::{Challenge, Event, FRAME_HEADER_BYTES, FrameHeader, GREETING, Opcode, Reply, SessionId};
+use nws_proto::{
+    Challenge, Event, FRAME_HEADER_BYTES, FrameHeader, GREETING, Given, Opcode, Reply, SessionId, decode_part,
+};
 use nws_server::Limits;
 use nws_server::simulation::{Carried, Link, Simulated};
 use nws_testkit::Dice;
@@ -116,9 +118,8 @@ fn well_formed(mut bytes: &[u8]) {
         let payload = Bytes::copy_from_slice(payload);
         match Opcode::from_wire(header.opcode) {
             Some(Opcode::Challenge | Opcode::Welcome | Opcode::Ping) => {}
-            _ if header.opcode < 0xC0 => {
-                drop(Reply::<nws_proto::Given>::decode(header.opcode, payload).expect("a reply"))
-            }
+            Some(Opcode::Part) => drop(decode_part(payload).expect("a part")),
+            _ if header.opcode < 0xC0 => drop(Reply::<Given>::decode(header.opcode, payload).expect("a reply")),
             _ => drop(Event::decode(header.opcode, payload).expect("an event")),
         }
         bytes = after;

@@ -36,6 +36,8 @@ struct Story {
     place: Option<(VariableId, Index)>,
     /// How many took it for good: the kernel had its last byte.
     delivered: u32,
+    /// Somebody said that it has arrived, and was not answered.
+    maybe_delivered: bool,
     finished: u32,
     /// How often it was there in the end.
     left: u32,
@@ -61,8 +63,18 @@ pub(crate) struct Ledger {
     stories: BTreeMap<ValueId, Story>,
     leases: BTreeMap<LeaseId, ValueId>,
     last: ValueId,
-    /// Values are longer than what a narrow link takes at a time, as a rule.
-    mostly_long: bool,
+    sizes: Sizes,
+}
+
+/// How long values are, as a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sizes {
+    #[default]
+    Small,
+    /// Longer than what a narrow link takes at a time.
+    Medium,
+    /// Some of them are longer than what one connection is sent in a turn.
+    Large,
 }
 
 /// The bytes of a value: its id, and as much more as it is long.
@@ -75,8 +87,8 @@ fn content(id: ValueId, bytes: usize) -> Bytes {
 pub(crate) const DESCRIPTOR: Descriptor = Descriptor::bytes(Language::Python);
 
 impl Ledger {
-    pub(crate) fn new(mostly_long: bool) -> Self {
-        Self { mostly_long, ..Self::default() }
+    pub(crate) fn new(sizes: Sizes) -> Self {
+        Self { sizes, ..Self::default() }
     }
 
     /// A value that nobody has stored yet.
@@ -85,7 +97,8 @@ impl Ledger {
         let bytes = match dice.below(80) {
             0 => 66_000 + dice.below(60_000),
             1..3 => 4000 + dice.below(3000),
-            3..40 if self.mostly_long => 200 + dice.below(2000),
+            3..40 if self.sizes == Sizes::Medium => 200 + dice.below(2000),
+            3..40 if self.sizes == Sizes::Large => 300_000 + dice.below(300_000),
             _ => 8 + dice.below(40),
         };
         self.stories.insert(self.last, Story { variable, bytes, ..Story::default() });
@@ -142,6 +155,26 @@ impl Ledger {
         Ok(id)
     }
 
+    /// Who read a long value is about to say that it has arrived.
+    pub(crate) fn may_take(&mut self, id: ValueId) {
+        self.story(id).maybe_delivered = true;
+    }
+
+    /// The answer to that.
+    pub(crate) fn take_answered(&mut self, how: Seen, id: ValueId, taken: bool) -> Result<(), Wrong> {
+        let story = self.story(id);
+        story.maybe_delivered = false;
+        match how {
+            Seen::Taken if taken => story.delivered += 1,
+            Seen::Left if taken => story.left += 1,
+            _ => {}
+        }
+        if story.delivered + story.finished + story.left > 1 {
+            return Err(format!("value {id} is in two places, the last {how:?}: {story:?}"));
+        }
+        Ok(())
+    }
+
     /// A lease of a value that was seen.
     pub(crate) fn leased(&mut self, lease: LeaseId, id: ValueId) {
         self.leases.insert(lease, id);
@@ -191,6 +224,10 @@ impl Ledger {
             }
             // In `single` and in `volatile` values may go.
             let counted = story.variable.is_some_and(|variable| variable != SINGLE);
+            if times == 0 && story.maybe_delivered {
+                *tally.entry("taken without an answer").or_default() += 1;
+                continue;
+            }
             if counted && story.stored && times == 0 {
                 return Err(format!("value {id} is lost: {story:?}"));
             }

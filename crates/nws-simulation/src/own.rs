@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use nws_proto::{
-    Challenge, Cursor, ErrorCode, FinishItem, FrameHeader, GREETING, Hello, Index, LeaseId, Mode, NONCE_BYTES, Opcode,
-    OpenMode, PROTOCOL_VERSION, Request, RequestId, Retrieve, SessionId, Token, VariableHandle, VariableId, Wait,
-    WorkspaceHandle, client_proof,
+    Challenge, Cursor, ErrorCode, FinishItem, FrameHeader, GREETING, Hello, Index, Item, LeaseId, LongRequest, Mode,
+    NONCE_BYTES, Opcode, OpenMode, PROTOCOL_VERSION, ReadingId, Request, RequestId, Retrieve, Sent, SessionId, Token,
+    TransferId, VariableHandle, VariableId, Wait, WorkspaceHandle, client_proof,
 };
 use nws_testkit::Dice;
 
@@ -28,7 +28,23 @@ enum Asked {
     Store(Vec<ValueId>),
     Retrieve(Seen),
     Finish(Vec<(LeaseId, ValueId)>),
+    Part(ReadingId),
+    /// Of a value that is taken or given back.
+    Close(ReadingId),
     Other,
+}
+
+/// A long value that is being read, part by part.
+#[derive(Clone, Debug)]
+struct Reading {
+    how: Seen,
+    place: (VariableId, Index),
+    lease: LeaseId,
+    len_bytes: usize,
+    got: Vec<u8>,
+    /// Once all of it was read.
+    id: Option<ValueId>,
+    given_back: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -44,6 +60,8 @@ enum Reaction {
     Begin,
     Pong(RequestId),
     Hold(Vec<LeaseId>),
+    /// Goes on with a long value.
+    Read(ReadingId),
     Recalled,
 }
 
@@ -57,6 +75,10 @@ pub(crate) struct Own {
     next: u32,
     pending: BTreeMap<u32, Pending>,
     held: Vec<LeaseId>,
+    readings: BTreeMap<ReadingId, Reading>,
+    next_transfer: u32,
+    /// The last time that it asked for values there were none.
+    pub(crate) found_nothing: bool,
     reactions: VecDeque<(usize, Reaction)>,
     cursor: Option<(VariableId, Index)>,
     goodbye: Option<ErrorCode>,
@@ -91,6 +113,9 @@ impl Own {
             next: 1,
             pending: BTreeMap::new(),
             held: Vec::new(),
+            readings: BTreeMap::new(),
+            next_transfer: 1,
+            found_nothing: false,
             reactions: VecDeque::new(),
             cursor: None,
             goodbye: None,
@@ -113,12 +138,17 @@ impl Own {
     }
 
     pub(crate) fn unanswered(&self) -> usize {
-        self.pending.len() + usize::from(!self.ready)
+        self.pending.len() + self.readings.len() + usize::from(!self.ready)
     }
 
     /// It is to get values for good.
     pub(crate) fn takes(&self) -> bool {
         self.pending.values().any(|pending| matches!(pending.asked, Asked::Retrieve(Seen::Taken)))
+    }
+
+    /// It has said that a long value has arrived, and waits for the answer.
+    pub(crate) fn closes(&self) -> bool {
+        self.pending.values().any(|pending| matches!(pending.asked, Asked::Close(_)))
     }
 
     /// Something that no server takes for a request.
@@ -131,21 +161,31 @@ impl Own {
         [&[0xff; 40][..], &LONG, &UNKNOWN, &REPLY, &NAMELESS, &COUNT][dice.below(6)]
     }
 
-    fn request(&mut self, out: &mut Out, request: &Request<Bytes>, asked: Asked) {
-        let id = RequestId(self.next);
-        self.next += 1;
+    fn request(&mut self, out: &mut Out, request: &Request<Sent>, asked: Asked) {
         let mut payload = Vec::new();
         request.encode(&mut payload);
         let waits = match request {
             Request::Retrieve(Retrieve { wait, .. }) | Request::Adopt { wait } => *wait != Wait::No,
             _ => false,
         };
+        self.say(out, request.opcode(), &payload, asked, waits);
+    }
+
+    fn request_long(&mut self, out: &mut Out, request: &LongRequest, asked: Asked) {
+        let mut payload = Vec::new();
+        request.encode(&mut payload);
+        self.say(out, request.opcode(), &payload, asked, false);
+    }
+
+    fn say(&mut self, out: &mut Out, opcode: Opcode, payload: &[u8], asked: Asked, waits: bool) {
+        let id = RequestId(self.next);
+        self.next += 1;
         let values = match &asked {
             Asked::Store(ids) => ids.clone(),
             Asked::Finish(items) => items.iter().map(|(_, id)| *id).collect(),
             _ => Vec::new(),
         };
-        out.say_values(&frame(request.opcode(), id, &payload), values);
+        out.say_values(&frame(opcode, id, payload), values);
         self.pending.insert(id.0, Pending { asked, waits });
     }
 
@@ -217,12 +257,52 @@ impl Own {
 
     fn store(&mut self, out: &mut Out, variable: VariableHandle, ledger: &mut Ledger, dice: &mut Dice) {
         let kept = Some(variable.0 as usize - 1).filter(|place| *place < VARIABLES.len());
-        let (ids, items) = (0..1 + dice.below(5)).map(|_| ledger.make(kept, dice)).unzip();
+        let by_transfer = dice.one_in(4);
+        let count = if by_transfer { 1 } else { 1 + dice.below(5) };
+        let (ids, items): (_, Vec<_>) = (0..count).map(|_| ledger.make(kept, dice)).unzip();
+        let items = items.into_iter().map(|item| self.bring(out, item, by_transfer, dice)).collect();
         self.request(out, &Request::Store { variable, items }, Asked::Store(ids));
     }
 
+    /// The value as a request says it: itself, or that it came before in parts.
+    fn bring(&mut self, out: &mut Out, item: Item<Bytes>, by_transfer: bool, dice: &mut Dice) -> Item<Sent> {
+        let descriptor = item.descriptor;
+        if !by_transfer {
+            return Item { descriptor, value: Sent::Here(item.value) };
+        }
+        let transfer = TransferId(self.next_transfer);
+        self.next_transfer += 1;
+        self.request_long(out, &LongRequest::BeginTransfer { transfer }, Asked::Other);
+        let longest = item.value.len() / (1 + dice.below(3)) + 1;
+        for at in (0..item.value.len()).step_by(longest) {
+            let bytes = item.value.slice(at..item.value.len().min(at + longest));
+            self.request_long(out, &LongRequest::TransferPart { transfer, bytes }, Asked::Other);
+        }
+        if dice.one_in(10) {
+            self.request_long(out, &LongRequest::DropTransfer { transfer }, Asked::Other);
+        }
+        Item { descriptor, value: Sent::Transfer(transfer) }
+    }
+
+    /// Asks for what is missing of a long value, or says that it has all of it.
+    fn read(&mut self, out: &mut Out, reading: ReadingId, ledger: &mut Ledger, dice: &mut Dice) {
+        let Some(open) = self.readings.get_mut(&reading) else { return };
+        let Some(id) = open.id else {
+            let (offset, missing) = (open.got.len() as u64, open.len_bytes - open.got.len());
+            let max_bytes = if dice.one_in(2) { missing } else { 1 + dice.below(missing) };
+            let request = LongRequest::ReadPart { reading, offset, max_bytes: max_bytes as u32 };
+            return self.request_long(out, &request, Asked::Part(reading));
+        };
+        open.given_back = open.how == Seen::Taken && dice.one_in(3);
+        let give_back = open.given_back;
+        if !give_back && matches!(open.how, Seen::Taken | Seen::Left) {
+            ledger.may_take(id);
+        }
+        self.request_long(out, &LongRequest::CloseReading { reading, give_back }, Asked::Close(reading));
+    }
+
     fn retrieve(&mut self, out: &mut Out, variable: VariableHandle, dice: &mut Dice) {
-        let how = [Seen::Found, Seen::Leased, Seen::Leased, Seen::Taken][dice.below(4)];
+        let how = [Seen::Found, Seen::Leased, Seen::Leased, Seen::Taken, Seen::Taken][dice.below(5)];
         let cursor = match (dice.below(6), self.cursor) {
             (0, _) => Cursor::Oldest,
             (1, Some((variable, index))) => Cursor::After { variable, index },
@@ -251,9 +331,11 @@ impl Own {
         let leases: Vec<LeaseId> = self.held.drain(..count.min(self.held.len())).collect();
         let mut items = Vec::new();
         let mut asked = Vec::new();
+        let by_transfer = leases.len() == 1 && dice.one_in(3);
         for lease in leases {
             let (id, result) = ledger.make(Some(RESULTS), dice);
             ledger.may_finish(lease, id);
+            let result = self.bring(out, result, by_transfer, dice);
             items.push(FinishItem { lease, result });
             asked.push((lease, id));
         }
@@ -293,7 +375,7 @@ impl Own {
     }
 
     /// Does what follows from what it has read; whether there was anything.
-    pub(crate) fn react(&mut self, received: usize, out: &mut Out, dice: &mut Dice) -> bool {
+    pub(crate) fn react(&mut self, received: usize, out: &mut Out, ledger: &mut Ledger, dice: &mut Dice) -> bool {
         let mut reacted = false;
         while self.reactions.front().is_some_and(|(end, _)| *end <= received)
             && let Some((_, reaction)) = self.reactions.pop_front()
@@ -304,6 +386,7 @@ impl Own {
                 Reaction::Begin => self.open(out),
                 Reaction::Pong(request) => out.say(&frame(Opcode::Pong, request, &[])),
                 Reaction::Hold(leases) => self.held.extend(leases),
+                Reaction::Read(reading) => self.read(out, reading, ledger, dice),
                 // Some never answer.
                 Reaction::Recalled if dice.one_in(5) => {}
                 Reaction::Recalled => self.release(out, dice, true),

@@ -7,7 +7,7 @@ use nws_testkit::Dice;
 
 use crate::classic::Classic;
 use crate::client::{Client, Out, Speaker};
-use crate::ledger::{Ledger, VARIABLES};
+use crate::ledger::{Ledger, Sizes, VARIABLES};
 use crate::own::{Own, TOKEN};
 use crate::{Tally, Wrong};
 
@@ -17,7 +17,7 @@ const AUDIT_STEPS: usize = 8;
 /// Turns after which a run that does not end hangs.
 const MOST_TURNS: usize = 5000;
 /// More than one client can have coming for requests that wait: that many replies of that many values.
-const MOST_COMING_BYTES: usize = 9 * 5 * 130_000;
+const MOST_COMING_BYTES: usize = 9 * 5 * 650_000;
 
 pub(crate) struct World {
     server: Simulated,
@@ -37,7 +37,8 @@ pub(crate) struct World {
 fn limits(dice: &mut Dice) -> Limits {
     Limits {
         connections: 5 + dice.below(8),
-        frame_payload_bytes: 1 << 20,
+        frame_payload_bytes: 1 << 22,
+        values_disk_bytes: Some(if dice.one_in(4) { 3000 } else { 1 << 30 }),
         values_bytes: if dice.one_in(4) { 200_000 } else { 1 << 30 },
         session_waiting: if dice.one_in(4) { 2 } else { 100 },
         session_leases: if dice.one_in(4) { 5 } else { 1000 },
@@ -53,7 +54,12 @@ impl World {
     pub(crate) fn new(mut dice: Dice) -> Result<Self, Wrong> {
         let limits = limits(&mut dice);
         let server = Simulated::new(limits.clone(), TOKEN, dice.roll()).map_err(|error| error.to_string())?;
-        let (narrow, ledger) = (dice.one_in(2), Ledger::new(dice.one_in(2)));
+        let sizes = match dice.below(40) {
+            0 => Sizes::Large,
+            1..20 => Sizes::Medium,
+            _ => Sizes::Small,
+        };
+        let (narrow, ledger) = (dice.one_in(2), Ledger::new(sizes));
         let (clients, tally, past) = (Vec::new(), Tally::new(), Vec::new());
         Ok(Self { server, limits, clients, ledger, dice, now_ms: 0, narrow, tally, past })
     }
@@ -266,15 +272,14 @@ impl World {
         if self.server.waiting() > 0 {
             return Err(format!("{} requests wait for nobody", self.server.waiting()));
         }
-        let link = self.server.connect(Carried::ByUnix, "local", 1 << 20);
+        let link = self.server.connect(Carried::ByUnix, "local", 1 << 26);
         self.clients = vec![Client::well(link, Speaker::Own(Box::new(Own::last())))];
         self.until("the last one is let in", answered)?;
         for variable in 0..VARIABLES.len() {
             loop {
-                let before = self.server.values_bytes();
                 self.last(|own, out| own.take_all(out, variable));
                 self.until("the last one has what there is", answered)?;
-                if self.server.values_bytes() == before {
+                if self.clients.iter().all(|client| client.found_nothing()) {
                     break;
                 }
             }

@@ -9,6 +9,7 @@
 //! - `output`: the children's lines, passed on and their last ones kept.
 //! - `end`: the cause of an end; `memory`: whether the kernel ran out of memory.
 //! - `cores`: how many cores there are for us.
+//! - `resident`: how much memory a tree of processes holds.
 //! - `signals`: what a supervisor itself does about signals.
 //! - `platform`: everything `unsafe`, and what only Linux has.
 //!
@@ -31,6 +32,7 @@ mod end;
 mod memory;
 mod output;
 mod platform;
+mod resident;
 mod signals;
 mod spawn;
 mod supervisor;
@@ -39,6 +41,7 @@ mod waker;
 
 pub use cores::{fitting_workers, usable_cores};
 pub use end::{End, OutOfMemory, Status, signal_name};
+pub use resident::resident_bytes;
 pub use signals::{ignore_interrupts, new_session, termination_requests};
 pub use spawn::{Output, PROCESS_MARKER, Spawn};
 pub use supervisor::{Happening, ProcessId, Supervisor};

@@ -77,6 +77,10 @@ pub struct Start {
     pub worker_count: u32,
     /// How to start each.
     pub worker: WorkerCommand,
+    /// How much memory a worker may hold, with the processes that it started, in bytes: a task that
+    /// takes it beyond that fails, and its worker is ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit_bytes: Option<u64>,
     /// Passed on to every worker in its [`Bootstrap`]; the host does not read it.
     pub settings: serde_json::Value,
 }
@@ -86,7 +90,7 @@ pub struct Start {
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum ToHost {
     /// The first message.
-    Start(Start),
+    Start(Box<Start>),
     /// The workspace is there: the workers may connect.
     Launch {
         /// Its name.

@@ -212,6 +212,24 @@ impl Failure {
         }
     }
 
+    /// The failure of a task that took its worker beyond its limit on memory.
+    pub fn over_memory(used_bytes: u64, limit_bytes: u64, cause: Cause) -> Self {
+        let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+        Self {
+            kind: FailureKind::Died,
+            type_name: "MemoryError".to_owned(),
+            message: format!(
+                "the task took its worker to {} MiB of memory, and at most {} MiB are allowed; {}",
+                mebibytes(used_bytes),
+                mebibytes(limit_bytes),
+                cause.text
+            ),
+            traceback: String::new(),
+            cause: Some(cause),
+            deaths: 1,
+        }
+    }
+
     /// The failure of a task that was not begun, as its call was cancelled.
     pub fn cancelled() -> Self {
         Self {

@@ -58,7 +58,7 @@ impl Host {
             command.spawn().map_err(|error| WorkError::Start(format!("cannot start {}: {error}", binary.display())))?;
         let reader = ours.try_clone()?;
         let host = Host { control: Mutex::new(ours), process: Mutex::new(process), owner_pid: std::process::id() };
-        host.send(&ToHost::Start(start))?;
+        host.send(&ToHost::Start(Box::new(start)))?;
         std::thread::Builder::new().name("nws-control".into()).spawn(move || {
             let mut reader = BufReader::new(reader);
             loop {

@@ -1,4 +1,4 @@
-//! The Rust program of the README is an example of this crate, word for word, and does what it says.
+//! The examples of this crate do what they say; one is the Rust program of the README, word for word.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::PathBuf;
@@ -21,9 +21,9 @@ fn block(opening: &str) -> &'static str {
 }
 
 /// Cargo builds the examples of a package before it runs the package's tests.
-fn example() -> PathBuf {
+fn example(name: &str) -> PathBuf {
     let this = std::env::current_exe().unwrap();
-    let path = this.parent().unwrap().parent().unwrap().join("examples/kitchen");
+    let path = this.parent().unwrap().parent().unwrap().join("examples").join(name);
     assert!(path.is_file(), "{} is not built: run all tests of the package, cargo test -p nws", path.display());
     path
 }
@@ -35,6 +35,23 @@ fn the_program_of_the_readme_is_the_example() {
 
 #[test]
 fn the_program_of_the_readme_runs_and_prints_what_it_says() {
+    let (_, after) = README.split_once("```rust\n").unwrap();
+    let expected = after.split_once("```text\n").unwrap().1.split_once("```\n").unwrap().0;
+    assert_eq!(printed("kitchen"), expected);
+}
+
+#[test]
+fn no_visit_is_lost_by_those_who_count() {
+    assert_eq!(printed("counter"), "1000 visits\n");
+}
+
+#[test]
+fn a_stream_follows_what_is_stored() {
+    assert_eq!(printed("watch"), "roof: 21.5 degrees\ncellar: 12.0 degrees\nroof: 22.0 degrees\n");
+}
+
+/// What an example prints, with a server of its own.
+fn printed(name: &str) -> String {
     let runtime = tempfile::tempdir().unwrap();
     let reservation = nws_runtime::RuntimeDir::at(runtime.path().join("nws")).unwrap().reserve().unwrap();
     let config = Config { unix: Some(reservation.socket_path()), ..Config::default() };
@@ -52,7 +69,7 @@ fn the_program_of_the_readme_runs_and_prints_what_it_says() {
     let handle = server.handle();
     let serving = thread::spawn(move || server.run());
 
-    let program = Command::new(example())
+    let program = Command::new(example(name))
         .arg(reservation.socket_path())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -63,10 +80,8 @@ fn the_program_of_the_readme_runs_and_prints_what_it_says() {
     let output = ended.recv_timeout(PATIENCE).expect("the program ends in time").unwrap();
     let (printed, complaints) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}: {complaints}", output.status);
-    let (_, after) = README.split_once("```rust\n").unwrap();
-    let expected = after.split_once("```text\n").unwrap().1.split_once("```\n").unwrap().0;
-    assert_eq!(printed, expected);
 
     handle.shutdown();
     serving.join().unwrap().unwrap();
+    printed.into_owned()
 }

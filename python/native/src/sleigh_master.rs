@@ -30,7 +30,7 @@ pub(crate) struct SleighCore {
 impl SleighCore {
     /// Starts host, server where none is named, and workers.
     #[new]
-    #[pyo3(signature = (*, binary, template, server, worker_server, worker_count, program, args, env, cwd, captures, outfile, settings))]
+    #[pyo3(signature = (*, binary, template, server, worker_server, worker_count, program, args, env, cwd, captures, memory_limit_bytes, outfile, settings))]
     #[allow(clippy::too_many_arguments, reason = "Python names them all")]
     fn new(
         py: Python<'_>,
@@ -44,6 +44,7 @@ impl SleighCore {
         env: Vec<(String, Option<String>)>,
         cwd: Option<PathBuf>,
         captures: bool,
+        memory_limit_bytes: Option<u64>,
         outfile: Option<PathBuf>,
         settings: &str,
     ) -> PyResult<Self> {
@@ -51,7 +52,7 @@ impl SleighCore {
         // and ours cannot.
         let settings = serde_json::Value::from(settings);
         let worker = WorkerCommand { program, args, env, cwd, captures };
-        let start = Start { server: worker_server.map(address), worker_count, worker, settings };
+        let start = Start { server: worker_server.map(address), worker_count, worker, memory_limit_bytes, settings };
         let options =
             Options { binary, master_server: server.map(address), outfile, workspace_template: template, start };
         let sleigh = py.detach(|| Sleigh::start(options)).map_err(|error| raise(&error))?;

@@ -40,6 +40,8 @@ pub(crate) struct WorkerLoop {
     word: Mutex<UnixStream>,
     /// Taken when output is captured.
     capture: Mutex<Option<CaptureEnds>>,
+    /// There is something to seed.
+    generators: AtomicBool,
 }
 
 /// What a worker was told at its start: rank, number of workers, and the text of the settings.
@@ -105,7 +107,7 @@ impl WorkerStart {
             let _ = link.read_to_end(&mut Vec::new());
             end("the sleigh was stopped");
         })?;
-        Ok(WorkerLoop { bootstrap, worker, word, capture: Mutex::new(capture) })
+        Ok(WorkerLoop { bootstrap, worker, word, capture: Mutex::new(capture), generators: AtomicBool::new(false) })
     }
 }
 
@@ -115,6 +117,8 @@ struct Definition {
     function: Result<Py<PyAny>, Vec<u8>>,
     /// The task's payload is the tuple of its arguments, rather than the only one.
     spread: bool,
+    /// Called with the index before each task, where the call has a seed.
+    seeder: Option<Py<PyAny>>,
 }
 
 #[pymethods]
@@ -128,6 +132,18 @@ impl WorkerLoop {
     /// The worker's connection, for other workspaces on the same server.
     fn connection(&self) -> Connection {
         Connection::of(self.worker.connection().clone())
+    }
+
+    /// The index of the task that runs.
+    #[getter]
+    fn index(&self) -> Option<u64> {
+        self.worker.running().map(|task| task.index)
+    }
+
+    /// A module with random numbers has been imported: from now on tasks of calls with a seed are
+    /// seeded.
+    fn generators_are_there(&self) {
+        self.generators.store(true, Ordering::Relaxed);
     }
 
     /// The name of the sleigh's workspace.
@@ -174,7 +190,7 @@ impl WorkerLoop {
     ) -> PyResult<String> {
         let mut definition: Option<Definition> = None;
         let mut result = Vec::new();
-        let calls = Calls { define, loads, dumps, describe };
+        let calls = Calls { define, loads, dumps, describe, generators: &self.generators };
         let generation = fork_generation();
         let mut ended_ns = None;
         loop {
@@ -251,15 +267,15 @@ impl WorkerLoop {
         let prepared = calls
             .define
             .call1((PyBytes::new(py, &bytes),))
-            .and_then(|made| made.extract::<(Py<PyAny>, bool, Option<u32>)>());
+            .and_then(|made| made.extract::<(Py<PyAny>, bool, Option<u32>, Option<Py<PyAny>>)>());
         Ok(Some(match prepared {
-            Ok((function, spread, chunk_size)) => {
+            Ok((function, spread, chunk_size, seeder)) => {
                 self.worker.begin_run(chunk_size);
-                Definition { run, function: Ok(function), spread }
+                Definition { run, function: Ok(function), spread, seeder }
             }
             Err(error) => {
                 self.worker.begin_run(None);
-                Definition { run, function: Err(calls.describe(py, error, false)), spread: false }
+                Definition { run, function: Err(calls.describe(py, error, false)), spread: false, seeder: None }
             }
         }))
     }
@@ -270,6 +286,7 @@ struct Calls<'a, 'py> {
     loads: &'a Bound<'py, PyAny>,
     dumps: &'a Bound<'py, PyAny>,
     describe: &'a Bound<'py, PyAny>,
+    generators: &'a AtomicBool,
 }
 
 impl Calls<'_, '_> {
@@ -282,7 +299,15 @@ impl Calls<'_, '_> {
                 return Ok(Outcome::Failed);
             }
         };
-        let value = compact::decode(py, task.payload(), self.loads).and_then(|argument| match known.spread {
+        // Generators that nobody has imported need no seed.
+        let seeder = known.seeder.as_ref().filter(|_| self.generators.load(Ordering::Relaxed));
+        let value = compact::decode(py, task.payload(), self.loads).and_then(|argument| {
+            if let Some(seeder) = seeder {
+                seeder.call1(py, (task.head.index,))?;
+            }
+            Ok(argument)
+        });
+        let value = value.and_then(|argument| match known.spread {
             true => function.call1(argument.cast_into::<PyTuple>().map_err(PyErr::from)?),
             false => function.call1((argument,)),
         });

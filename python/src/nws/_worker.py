@@ -10,6 +10,7 @@ from nws import _native, _pickle
 from nws._sleigh.exceptions import SleighJoinException
 from nws._sleigh.failures import describe
 from nws._sleigh.log import WorkerLog
+from nws._sleigh.seeding import Seeder
 from nws._sleigh.setup import SetUpFailed, set_up
 from nws._sleigh.spaces import introduce, regroup
 from nws._sleigh.speaking import Speaker
@@ -41,6 +42,7 @@ def main() -> None:
         log.note(str(error))
         sys.exit(f"nws: worker {rank}: SleighJoinException: {error}")
     introduce(loop, rank, count)
+    seeder = Seeder(loop)
     try:
         set_up(loop, settings["awaits_set_up"])
     except SetUpFailed as failed:
@@ -51,7 +53,7 @@ def main() -> None:
     log.say(f"has joined as process {pid}")
     # Not before: what is said up to here is of no task.
     speaker = Speaker(loop, settings["output_limit"])
-    define, describing = _callbacks(log, speaker, rank)
+    define, describing = _callbacks(log, speaker, seeder, rank)
     reason = loop.run(define, _pickle.loads, _pickle.dumps_result, describing)
     if os.getpid() != pid:
         # A child that a task forked and let come back: it must not touch what is the worker's.
@@ -61,15 +63,17 @@ def main() -> None:
     loop.leave()
 
 
-def _callbacks(log: WorkerLog, speaker: Speaker, rank: int) -> tuple[Callable[..., Any], Callable[..., bytes]]:
+def _callbacks(
+    log: WorkerLog, speaker: Speaker, seeder: Seeder, rank: int
+) -> tuple[Callable[..., Any], Callable[..., bytes]]:
     """Return what makes a function of a run's definition, and what describes the failure of a task."""
 
-    def define(definition: bytes) -> tuple[Callable[..., Any], bool, int | None]:
-        function, spread, chunk_size, group, levels = _pickle.loads(definition)
+    def define(definition: bytes) -> tuple[Callable[..., Any], bool, int | None, Seeder | None]:
+        function, spread, chunk_size, group, levels, seed = _pickle.loads(definition)
         speaker.follow(levels)
         if group is not None:
             regroup(rank, group)
-        return log.watching(function), spread, chunk_size
+        return log.watching(function), spread, chunk_size, seeder.begin(seed)
 
     def describing(error: BaseException, of_result: bool = False) -> bytes:
         failure = describe(error, of_result)

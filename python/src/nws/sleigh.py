@@ -105,6 +105,9 @@ class Sleigh:
     - `wsNameTemplate`: a format string for the name of the sleigh's workspace; `'sleigh_ride_%04d'` by default.
     - `userWsNameTemplate`: the same for the workspace `userNws`; `'sleigh_user_%04d'` by default.
     - `userNwsName`: the name of a workspace to use as `userNws`, which may be there already.
+    - `seed`: random numbers of tasks follow from it, from the number of the call, and from the task's index.
+    - `memoryLimit`: how much memory a worker may hold, with what it started: bytes, or `'2GiB'`. A task that takes it
+      beyond that fails alone. No limit by default.
     - `retries`: how often a task is run again after a worker died of it; 1 by default.
     - `progress`: show a progress bar; by default after the first second where standard error is a terminal.
     - `events`: a file to which one JSON object a line is appended for all that happens; `nws.timeline` draws it.
@@ -122,6 +125,7 @@ class Sleigh:
         self._set_up = _set_up_of(self._options)
         self._said = Said(self._options.captured())
         self._busy = threading.Lock()
+        self._calls = 0
         self._current: Callable[[], Run | None] = lambda: None
         self._owner_pid = os.getpid()
         self._failure: SleighNwsException | None = None
@@ -180,6 +184,7 @@ class Sleigh:
         chunkSize: int | None = None,
         retries: int | None = None,
         timeout: float | None = None,
+        seed: int | None = None,
     ) -> Any:
         """Run `fun` once for each element, on whichever workers are free, and return the results in order.
 
@@ -189,7 +194,8 @@ class Sleigh:
         together: which to pass, in which order. `loadFactor` is the most tasks a worker that are under way at one time;
         by default all. `chunkSize` fixes how many tasks travel together, which by default follows from how long they
         take. `retries` overrides the sleigh's. A task that takes longer than `timeout` seconds is ended with its worker
-        and fails alone.
+        and fails alone. With `seed` the random numbers of a task follow from that and its index, on whichever worker it
+        runs.
 
         `fun` is a function, or an expression or statements in a string, which see their arguments as the list
         `SleighArguments`; statements give what they assign to `SleighValue`. `type` is `'invoke'` for functions and
@@ -217,7 +223,9 @@ class Sleigh:
         chunk = None if chunkSize is None else checks.checked_count("chunkSize", chunkSize)
         rows, total = arguments.rows_of(columns)
         what = (prepare(fun, type, fixed, permutation), len(columns) > 1, chunk)
-        run = self._begin(fun, what, arguments.samples_of(columns), receiver(accumulator), total, retries, timeout)
+        run = self._begin(
+            fun, what, arguments.samples_of(columns), receiver(accumulator), total, retries, timeout, seed
+        )
         with _ended_by_errors(run):
             run.submit_all(rows, None if factor is None or not blocking else factor * self.workerCount)
         return SleighPending(run).wait() if blocking else SleighPending(run)
@@ -231,18 +239,19 @@ class Sleigh:
         accumulator: Accumulator | None = None,
         retries: int | None = None,
         timeout: float | None = None,
+        seed: int | None = None,
     ) -> Any:
         """Run `fun(*workerArgs)` once on every worker and return the results in order of rank.
 
         What it defines (globals of its module, imports) stays with the workers and is seen by later tasks. `type`,
-        `blocking`, `accumulator`, `retries` and `timeout` are as for `eachElem`.
+        `blocking`, `accumulator`, `retries`, `timeout` and `seed` are as for `eachElem`.
 
             >>> with Sleigh(workerCount=2) as s:
             ...     s.eachWorker("SleighRank")
             [0, 1]
         """
         what = (prepare(fun, type, workerArgs, None), True, 1)
-        run = self._begin(fun, what, [], receiver(accumulator), self.workerCount, retries, timeout)
+        run = self._begin(fun, what, [], receiver(accumulator), self.workerCount, retries, timeout, seed)
         with _ended_by_errors(run):
             run.submit_to_each()
         return SleighPending(run).wait() if blocking else SleighPending(run)
@@ -256,6 +265,7 @@ class Sleigh:
         chunkSize: int | None = None,
         retries: int | None = None,
         timeout: float | None = None,
+        seed: int | None = None,
     ) -> SleighResultIterator:
         """Run `fun` for the items of the iterables, as `map` does, and return an iterator over the results in order.
 
@@ -271,7 +281,7 @@ class Sleigh:
         if not iterables:
             raise TypeError("imap: expected at least one iterable")
         rows = zip(*iterables, strict=False)
-        return self._stream(fun, rows, type, loadFactor, chunkSize, retries, timeout)
+        return self._stream(fun, rows, type, loadFactor, chunkSize, retries, timeout, seed)
 
     def starmap(
         self,
@@ -283,6 +293,7 @@ class Sleigh:
         chunkSize: int | None = None,
         retries: int | None = None,
         timeout: float | None = None,
+        seed: int | None = None,
     ) -> SleighResultIterator:
         """As `imap`, for one iterable whose items are the arguments of a task each.
 
@@ -290,7 +301,7 @@ class Sleigh:
         ...     list(s.starmap(pow, [(2, 5), (3, 2)]))
         [32, 9]
         """
-        return self._stream(fun, map(tuple, iterable), type, loadFactor, chunkSize, retries, timeout)
+        return self._stream(fun, map(tuple, iterable), type, loadFactor, chunkSize, retries, timeout, seed)
 
     def _stream(
         self,
@@ -301,11 +312,12 @@ class Sleigh:
         chunk_size: int | None,
         retries: int | None,
         timeout: float | None,
+        seed: int | None,
     ) -> SleighResultIterator:
         factor = None if load_factor is None else checks.checked_count("loadFactor", load_factor)
         chunk = None if chunk_size is None else checks.checked_count("chunkSize", chunk_size)
         into = Ordered()
-        run = self._begin(fun, (prepare(fun, type, (), None), True, chunk), [], into, None, retries, timeout)
+        run = self._begin(fun, (prepare(fun, type, (), None), True, chunk), [], into, None, retries, timeout, seed)
         return SleighResultIterator(run, into, rows, self.workerCount, factor)
 
     def status(self, closeGroup: bool = False, timeout: float = 0.0) -> tuple[int, bool]:
@@ -398,6 +410,7 @@ class Sleigh:
         total: int | None,
         retries: int | None,
         timeout: float | None,
+        seed: int | None,
     ) -> Run:
         often = self._options.retries if retries is None else checks.checked_count("retries", retries, 0)
         timeout_ms = None if timeout is None else checks.checked_timeout_ms("timeout", timeout)
@@ -407,16 +420,23 @@ class Sleigh:
         if not self._busy.acquire(blocking=False):
             raise SleighOccupiedException("this sleigh is busy with another call; wait for it, or make another sleigh")
         try:
-            shipment = _shipment(fun, (*what, self._group, self._levels()), samples)
+            shipment = _shipment(fun, (*what, self._group, self._levels(), self._seed(seed)), samples)
             if isinstance(what[0], Define):
                 self._set_up.define(what[0].name, shipment.data)
             self._debug(f"begins a call of {name_of(fun)}")
             run = Run(self, core.begin_run(shipment.data, often, timeout_ms), shipment, total, into)
             self._current = weakref.ref(run)
+            self._calls += 1
             return run
         except BaseException as error:
             self._release(error)
             raise
+
+    def _seed(self, seed: int | None) -> tuple[int, ...] | None:
+        """Return what the random numbers of a call follow from."""
+        if seed is not None:
+            return (checks.seed("seed", seed),)
+        return None if self._options.seed is None else (self._options.seed, self._calls)
 
     def _levels(self) -> dict[str, int] | None:
         return None if self._options.captured() == "inherit" else levels()

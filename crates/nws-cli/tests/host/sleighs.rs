@@ -30,7 +30,7 @@ pub(crate) fn start_at(
         outfile: None,
         binary: env!("CARGO_BIN_EXE_nws").into(),
         workspace_template: "test %d".into(),
-        start: Start { server, worker_count, worker, settings: serde_json::Value::Null },
+        start: Start { server, worker_count, worker, memory_limit_bytes: None, settings: serde_json::Value::Null },
     })
 }
 

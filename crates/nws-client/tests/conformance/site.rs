@@ -1,9 +1,10 @@
 //! A server to test against.
 
+use std::env;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Mutex, Once};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -38,20 +39,60 @@ pub enum Carrier {
     Unix,
 }
 
-/// A running server; it ends with this.
+/// Names a server that runs already and is to be tested, as [`Endpoint`] reads it. Everything in it is
+/// deleted before each test.
+const URL: &str = "NWS_CONFORMANCE_URL";
+/// Names the file with its token, where that is not found beside it.
+const TOKEN_FILE: &str = "NWS_TOKEN_FILE";
+
+/// A server for one test.
 pub struct Site {
     pub carrier: Carrier,
     pub tcp: Endpoint,
     pub unix: Endpoint,
-    token: Token,
-    handle: Handle,
-    ended: Mutex<Receiver<()>>,
-    _folder: tempfile::TempDir,
+    token: Option<Token>,
+    backend: Backend,
+}
+
+enum Backend {
+    /// It runs in this process, and ends with this.
+    Ours { handle: Handle, ended: Mutex<Receiver<()>>, _folder: tempfile::TempDir },
+    /// It runs already; the tests have it one after the other.
+    Theirs { _turn: MutexGuard<'static, ()> },
 }
 
 impl Site {
     pub fn start(carrier: Carrier) -> Self {
         watchdog();
+        match env::var(URL) {
+            Ok(url) => Self::connect_to(carrier, url.parse().unwrap()),
+            Err(_) => Self::start_own(carrier),
+        }
+    }
+
+    fn connect_to(carrier: Carrier, endpoint: Endpoint) -> Self {
+        static TURN: Mutex<()> = Mutex::new(());
+        // A test that failed is no reason not to run the next.
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let token = env::var_os(TOKEN_FILE).map(|path| {
+            Token::from_hex(&std::fs::read_to_string(path).unwrap()).expect("a token in the file that is named")
+        });
+        let backend = Backend::Theirs { _turn: turn };
+        let site = Self { carrier, tcp: endpoint.clone(), unix: endpoint, token, backend };
+        let server = site.server();
+        for workspace in soon(server.list_workspaces()).unwrap() {
+            // Its owner may end at the same time, and `__default` stays.
+            let _ = soon(server.delete_workspace(workspace.name));
+        }
+        let default = soon(server.use_workspace("__default")).unwrap();
+        for variable in soon(default.list_variables()).unwrap() {
+            soon(default.delete_variable(variable.name)).unwrap();
+        }
+        server.connection().close();
+        site
+    }
+
+    fn start_own(carrier: Carrier) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path: PathBuf = folder.path().join("nws.sock");
         let token = Token([9; 32]);
@@ -65,7 +106,13 @@ impl Site {
             server.run().unwrap();
             let _ = sender.send(());
         });
-        Self { carrier, tcp, unix: Endpoint::Unix(path), token, handle, ended: Mutex::new(ended), _folder: folder }
+        let backend = Backend::Ours { handle, ended: Mutex::new(ended), _folder: folder };
+        Self { carrier, tcp, unix: Endpoint::Unix(path), token: Some(token), backend }
+    }
+
+    /// Whether tests may do to it what they do not do to a server of others.
+    pub fn is_ours(&self) -> bool {
+        matches!(self.backend, Backend::Ours { .. })
     }
 
     pub fn endpoint(&self) -> &Endpoint {
@@ -76,7 +123,7 @@ impl Site {
     }
 
     pub fn options(&self) -> ConnectOptions {
-        ConnectOptions { token: Some(self.token.clone()), prefer_unix: false, timeout: LONG, ..Default::default() }
+        ConnectOptions { token: self.token.clone(), prefer_unix: false, timeout: LONG, ..Default::default() }
     }
 
     pub fn connect(&self) -> Connection {
@@ -101,18 +148,23 @@ impl Site {
         soon(self.server().use_workspace(name)).unwrap()
     }
 
+    /// Where it is ours.
     pub fn shut_down(&self) {
-        self.handle.shutdown();
+        if let Backend::Ours { handle, .. } = &self.backend {
+            handle.shutdown();
+        }
     }
 
     pub fn wait_for_end(&self) {
-        self.ended.lock().unwrap().recv_timeout(LONG).expect("the server ends when it is told to");
+        if let Backend::Ours { ended, .. } = &self.backend {
+            ended.lock().unwrap().recv_timeout(LONG).expect("the server ends when it is told to");
+        }
     }
 }
 
 impl Drop for Site {
     fn drop(&mut self) {
-        self.handle.shutdown();
+        self.shut_down();
     }
 }
 

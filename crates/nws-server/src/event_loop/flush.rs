@@ -41,7 +41,7 @@ impl EventLoop {
         self.measures.sent_bytes += sent_bytes;
         self.spent_units += CONNECTION_UNITS + sent_bytes as usize / UNIT_BYTES;
         self.transit_bytes -= connection.transit.bytes();
-        connection.transit.sent(connection.outbox.sent());
+        connection.transit.sent(connection.outbox.sent(), &mut self.spare_queues);
         self.transit_bytes += connection.transit.bytes();
         if was_blocked && connection.outbox.sent() > sent {
             // Who reads what was waiting for it is there, even if its answers to pings are stuck

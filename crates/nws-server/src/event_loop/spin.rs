@@ -53,10 +53,15 @@ impl Spin {
         Self { most, judgement: Judgement::default() }
     }
 
-    /// Waits for events, as [`Poll::poll`] does.
-    pub(super) fn wait(&mut self, poll: &mut Poll, events: &mut Events, patience: Option<Duration>) -> io::Result<()> {
+    /// Waits for events from now on, as [`Poll::poll`] does.
+    pub(super) fn wait(
+        &mut self,
+        poll: &mut Poll,
+        events: &mut Events,
+        patience: Option<Duration>,
+        now: Instant,
+    ) -> io::Result<()> {
         let most = self.most.min(patience.unwrap_or(Duration::MAX));
-        let now = Instant::now();
         if !most.is_zero() && self.judgement.allows(now) {
             let outcome = look(poll, events, now, most)?;
             self.judgement.learn(outcome, now);
@@ -158,12 +163,12 @@ mod tests {
         let waker = mio::Waker::new(poll.registry(), mio::Token(1)).unwrap();
         let mut spin = Spin { most: Duration::from_micros(50), judgement: Judgement::default() };
         for patience in [Duration::ZERO, Duration::from_micros(10), Duration::from_millis(1)] {
-            spin.wait(&mut poll, &mut events, Some(patience)).unwrap();
+            spin.wait(&mut poll, &mut events, Some(patience), Instant::now()).unwrap();
             assert!(events.is_empty());
         }
         for patience in [None, Some(Duration::ZERO), Some(Duration::from_secs(3600))] {
             waker.wake().unwrap();
-            spin.wait(&mut poll, &mut events, patience).unwrap();
+            spin.wait(&mut poll, &mut events, patience, Instant::now()).unwrap();
             assert_eq!(events.iter().count(), 1);
         }
     }

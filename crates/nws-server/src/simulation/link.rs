@@ -38,6 +38,8 @@ struct Wire {
     watches_writing: bool,
     /// Something changed since the poll told.
     changed: bool,
+    /// The last byte of what is sent next is not taken.
+    stops_short: bool,
 }
 
 impl Wire {
@@ -93,6 +95,7 @@ impl Link {
             token: None,
             watches_writing: false,
             changed: false,
+            stops_short: false,
         }));
         (Self(Arc::clone(&wire)), Socket(wire))
     }
@@ -124,6 +127,11 @@ impl Link {
         let mut wire = lock(&self.0);
         wire.room_bytes = wire.room_bytes.max(room_bytes);
         wire.changed |= wire.watches_writing;
+    }
+
+    /// Of what the server sends next, the last byte is not taken at once.
+    pub fn stop_short(&self) {
+        lock(&self.0).stops_short = true;
     }
 
     /// Sends nothing more, and still receives.
@@ -263,8 +271,12 @@ impl Carrier for Socket {
         if wire.client_gone.is_some() || wire.server_ended {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let room = wire.room_to_client();
-        if room == 0 && pieces.iter().any(|piece| !piece.is_empty()) {
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let mut room = wire.room_to_client();
+        if length > 0 && room >= length && std::mem::take(&mut wire.stops_short) {
+            room = length - 1;
+        }
+        if room == 0 && length > 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let before = wire.to_client.len();

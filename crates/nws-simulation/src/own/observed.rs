@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use nws_proto::{
-    Challenge, Event, FRAME_HEADER_BYTES, FrameHeader, Index, LeaseId, NONCE_BYTES, Opcode, Reply, RequestId,
-    VariableId, Welcome, server_proof,
+    Challenge, ELSEWHERE, Event, FRAME_HEADER_BYTES, FrameHeader, Given, Grant, Index, LeaseId, NONCE_BYTES, Opcode,
+    ReadingId, Reply, RequestId, VariableId, Welcome, decode_part, server_proof,
 };
 
-use super::{Asked, Own, Reaction, TOKEN};
+use super::{Asked, Own, Reaction, Reading, TOKEN};
 use crate::ledger::{Ledger, Seen};
 use crate::{Tally, Wrong};
 
@@ -14,6 +14,8 @@ use crate::{Tally, Wrong};
 const BEFORE_VALUES_BYTES: usize = 20;
 /// Before each value: index, deaths, descriptor and length.
 const BEFORE_VALUE_BYTES: usize = 18;
+/// In the place of a value that lies in a file: its length, and by which reading it can be had.
+const READING_BYTES: usize = 12;
 
 impl Own {
     /// Looks at the frames that were sent to it; how many bytes those are.
@@ -34,7 +36,7 @@ impl Own {
             let start = at + FRAME_HEADER_BYTES;
             at = start + length;
             let payload = bytes.slice(start..at);
-            if let Some(reaction) = self.frame(header, payload, ledger, tally)? {
+            for reaction in self.frame(header, payload, ledger, tally)? {
                 self.reactions.push_back((from + at, reaction));
             }
         }
@@ -47,7 +49,7 @@ impl Own {
         payload: Bytes,
         ledger: &mut Ledger,
         tally: &mut Tally,
-    ) -> Result<Option<Reaction>, Wrong> {
+    ) -> Result<Vec<Reaction>, Wrong> {
         if let Some(code) = self.goodbye {
             return Err(format!("{header:?} after a goodbye ({})", code.slug()));
         }
@@ -55,7 +57,7 @@ impl Own {
             Some(Opcode::Challenge) => {
                 let challenge = Challenge::decode(payload).map_err(|bad| bad.to_string())?;
                 self.nonce = Some(challenge.clone());
-                Ok(Some(Reaction::Prove(challenge)))
+                Ok(vec![Reaction::Prove(challenge)])
             }
             Some(Opcode::Welcome) => {
                 let welcome = Welcome::decode(payload).map_err(|bad| bad.to_string())?;
@@ -64,27 +66,31 @@ impl Own {
                     return Err("the server does not prove the token".to_owned());
                 }
                 self.session = Some(welcome.session);
-                Ok(Some(Reaction::Begin))
+                Ok(vec![Reaction::Begin])
             }
             Some(Opcode::Ping) => {
                 *tally.entry("pinged").or_default() += 1;
-                Ok(Some(Reaction::Pong(header.request)))
+                Ok(vec![Reaction::Pong(header.request)])
             }
             _ if header.opcode >= 0xC0 => {
                 match Event::decode(header.opcode, payload).map_err(|fault| fault.to_string())? {
                     Event::Recall { .. } => {
                         *tally.entry("recalled").or_default() += 1;
-                        Ok(Some(Reaction::Recalled))
+                        Ok(vec![Reaction::Recalled])
                     }
                     Event::Goodbye(fault) => {
                         self.goodbye = Some(fault.code);
                         *tally.entry(fault.code.slug()).or_default() += 1;
-                        Ok(None)
+                        Ok(Vec::new())
                     }
                 }
             }
+            Some(Opcode::Part) => {
+                let part = decode_part(payload).map_err(|fault| fault.to_string())?;
+                self.part_came(header.request, &part, ledger, tally)
+            }
             _ => {
-                let reply = Reply::decode(header.opcode, payload).map_err(|fault| fault.to_string())?;
+                let reply = Reply::<Given>::decode(header.opcode, payload).map_err(|fault| fault.to_string())?;
                 self.answered(header.request, reply, ledger, tally)
             }
         }
@@ -93,10 +99,10 @@ impl Own {
     fn answered(
         &mut self,
         request: RequestId,
-        reply: Reply<Bytes>,
+        reply: Reply<Given>,
         ledger: &mut Ledger,
         tally: &mut Tally,
-    ) -> Result<Option<Reaction>, Wrong> {
+    ) -> Result<Vec<Reaction>, Wrong> {
         let Some(pending) = self.pending.remove(&request.0) else {
             return Err(format!("request {request} has no reply to come, and got {reply:?}"));
         };
@@ -119,28 +125,102 @@ impl Own {
                 }
             }
             (Asked::Retrieve(how), Reply::Values { variable, first_lease, values }) => {
+                self.found_nothing = values.is_empty();
                 let how = if how == Seen::Taken { self.takes } else { how };
-                let mut leases = Vec::new();
-                for (grant, lease) in values.iter().zip(first_lease.0..) {
-                    let id = ledger.seen(how, &grant.item.value, Some((variable, grant.index)))?;
-                    *tally.entry(kind(how)).or_default() += 1;
-                    self.cursor = Some((variable, grant.index));
-                    if how == Seen::Leased {
-                        ledger.leased(LeaseId(lease), id);
-                        leases.push(LeaseId(lease));
-                    }
+                let mut reactions = Vec::new();
+                for (grant, lease) in values.into_iter().zip(first_lease.0..) {
+                    reactions.extend(self.granted(how, variable, grant, LeaseId(lease), ledger, tally)?);
                 }
-                return Ok(Some(Reaction::Hold(leases)));
+                return Ok(reactions);
             }
+            (Asked::Close(reading), Reply::Done) => self.closed(reading, true, ledger)?,
+            (Asked::Close(reading), Reply::Failed(_)) => self.closed(reading, false, ledger)?,
+            (Asked::Part(reading), Reply::Failed(_)) => drop(self.readings.remove(&reading)),
             (Asked::Other, Reply::Adopted(adopted)) => {
                 *tally.entry("adopted").or_default() += 1;
                 let leases = adopted.leases.into_iter().map(|orphan| orphan.lease);
-                return Ok(Some(Reaction::Hold(leases.filter(|lease| ledger.value_of(*lease).is_some()).collect())));
+                return Ok(vec![Reaction::Hold(leases.filter(|lease| ledger.value_of(*lease).is_some()).collect())]);
             }
-            (Asked::Store(_) | Asked::Finish(_), reply) => return Err(format!("request {request} got {reply:?}")),
+            (Asked::Store(_) | Asked::Finish(_) | Asked::Part(_) | Asked::Close(_), reply) => {
+                return Err(format!("request {request} got {reply:?}"));
+            }
             _ => {}
         }
-        Ok(None)
+        Ok(Vec::new())
+    }
+
+    /// A value, or where it can be read.
+    fn granted(
+        &mut self,
+        how: Seen,
+        variable: VariableId,
+        grant: Grant<Given>,
+        lease: LeaseId,
+        ledger: &mut Ledger,
+        tally: &mut Tally,
+    ) -> Result<Option<Reaction>, Wrong> {
+        let place = (variable, grant.index);
+        self.cursor = Some(place);
+        *tally.entry(kind(how)).or_default() += 1;
+        match grant.item.value {
+            Given::Here(value) => {
+                let id = ledger.seen(how, &value, Some(place))?;
+                if how != Seen::Leased {
+                    return Ok(None);
+                }
+                ledger.leased(lease, id);
+                Ok(Some(Reaction::Hold(vec![lease])))
+            }
+            Given::Reading { reading, len_bytes } => {
+                *tally.entry("long").or_default() += 1;
+                let (len_bytes, got) = (len_bytes as usize, Vec::new());
+                let open = Reading { how, place, lease, len_bytes, got, id: None, given_back: false };
+                if self.readings.insert(reading, open).is_some() {
+                    return Err(format!("reading {reading} is open already"));
+                }
+                Ok(Some(Reaction::Read(reading)))
+            }
+        }
+    }
+
+    fn part_came(
+        &mut self,
+        request: RequestId,
+        part: &[u8],
+        ledger: &mut Ledger,
+        tally: &mut Tally,
+    ) -> Result<Vec<Reaction>, Wrong> {
+        let asked = self.pending.remove(&request.0).map(|pending| pending.asked);
+        let Some(Asked::Part(reading)) = asked else { return Err(format!("request {request} asked for no part")) };
+        let Some(open) = self.readings.get_mut(&reading) else { return Err(format!("no reading {reading}")) };
+        open.got.extend_from_slice(part);
+        if part.is_empty() || open.got.len() > open.len_bytes {
+            return Err(format!("a part of {} bytes of {open:?}", part.len()));
+        }
+        if open.got.len() < open.len_bytes {
+            return Ok(vec![Reaction::Read(reading)]);
+        }
+        // It is taken when its reading is closed.
+        let seen = if open.how == Seen::Leased { Seen::Leased } else { Seen::Found };
+        let id = ledger.seen(seen, &open.got, Some(open.place))?;
+        open.id = Some(id);
+        let mut reactions = vec![Reaction::Read(reading)];
+        if open.how == Seen::Leased {
+            ledger.leased(open.lease, id);
+            reactions.push(Reaction::Hold(vec![open.lease]));
+        }
+        *tally.entry("read in parts").or_default() += 1;
+        Ok(reactions)
+    }
+
+    fn closed(&mut self, reading: ReadingId, done: bool, ledger: &mut Ledger) -> Result<(), Wrong> {
+        let Some(Reading { how, id: Some(id), given_back, .. }) = self.readings.remove(&reading) else {
+            return Err(format!("reading {reading} was closed and not read"));
+        };
+        if given_back || !matches!(how, Seen::Taken | Seen::Left) {
+            return Ok(());
+        }
+        ledger.take_answered(how, id, done)
     }
 
     /// The connection is over, and these are the bytes of a frame that was not sent whole: what of its
@@ -158,7 +238,12 @@ impl Own {
         let variable = VariableId(number(&before[..8]));
         while values.len() >= BEFORE_VALUE_BYTES {
             let (before, after) = values.split_at(BEFORE_VALUE_BYTES);
-            let length = number(&before[14..18]) as usize;
+            let length = number(&before[14..18]) as u32;
+            if length == ELSEWHERE {
+                values = after.get(READING_BYTES..).unwrap_or_default();
+                continue;
+            }
+            let length = length as usize;
             if after.len() < length {
                 break;
             }

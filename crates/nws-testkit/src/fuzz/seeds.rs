@@ -72,9 +72,11 @@ pub fn classic() -> Vec<Vec<u8>> {
     paths.sort();
     for path in paths {
         for part in read(&path).split("\n\n") {
-            let said = part.lines().filter_map(|line| line.strip_prefix("< "));
+            let lines: Vec<&str> = part.lines().collect();
+            let greets = |at: usize| lines.get(at + 1) == Some(&"> 2223");
+            let said = lines.iter().enumerate().filter(|(at, _)| !greets(*at));
             // What the server chose stands in braces, and is as good as any other bytes here.
-            let said: Vec<u8> = said.filter(|line| line.len() > 4).flat_map(unescaped).collect();
+            let said: Vec<u8> = said.filter_map(|(_, line)| line.strip_prefix("< ")).flat_map(unescaped).collect();
             if !said.is_empty() {
                 seeds.push([&[seeds.len() as u8; 8][..], &said].concat());
             }

@@ -43,6 +43,15 @@ pub(super) enum Ended {
         /// How long it may.
         timeout_ms: u64,
     },
+    /// The task that it ran by this lease took it beyond its limit on memory.
+    OverMemory {
+        /// The task's.
+        lease: LeaseId,
+        /// What it held, in bytes.
+        used_bytes: u64,
+        /// What it may.
+        limit_bytes: u64,
+    },
 }
 
 /// A worker that lives.
@@ -86,7 +95,9 @@ impl Worker {
         match self.ended {
             Some(Ended::Aborted | Ended::Late) => false,
             // It may have gone on to the next before it was ended.
-            Some(Ended::TimedOut { lease, .. }) => running.is_some_and(|running| running.lease == lease),
+            Some(Ended::TimedOut { lease, .. } | Ended::OverMemory { lease, .. }) => {
+                running.is_some_and(|running| running.lease == lease)
+            }
             Some(Ended::Silent) | None => true,
         }
     }
@@ -126,8 +137,8 @@ pub(super) struct Death {
     pub(super) running: Option<Running>,
     /// Whether the task that it was running pays for it.
     pub(super) charges: bool,
-    /// That task took longer than this, in milliseconds.
-    pub(super) timed_out: Option<u64>,
+    /// Why the host ended it, where it did.
+    pub(super) ended: Option<Ended>,
     /// What it wrote last, to standard output and to standard error.
     pub(super) written: [Vec<u8>; 2],
 }
@@ -341,10 +352,7 @@ impl Crew {
             session: worker.page.session(),
             running,
             charges: worker.charges(running) && !innocent,
-            timed_out: match worker.ended {
-                Some(Ended::TimedOut { timeout_ms, .. }) => Some(timeout_ms),
-                _ => None,
-            },
+            ended: worker.ended,
             written,
         })
     }
@@ -357,6 +365,7 @@ fn explain(end: &End, ended: Option<Ended>, complaint: Option<&str>) -> Cause {
             cause.preceded_by("it was silent (stopped, or cut off from the server), so the host ended it")
         }
         (Some(Ended::TimedOut { .. }), _) => cause.preceded_by("its task took too long, so the host ended it"),
+        (Some(Ended::OverMemory { .. }), _) => cause.preceded_by("its task took too much memory, so the host ended it"),
         (Some(Ended::Late), _) => {
             cause.preceded_by("it came after the group of workers was closed, so the host ended it")
         }

@@ -115,7 +115,7 @@ mod tests {
             session: session.map(SessionId),
             running: None,
             charges: true,
-            timed_out: None,
+            ended: None,
             written: Default::default(),
         }
     }

@@ -13,6 +13,7 @@ use super::channel::Channel;
 use super::crew::{Crew, Ended};
 use super::deaths::Deaths;
 use super::guardian::{Guardian, Post, Poster};
+use super::memory::MemoryWatch;
 use super::server::EmbeddedServer;
 use super::terms::Terms;
 use super::vigil::Pulse;
@@ -61,6 +62,7 @@ pub(super) struct Host {
     /// What every worker is told, once all of it is known.
     pub(super) bootstrap: Option<Bootstrap>,
     pub(super) terms: Terms,
+    pub(super) memory: Option<MemoryWatch>,
     pub(super) deaths: Deaths,
     pub(super) pulse: Pulse,
     /// `None`: it had ended before this process could look.
@@ -101,6 +103,7 @@ pub fn serve(warden_pid: i32) -> io::Result<()> {
         workspace: None,
         bootstrap: None,
         terms: Terms::default(),
+        memory: None,
         deaths: Deaths::default(),
         pulse,
         over: warden.is_none().then_some(Over::Broken),
@@ -144,7 +147,8 @@ impl Host {
         let behind = self.control.is_behind() || self.crew.workers().any(|(_, worker)| worker.link.is_behind());
         let cut_off = self.cut_off.as_ref().map(|(_, until)| *until);
         let server = self.server.as_ref().and_then(|server| server.deadline);
-        let deadlines = [self.deaths.next_deadline(), cut_off, server, Some(self.pulse.next())];
+        let memory = self.memory.as_ref().map(MemoryWatch::due);
+        let deadlines = [self.deaths.next_deadline(), cut_off, server, memory, Some(self.pulse.next())];
         let deadline = deadlines.into_iter().flatten().min();
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let tasks = self.terms.patience(self.crew.workers().map(|(_, worker)| worker.running_on()), monotonic_ns());
@@ -169,6 +173,7 @@ impl Host {
     fn look_at_the_clock(&mut self, now: Instant) {
         self.look_at_deaths(now);
         self.look_at_tasks(monotonic_ns());
+        self.look_at_memory(now);
         self.look_at_joining(now);
         if self.pulse.keep(now) {
             self.end_warden();
@@ -220,7 +225,7 @@ impl Host {
 
     fn obey(&mut self, message: ToHost) {
         match message {
-            ToHost::Start(start) => self.start(start),
+            ToHost::Start(start) => self.start(*start),
             ToHost::Launch { workspace } => {
                 self.workspace = Some(workspace);
                 self.launch();
@@ -242,6 +247,7 @@ impl Host {
         }
         self.started = true;
         self.settings = start.settings;
+        self.memory = start.memory_limit_bytes.map(MemoryWatch::new);
         self.worker_count = start.worker_count;
         match start.server {
             Some(address) => self.dial(address),

@@ -7,7 +7,7 @@
 //! and why.
 //!
 //! - `channel`: one end of a control channel. `server`: the embedded server. `crew`: the workers;
-//!   `leftovers`: what they wrote and did not send.
+//!   `leftovers`: what they wrote and did not send. `memory`: how much they hold.
 //! - `guardian`: the host's own session. `deaths`: brings the end of a process and that of its
 //!   session together. `charge`: decides who pays for a death.
 //! - `inner`: the loop around them. `settling`: what follows from a death. `group`: who is too late.
@@ -25,6 +25,7 @@ mod group;
 mod guardian;
 mod inner;
 mod leftovers;
+mod memory;
 mod server;
 mod settling;
 mod terms;

@@ -57,11 +57,9 @@ impl Host {
 
     fn judge(&self, death: &Death, adopted: &Adopted) -> Verdict {
         let running = death.running.filter(|_| death.charges);
-        // What took too long would do so again.
-        let retries = match (running, death.timed_out) {
-            (Some(running), None) => self.terms.retries(running.run),
-            _ => 0,
-        };
+        // What took too long or too much would do so again.
+        let again = !matches!(death.ended, Some(Ended::TimedOut { .. } | Ended::OverMemory { .. }));
+        let retries = running.filter(|_| again).map_or(0, |running| self.terms.retries(running.run));
         charge::judge(running, &adopted.leases, retries)
     }
 
@@ -80,9 +78,13 @@ impl Host {
             began_ns: running.began_ns,
             duration_ns: death.at_ns.saturating_sub(running.began_ns),
         };
-        let failure = match death.timed_out {
-            Some(timeout_ms) => Failure::timed_out(timeout_ms, death.cause.clone()),
-            None => Failure::died(death.cause.clone(), deaths),
+        let cause = death.cause.clone();
+        let failure = match death.ended {
+            Some(Ended::TimedOut { timeout_ms, .. }) => Failure::timed_out(timeout_ms, cause),
+            Some(Ended::OverMemory { used_bytes, limit_bytes, .. }) => {
+                Failure::over_memory(used_bytes, limit_bytes, cause)
+            }
+            _ => Failure::died(cause, deaths),
         };
         guardian.finish(lease, failure.to_result(head));
     }
@@ -113,6 +115,14 @@ impl Host {
         }
         for rank in self.crew.stuck(&self.supervisor, now, self.pulse.silence()) {
             self.crew.end(rank, Ended::Silent, &mut self.supervisor);
+        }
+    }
+
+    /// Ends workers whose task takes more memory than it may.
+    pub(super) fn look_at_memory(&mut self, now: Instant) {
+        let Some(memory) = &mut self.memory else { return };
+        for (rank, why) in memory.look(&mut self.crew, now) {
+            self.crew.end(rank, why, &mut self.supervisor);
         }
     }
 

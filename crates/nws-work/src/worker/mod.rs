@@ -140,10 +140,14 @@ impl Worker {
         Ok(self.capture.get_or_init(|| capture).clone())
     }
 
+    /// The task that runs.
+    pub fn running(&self) -> Option<TaskHead> {
+        self.page.running().map(|running| TaskHead { run: running.run, index: running.index })
+    }
+
     /// Sends what the task that runs has to say beside what it prints; see [`Said`].
     pub fn say(&self, said: Said, payload: &[u8]) {
-        let running = self.page.running().map(|running| TaskHead { run: running.run, index: running.index });
-        self.shared.say(said.to_value(running.unwrap_or(TaskHead::NONE), self.rank, payload));
+        self.shared.say(said.to_value(self.running().unwrap_or(TaskHead::NONE), self.rank, payload));
     }
 
     /// The next task if one is here. Results that wait are sent before this says [`Next::Nothing`].

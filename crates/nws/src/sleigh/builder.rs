@@ -133,6 +133,7 @@ impl Builder {
         let settings = serde_json::to_string(&settings).map_err(|error| Error::Argument(error.to_string()))?;
         let start = Start {
             server: address(self.server)?,
+            memory_limit_bytes: None,
             worker_count: workers,
             worker: command(self.args, self.env, self.working_dir, workers)?,
             settings: settings.into(),
@@ -152,10 +153,15 @@ fn address(server: Option<Endpoint>) -> Result<Option<ServerAddress>, Error> {
             _ => None,
         },
     };
-    Ok(named.map(|endpoint| match endpoint {
-        Endpoint::Unix(path) => ServerAddress { unix: Some(path), tcp: None, token: None },
-        Endpoint::Tcp(host, port) => ServerAddress { unix: None, tcp: Some((host, port)), token: None },
-    }))
+    Ok(match named {
+        None => None,
+        Some(Endpoint::Unix(path)) => Some(ServerAddress { unix: Some(path), tcp: None, token: None }),
+        Some(Endpoint::Tcp(host, port)) => Some(ServerAddress { unix: None, tcp: Some((host, port)), token: None }),
+        Some(other) => {
+            let message = format!("expected a server that workers reach by TCP or a Unix socket, got {other}");
+            return Err(Error::Argument(message));
+        }
+    })
 }
 
 fn from_url(url: &str) -> Result<Endpoint, Error> {

@@ -20,11 +20,13 @@ __all__ = [
     "hosts",
     "launcher",
     "maybe",
+    "memory",
     "module_path",
     "output",
     "path",
     "port",
     "seconds",
+    "seed",
     "template",
     "text",
     "threads",
@@ -153,6 +155,35 @@ def output(name: str, value: Any) -> str:
     if value in ("show", "prefix", "keep", "inherit"):
         return str(value)
     raise SleighIllegalValueException(f"{name}: expected 'show', 'prefix', 'keep' or 'inherit', got {value!r}")
+
+
+def seed(name: str, value: Any) -> int:
+    """A whole number from 0 up, of any size."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise SleighIllegalValueException(f"{name}: expected a whole number from 0 up, got {value!r}")
+    return value
+
+
+_SIZE = re.compile(r"\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kMGT]?)(?P<binary>i?)B?\s*", re.IGNORECASE)
+# A worker that has just started takes some twenty of them.
+_LEAST_MEMORY = 32 << 20
+
+
+def memory(name: str, value: Any) -> int:
+    """An amount of memory in bytes: a number, or a string such as `'2GiB'` or `'500 MB'`."""
+    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if found is not None:
+        power = " kmgt".index(found["unit"].lower() or " ")
+        made = int(float(found["number"]) * (1024 if found["binary"] else 1000) ** power)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        made = value
+    else:
+        raise SleighIllegalValueException(f"{name}: expected bytes, or a string such as '2GiB', got {value!r}")
+    if not _LEAST_MEMORY <= made < 1 << 62:
+        raise SleighIllegalValueException(
+            f"{name}: expected at least 32MiB, as Python itself takes most of that, got {value!r}"
+        )
+    return made
 
 
 def hosts(name: str, value: Any) -> list[str]:

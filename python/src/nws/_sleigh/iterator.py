@@ -127,7 +127,7 @@ class SleighResultIterator(Iterator[Any]):
         """Submit nothing more; what was submitted can still be retrieved, and occupies the sleigh until it is."""
         self._more = False
 
-    def stop(self, finish: bool = False) -> None:
+    def stop(self, *, finish: bool = False) -> None:
         """Give up what is outstanding, and free the sleigh.
 
         Tasks that run are ended with all that they started; with `finish` they come to their end first. Results that

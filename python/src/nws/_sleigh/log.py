@@ -29,9 +29,14 @@ class WorkerLog:
         self._rank = rank
         self._file = None
         if folder is not None:
-            _path = os.path.abspath(os.path.join(folder, f"sleigh_ride_{rank}_{os.getpid()}.log"))
-            # Unbuffered: what was said before a crash is in the file.
-            self._file = open(_path, "ab", buffering=0)  # noqa: SIM115 (it lives as long as the worker)
+            path = os.path.abspath(os.path.join(folder, f"sleigh_ride_{rank}_{os.getpid()}.log"))
+            try:
+                # Unbuffered: what was said before a crash is in the file.
+                self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (it lives as long as the worker)
+                _path = path
+            except OSError as error:
+                # No reason not to work.
+                print(f"nws: worker {rank} has no log: {error}", file=sys.stderr, flush=True)
 
     def say(self, what: str) -> None:
         """Tell of this worker, for example that it has joined."""

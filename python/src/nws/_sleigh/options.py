@@ -58,6 +58,8 @@ class Options:
     threadsPerWorker: int | str | None = _option("auto", checks.threads)
     output: str | None = _option(None, maybe(checks.output))
     outputLimit: int = _option(1 << 20, checks.count(0))
+    seed: int | None = _option(None, maybe(checks.seed))
+    memoryLimit: int | None = _option(None, maybe(checks.memory))
     retries: int = _option(1, checks.count(0))
     progress: bool | None = _option(None, maybe(checks.flag))
     events: str | None = _option(None, maybe(checks.path))

@@ -37,6 +37,7 @@ def start(options: Options, awaits_set_up: bool) -> _native.SleighCore:
         env=options.environment(),
         cwd=options.workingDir or os.getcwd(),
         captures=options.captured() != "inherit",
+        memory_limit_bytes=options.memoryLimit,
         outfile=options.outfile,
         settings=json.dumps({**_settings(options), "awaits_set_up": awaits_set_up}),
     )

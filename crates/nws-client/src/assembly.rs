@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use nws_proto::{ErrorCode, Fault, Given, LongRequest, ReadingId, Reply, RequestId, limits};
 
+use crate::awaited::Answer;
 use crate::in_flight::Receiver;
-use crate::pending::Answer;
 use crate::shared::Shared;
 
 /// Parts that are asked for ahead.

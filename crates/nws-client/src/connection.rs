@@ -11,10 +11,11 @@ use nws_proto::{
     Wait, WorkspaceHandle,
 };
 
+use crate::awaited::{Answer, Awaited, Place};
 use crate::error::ConnectProblem;
 use crate::handshake::{self, Deadline};
 use crate::in_flight::Receiver;
-use crate::pending::{Answer, Awaited, Pending, Slot};
+use crate::pending::{Pending, Slot};
 use crate::pieces::{InPieces, Pieces};
 use crate::shared::{SOCKET, Shared};
 use crate::{ConnectOptions, Endpoint, Error, dial, io_thread};
@@ -233,7 +234,7 @@ impl Connection {
 
     /// Sends a retrieval whose long values are not to be assembled.
     pub(crate) fn request_unread(&self, request: &Request<Bytes>) -> Awaited<Reply<Given>> {
-        let slot = Arc::new(Slot::default());
+        let slot = Arc::new(Place::default());
         match self.shared().submit(request, Receiver::Unread(Arc::clone(&slot))) {
             Ok(id) => Awaited::sent(self.clone(), id, slot, can_wait(request)),
             Err((_, error)) => Awaited::failed(error),
@@ -242,7 +243,7 @@ impl Connection {
 
     /// Asks for a part of a value.
     pub(crate) fn read_part(&self, reading: ReadingId, offset: u64, max_bytes: u32) -> Awaited<Bytes> {
-        let slot = Arc::new(Slot::default());
+        let slot = Arc::new(Place::default());
         let request = LongRequest::ReadPart { reading, offset, max_bytes };
         match self.shared().submit_long(&request, Receiver::PartTo(Arc::clone(&slot))) {
             Ok(id) => Awaited::sent(self.clone(), id, slot, false),
@@ -279,8 +280,12 @@ impl Connection {
         self.shared().next_transfer()
     }
 
-    pub(crate) fn abandon<R: Answer>(&self, id: RequestId, slot: &Slot<R>, waits: bool) {
+    pub(crate) fn abandon(&self, id: RequestId, slot: &Slot, waits: bool) {
         self.shared().abandon(id, slot, waits);
+    }
+
+    pub(crate) fn abandon_awaited<R: Answer>(&self, id: RequestId, place: &Place<R>, waits: bool) {
+        self.shared().abandon_awaited(id, place, waits);
     }
 
     pub(crate) fn is_foreign(&self) -> bool {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use nws_proto::{Given, Reply, RequestId};
 
 use crate::Error;
+use crate::awaited::Place;
 use crate::pending::Slot;
 
 /// What a request led to. The replies that say that nothing was done are errors.
@@ -20,9 +21,9 @@ pub(crate) enum Receiver {
     /// A [`crate::Pending`].
     Pending(Arc<Slot>),
     /// Who reads the values of the reply itself, part by part.
-    Unread(Arc<Slot<Reply<Given>>>),
+    Unread(Arc<Place<Reply<Given>>>),
     /// Who asked for a part of a value.
-    PartTo(Arc<Slot<Bytes>>),
+    PartTo(Arc<Place<Bytes>>),
     /// The I/O thread: a part of a value that it reads.
     Part,
     /// Who made this request: its reply is whole, and to be given out when the server has said that it
@@ -108,7 +109,11 @@ impl InFlight {
 
     /// Whether nobody waits for this answer.
     pub(crate) fn is_abandoned(&self, id: RequestId) -> bool {
-        matches!(self.receivers.get(&id.0), Some(Receiver::Nobody))
+        match self.receivers.get(&id.0) {
+            Some(Receiver::Nobody) => true,
+            Some(Receiver::Pending(slot)) => slot.is_abandoned(),
+            _ => false,
+        }
     }
 
     /// Lets nobody wait for this answer any more; says whether somebody did.

@@ -26,6 +26,7 @@
 pub struct Readme;
 
 mod assembly;
+mod awaited;
 pub mod blocking;
 mod call;
 mod check;
@@ -38,6 +39,7 @@ mod in_flight;
 mod incoming;
 mod io_thread;
 mod iter;
+mod kept;
 mod lease;
 mod long;
 mod outgoing;

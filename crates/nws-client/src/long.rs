@@ -12,9 +12,9 @@ use nws_proto::{
     limits,
 };
 
+use crate::awaited::Awaited;
 use crate::call::done;
 use crate::in_flight::Outcome;
-use crate::pending::Awaited;
 use crate::transfer::part_bytes;
 use crate::{Call, Connection, Error, Pending, Workspace};
 

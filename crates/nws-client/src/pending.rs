@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Condvar, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -11,42 +11,41 @@ use nws_proto::{Reply, RequestId};
 
 use crate::connection::Connection;
 use crate::in_flight::Outcome;
-use crate::shared::{Shared, lock};
+use crate::kept::Late;
+use crate::shared::lock;
 use crate::{Error, shared};
 
-/// What a request can be answered by.
-pub(crate) trait Answer: Send + Sized + 'static {
-    /// Nobody takes it: what it holds goes back.
-    fn give_back(self, shared: &Shared);
-}
-
 /// Where the I/O thread puts an answer.
-#[derive(Debug)]
-pub(crate) struct Slot<R = Reply<Bytes>> {
-    state: Mutex<State<R>>,
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    state: Mutex<State>,
     ready: Condvar,
 }
 
-impl<R> Default for Slot<R> {
-    fn default() -> Self {
-        let state = State { outcome: None, waker: None, sleeping: false, abandoned: false };
-        Self { state: Mutex::new(state), ready: Condvar::new() }
-    }
-}
-
-#[derive(Debug)]
-struct State<R> {
-    outcome: Option<Outcome<R>>,
+#[derive(Default)]
+struct State {
+    outcome: Option<Outcome>,
     waker: Option<Waker>,
     /// A thread sleeps; telling a condition variable costs a system call also where nobody does.
     sleeping: bool,
     /// Nobody will look here any more.
     abandoned: bool,
+    /// What becomes of the answer then.
+    late: Option<Late>,
 }
 
-impl<R> Slot<R> {
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("outcome", &self.outcome)
+            .field("abandoned", &self.abandoned)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Slot {
     /// Puts the answer here; gives it back where nobody will look for it.
-    pub(crate) fn complete(&self, outcome: Outcome<R>) -> Option<Outcome<R>> {
+    pub(crate) fn complete(&self, outcome: Outcome) -> Option<Outcome> {
         let mut state = lock(&self.state);
         if state.abandoned {
             return Some(outcome);
@@ -64,17 +63,30 @@ impl<R> Slot<R> {
     }
 
     /// Looks here no more; gives what came and was not taken.
-    pub(crate) fn abandon(&self) -> Option<Outcome<R>> {
+    pub(crate) fn abandon(&self) -> Option<Outcome> {
         let mut state = lock(&self.state);
         state.abandoned = true;
         state.outcome.take()
     }
 
-    fn take(&self) -> Option<Outcome<R>> {
+    /// What becomes of an answer that nobody takes, where there is something to be done.
+    pub(crate) fn late(&self) -> Option<Late> {
+        lock(&self.state).late.take()
+    }
+
+    pub(crate) fn is_abandoned(&self) -> bool {
+        lock(&self.state).abandoned
+    }
+
+    pub(crate) fn has_late(&self) -> bool {
+        lock(&self.state).late.is_some()
+    }
+
+    fn take(&self) -> Option<Outcome> {
         lock(&self.state).outcome.take()
     }
 
-    fn wait(&self, until: Option<Instant>) -> Option<Outcome<R>> {
+    fn wait(&self, until: Option<Instant>) -> Option<Outcome> {
         let mut state = lock(&self.state);
         loop {
             if let Some(outcome) = state.outcome.take() {
@@ -104,38 +116,56 @@ impl<R> Slot<R> {
 /// `Pending` is made, not when it is first polled.
 ///
 /// Dropping an unfinished one cancels a wait, and gives leases back that still come. A value that a
-/// plain fetch had taken by then is gone: nothing brings it back to its place. So give a fetch that
-/// may be given up a deadline ([`nws_proto::Wait::Ms`]), or fetch by lease.
+/// plain fetch of [`Connection::request`] had taken by then is gone: nothing brings it back to its
+/// place. So give a fetch that may be given up a deadline ([`nws_proto::Wait::Ms`]), fetch by lease, or
+/// by a [`Workspace`](crate::Workspace), which keeps it.
 #[must_use = "dropping it cancels a wait"]
 #[derive(Debug)]
 pub struct Pending {
-    answer: Awaited<Reply<Bytes>>,
+    inner: Inner,
+    late: Unused,
 }
 
-/// The answer that is to come, of any kind. Dropping it cancels a wait, and gives back what comes.
-#[derive(Debug)]
-pub(crate) struct Awaited<R: Answer> {
-    inner: Inner<R>,
+/// What becomes of an answer that is not used.
+#[derive(Default)]
+struct Unused(Option<Late>);
+
+impl std::fmt::Debug for Unused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "kept" } else { "dropped" })
+    }
 }
 
 #[derive(Debug)]
-enum Inner<R> {
+enum Inner {
     /// Sent.
-    Sent { connection: Connection, id: RequestId, slot: Arc<Slot<R>>, waits: bool },
+    Sent { connection: Connection, id: RequestId, slot: std::sync::Arc<Slot>, waits: bool },
     /// Never sent, or answered and not taken.
-    Ready(Option<Outcome<R>>),
+    Ready(Option<Outcome>),
 }
 
-impl<R: Answer> Awaited<R> {
-    pub(crate) fn sent(connection: Connection, id: RequestId, slot: Arc<Slot<R>>, waits: bool) -> Self {
-        Self { inner: Inner::Sent { connection, id, slot, waits } }
+impl Pending {
+    pub(crate) fn sent(connection: Connection, id: RequestId, slot: std::sync::Arc<Slot>, waits: bool) -> Self {
+        Self { inner: Inner::Sent { connection, id, slot, waits }, late: Unused::default() }
     }
 
     pub(crate) fn failed(error: Error) -> Self {
-        Self { inner: Inner::Ready(Some(Err(error))) }
+        Self { inner: Inner::Ready(Some(Err(error))), late: Unused::default() }
     }
 
-    fn id(&self) -> Option<RequestId> {
+    /// One whose answer is there already.
+    pub(crate) fn answered(reply: Reply<Bytes>) -> Self {
+        Self { inner: Inner::Ready(Some(Ok(reply))), late: Unused::default() }
+    }
+
+    /// Has `late` take an answer that nobody takes.
+    pub(crate) fn or_else(mut self, late: Late) -> Self {
+        self.late = Unused(Some(late));
+        self
+    }
+
+    /// The request's id, where it was sent and not answered yet.
+    pub fn id(&self) -> Option<RequestId> {
         match &self.inner {
             Inner::Sent { id, .. } => Some(*id),
             Inner::Ready(_) => None,
@@ -143,11 +173,21 @@ impl<R: Answer> Awaited<R> {
     }
 
     /// Waits for the answer on this thread.
-    pub(crate) fn wait(mut self) -> Outcome<R> {
+    ///
+    /// # Errors
+    /// What the request came to; also where this is the connection's own I/O thread, which would
+    /// wait for itself.
+    pub fn wait(mut self) -> Outcome {
         self.wait_until(None).unwrap_or_else(|| Err(taken()))
     }
 
-    fn wait_until(&mut self, until: Option<Instant>) -> Option<Outcome<R>> {
+    /// Waits for the answer, but not longer than `timeout`. `None`: not there yet. This gives up the
+    /// waiting here and leaves the request as it is.
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Outcome> {
+        self.wait_until(Instant::now().checked_add(timeout))
+    }
+
+    pub(crate) fn wait_until(&mut self, until: Option<Instant>) -> Option<Outcome> {
         let outcome = match &mut self.inner {
             Inner::Ready(outcome) => return Some(outcome.take().unwrap_or_else(|| Err(taken()))),
             Inner::Sent { connection, slot, .. } => {
@@ -173,70 +213,20 @@ impl<R: Answer> Awaited<R> {
         Some(outcome)
     }
 
-    fn is_ready(&self) -> bool {
+    /// Whether the answer is there.
+    pub fn is_ready(&self) -> bool {
         match &self.inner {
             Inner::Sent { connection, slot, .. } => connection.is_foreign() || lock(&slot.state).outcome.is_some(),
             Inner::Ready(_) => true,
         }
     }
 
-    fn cancel(&self) {
-        if let Inner::Sent { connection, id, .. } = &self.inner {
-            connection.cancel(*id);
-        }
-    }
-}
-
-impl Pending {
-    pub(crate) fn sent(connection: Connection, id: RequestId, slot: Arc<Slot>, waits: bool) -> Self {
-        Self { answer: Awaited::sent(connection, id, slot, waits) }
-    }
-
-    pub(crate) fn failed(error: Error) -> Self {
-        Self { answer: Awaited::failed(error) }
-    }
-
-    /// The request's id, where it was sent and not answered yet.
-    pub fn id(&self) -> Option<RequestId> {
-        self.answer.id()
-    }
-
-    /// Waits for the answer on this thread.
-    ///
-    /// # Errors
-    /// What the request came to; also where this is the connection's own I/O thread, which would
-    /// wait for itself.
-    pub fn wait(self) -> Outcome {
-        self.answer.wait()
-    }
-
-    /// Waits for the answer, but not longer than `timeout`. `None`: not there yet. This gives up the
-    /// waiting here and leaves the request as it is.
-    pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Outcome> {
-        self.wait_until(Instant::now().checked_add(timeout))
-    }
-
-    pub(crate) fn wait_until(&mut self, until: Option<Instant>) -> Option<Outcome> {
-        self.answer.wait_until(until)
-    }
-
-    /// Whether the answer is there.
-    pub fn is_ready(&self) -> bool {
-        self.answer.is_ready()
-    }
-
     /// Asks the server to end the wait. The answer is still to come: [`Error::Canceled`], or a value
     /// that was on its way.
     pub fn cancel(&self) {
-        self.answer.cancel();
-    }
-}
-
-impl Future for Pending {
-    type Output = Outcome;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
-        Pin::new(&mut self.answer).poll(context)
+        if let Inner::Sent { connection, id, .. } = &self.inner {
+            connection.cancel(*id);
+        }
     }
 }
 
@@ -244,13 +234,10 @@ fn taken() -> Error {
     Error::misuse("the answer was taken already")
 }
 
-// No part of it is pinned.
-impl<R: Answer> Unpin for Awaited<R> {}
+impl Future for Pending {
+    type Output = Outcome;
 
-impl<R: Answer> Future for Awaited<R> {
-    type Output = Outcome<R>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome<R>> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
         let outcome = match &mut self.inner {
             Inner::Ready(outcome) => return Poll::Ready(outcome.take().unwrap_or_else(|| Err(taken()))),
             Inner::Sent { connection, slot, .. } => {
@@ -274,12 +261,21 @@ impl<R: Answer> Future for Awaited<R> {
     }
 }
 
-impl<R: Answer> Drop for Awaited<R> {
+impl Drop for Pending {
     fn drop(&mut self) {
-        if let Inner::Sent { connection, id, slot, waits } = &self.inner
-            && !connection.is_foreign()
-        {
-            connection.abandon(*id, slot, *waits);
+        match &mut self.inner {
+            Inner::Sent { connection, id, slot, waits } if !connection.is_foreign() => {
+                lock(&slot.state).late = self.late.0.take();
+                connection.abandon(*id, slot, *waits);
+            }
+            Inner::Ready(Some(Ok(_))) => {
+                if let (Inner::Ready(Some(Ok(reply))), Some(late)) =
+                    (std::mem::replace(&mut self.inner, Inner::Ready(None)), self.late.0.take())
+                {
+                    late(reply);
+                }
+            }
+            _ => {}
         }
     }
 }

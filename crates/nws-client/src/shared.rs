@@ -16,9 +16,10 @@ use mio::{Interest, Registry, Token};
 use nws_proto::{Event, Fault, Given, LeaseId, LongRequest, Opcode, Reply, Request, RequestId, SessionId, TransferId};
 
 use crate::Error;
+use crate::awaited::{Answer, Place};
 use crate::in_flight::{InFlight, Outcome, Receiver};
 use crate::outgoing::{Frame, Outgoing};
-use crate::pending::{Answer, Slot};
+use crate::pending::Slot;
 use crate::pieces::InPieces;
 use crate::platform::Socket;
 use crate::transfer::{self, Transferred};
@@ -310,14 +311,35 @@ impl Shared {
     }
 
     /// Nobody waits for this answer any more: a wait ends, and leases that came or come go back.
-    pub(crate) fn abandon<R: Answer>(&self, id: RequestId, slot: &Slot<R>, waits: bool) {
-        let unanswered = lock(&self.in_flight).abandon(id);
-        if unanswered {
+    pub(crate) fn abandon(&self, id: RequestId, slot: &Slot, waits: bool) {
+        // Where something is to be done with the answer, it still goes to the slot, which knows what.
+        let late = slot.has_late();
+        let unanswered = if late { lock(&self.in_flight).contains(id) } else { lock(&self.in_flight).abandon(id) };
+        if (late || !unanswered)
+            && let Some(outcome) = slot.abandon()
+        {
+            self.untaken(slot, outcome);
+        } else if unanswered && waits {
+            self.submit_and_forget(&Request::Cancel { target: id });
+        }
+    }
+
+    /// The same of an answer that is no reply of the core.
+    pub(crate) fn abandon_awaited<R: Answer>(&self, id: RequestId, place: &Place<R>, waits: bool) {
+        if lock(&self.in_flight).abandon(id) {
             if waits {
                 self.submit_and_forget(&Request::Cancel { target: id });
             }
-        } else if let Some(Ok(answer)) = slot.abandon() {
+        } else if let Some(Ok(answer)) = place.abandon() {
             answer.give_back(self);
+        }
+    }
+
+    /// Nobody takes this answer.
+    fn untaken(&self, slot: &Slot, outcome: Outcome) {
+        match (slot.late(), outcome) {
+            (Some(late), Ok(reply)) => late(reply),
+            (_, outcome) => self.give_back(outcome),
         }
     }
 
@@ -340,7 +362,7 @@ impl Shared {
             Receiver::Then(then) => then(outcome),
             Receiver::Pending(slot) => {
                 if let Some(outcome) = slot.complete(outcome) {
-                    self.give_back(outcome);
+                    self.untaken(&slot, outcome);
                 }
             }
             Receiver::Closed { request, reply } => {

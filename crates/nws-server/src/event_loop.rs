@@ -418,7 +418,9 @@ impl EventLoop {
             }
         }
         self.effects = effects;
-        self.take_back(unopened);
+        if !unopened.is_empty() {
+            self.take_back(unopened);
+        }
         if let Some(asking) = asking.filter(|asking| asking.fetches && !answered)
             && let Some(connection) = self.table.get(asking.slot)
         {

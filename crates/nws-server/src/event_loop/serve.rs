@@ -136,9 +136,11 @@ impl EventLoop {
                     let request = LongRequest::decode(header.opcode, Bytes::copy_from_slice(payload));
                     self.execute_long(slot, session, header.request, request);
                 }
-                Ok(Some(Arrival::Short(header, payload))) => {
-                    self.execute(slot, session, header, Request::decode_copying(header.opcode, payload));
-                }
+                Ok(Some(Arrival::Short(header, payload))) => match Request::decode_copying(header.opcode, payload) {
+                    Ok(request) => self.ask(slot, session, header.request, request),
+                    // It is malformed, or its values were sent before it.
+                    Err(_) => self.execute(slot, session, header, Request::decode_copying(header.opcode, payload)),
+                },
                 Ok(Some(Arrival::Frame(header, payload))) if LongRequest::has(header.opcode) => {
                     self.execute_long(slot, session, header.request, LongRequest::decode(header.opcode, payload));
                 }

@@ -5,13 +5,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nws_proto::{
-    Cursor, Item, LeaseId, Mode, Reply, Request, Retrieve, VariableHandle, VariableInfo, Wait, WorkspaceHandle, limits,
+    Cursor, Item, LeaseId, Mode, Reply, Request, Retrieve, TransferId, VariableHandle, VariableInfo, Wait,
+    WorkspaceHandle, limits,
 };
 
+use crate::awaited::Awaited;
 use crate::call::{done, unexpected};
 use crate::in_flight::Outcome;
+use crate::kept::Kept;
 use crate::variables::{Bound, Variables};
-use crate::{Call, Connection, Error, FromValue, IntoValue, Iter, Lease, Mismatch, Value};
+use crate::{
+    Call, Connection, Error, FromValue, IntoValue, Iter, Lease, LongCall, LongStore, LongValue, Mismatch, Pending,
+    Value,
+};
 
 /// A workspace on a server; a clone is the same one.
 ///
@@ -53,6 +59,7 @@ struct Inner {
     name: Vec<u8>,
     owned: bool,
     variables: Variables,
+    kept: Kept,
 }
 
 /// A handle that the server is told to forget when nobody uses it any more.
@@ -73,7 +80,7 @@ const ONE: (u32, u32) = (1, 0);
 
 impl Workspace {
     pub(crate) fn new(opened: Opened, name: Vec<u8>, owned: bool) -> Self {
-        Self { inner: Arc::new(Inner { opened, name, owned, variables: Variables::default() }) }
+        Self { inner: Arc::new(Inner { opened, name, owned, variables: Variables::default(), kept: Kept::default() }) }
     }
 
     /// Its name.
@@ -138,7 +145,75 @@ impl Workspace {
         }
     }
 
-    fn store_items(&self, variable: &[u8], items: Vec<Item<Bytes>>) -> Call<()> {
+    /// Begins a value that is sent part by part: see [`LongStore`].
+    pub fn begin_long(&self) -> LongStore {
+        LongStore::new(self.clone())
+    }
+
+    /// Takes a value away to read it part by part; waits until there is one. It is held by lease until
+    /// it is done: see [`LongValue`].
+    pub fn fetch_long(&self, variable: impl AsRef<[u8]>) -> LongCall<LongValue> {
+        self.long(variable.as_ref(), true, Wait::Forever, Cursor::Mode, some)
+    }
+
+    /// As [`Workspace::fetch_long`], where there is a value.
+    pub fn fetch_long_try(&self, variable: impl AsRef<[u8]>) -> LongCall<Option<LongValue>> {
+        self.long(variable.as_ref(), true, Wait::No, Cursor::Mode, Ok)
+    }
+
+    /// As [`Workspace::fetch_long`], but after `timeout` it is [`Error::TimedOut`].
+    pub fn fetch_long_timeout(&self, variable: impl AsRef<[u8]>, timeout: Duration) -> LongCall<LongValue> {
+        self.long(variable.as_ref(), true, to_wait(timeout), Cursor::Mode, some)
+    }
+
+    /// Reads a value part by part and leaves it where it is; waits until there is one.
+    pub fn find_long(&self, variable: impl AsRef<[u8]>) -> LongCall<LongValue> {
+        self.long(variable.as_ref(), false, Wait::Forever, Cursor::Mode, some)
+    }
+
+    /// As [`Workspace::find_long`], where there is a value.
+    pub fn find_long_try(&self, variable: impl AsRef<[u8]>) -> LongCall<Option<LongValue>> {
+        self.long(variable.as_ref(), false, Wait::No, Cursor::Mode, Ok)
+    }
+
+    /// As [`Workspace::find_long`], but after `timeout` it is [`Error::TimedOut`].
+    pub fn find_long_timeout(&self, variable: impl AsRef<[u8]>, timeout: Duration) -> LongCall<LongValue> {
+        self.long(variable.as_ref(), false, to_wait(timeout), Cursor::Mode, some)
+    }
+
+    fn long<T: 'static>(
+        &self,
+        variable: &[u8],
+        take: bool,
+        wait: Wait,
+        cursor: Cursor,
+        read: impl FnOnce(Option<LongValue>) -> Result<T, Error> + Send + 'static,
+    ) -> LongCall<T> {
+        let connection = &self.inner.opened.connection;
+        if connection.is_foreign() {
+            return LongCall::new(Awaited::failed(Error::Forked), |outcome| outcome.and_then(|_| read(None)));
+        }
+        let bound: Arc<Bound> = self.inner.variables.bound(connection, self.inner.opened.handle, variable);
+        let request = retrieve(bound.handle, take, take, wait, cursor, ONE);
+        let workspace = self.clone();
+        LongCall::new(connection.request_unread(&request), move |outcome| {
+            let reply = outcome.map_err(|error| bound.explain(error))?;
+            read(LongValue::of(&workspace, reply))
+        })
+    }
+
+    pub(crate) fn store_transferred(&self, variable: &[u8], item: Item<TransferId>) -> Call<()> {
+        let connection = &self.inner.opened.connection;
+        let bound: Arc<Bound> = self.inner.variables.bound(connection, self.inner.opened.handle, variable);
+        let request = Request::Store { variable: bound.handle, items: vec![item] };
+        let workspace = self.clone();
+        Call::new(connection.request_transferred(&request), move |outcome| {
+            drop(workspace);
+            done(outcome).map_err(|error| bound.explain(error))
+        })
+    }
+
+    pub(crate) fn store_items(&self, variable: &[u8], items: Vec<Item<Bytes>>) -> Call<()> {
         self.request(variable, done, |variable| Request::Store { variable, items })
     }
 
@@ -274,7 +349,7 @@ impl Workspace {
         most: (u32, u32),
         read: impl FnOnce(Outcome) -> Result<T, Error> + Send + 'static,
     ) -> Call<T> {
-        self.request(variable, read, |variable| retrieve(variable, take, false, wait, Cursor::Mode, most))
+        self.plain(variable, take, read, |variable| retrieve(variable, take, false, wait, Cursor::Mode, most))
     }
 
     pub(crate) fn retrieve_at<T: 'static>(
@@ -285,7 +360,36 @@ impl Workspace {
         cursor: Cursor,
         read: impl FnOnce(Outcome) -> Result<T, Error> + Send + 'static,
     ) -> Call<T> {
-        self.request(variable, read, |variable| retrieve(variable, take, false, wait, cursor, ONE))
+        self.plain(variable, take, read, |variable| retrieve(variable, take, false, wait, cursor, ONE))
+    }
+
+    /// A retrieval without a lease. What was taken and nobody waits for any more is kept for the next
+    /// one that takes.
+    fn plain<T: 'static>(
+        &self,
+        variable: &[u8],
+        take: bool,
+        read: impl FnOnce(Outcome) -> Result<T, Error> + Send + 'static,
+        request: impl FnOnce(VariableHandle) -> Request<Bytes>,
+    ) -> Call<T> {
+        if !take || self.connection().is_foreign() {
+            return self.request(variable, read, request);
+        }
+        let name = variable.to_vec();
+        let mut call = match self.inner.kept.take(variable) {
+            Some(reply) => {
+                Call::new(Pending::answered(reply), move |outcome| read(outcome).map_err(|error| error.about(&name)))
+            }
+            None => self.request(variable, read, request),
+        };
+        // A workspace that nobody has any more has no next fetch.
+        let (inner, name) = (Arc::downgrade(&self.inner), variable.to_vec());
+        call.pending = call.pending.or_else(Box::new(move |reply| {
+            if let Some(inner) = inner.upgrade() {
+                inner.kept.keep(&name, reply);
+            }
+        }));
+        call
     }
 
     /// Sends a request about the variable of this name.
@@ -298,7 +402,7 @@ impl Workspace {
         let connection = &self.inner.opened.connection;
         if connection.is_foreign() {
             // The lock on the names may be held by a thread that was not forked.
-            return Call::new(crate::Pending::failed(Error::Forked), read);
+            return Call::new(Pending::failed(Error::Forked), read);
         }
         let bound: Arc<Bound> = self.inner.variables.bound(connection, self.inner.opened.handle, variable);
         let pending = connection.request(request(bound.handle));
@@ -309,6 +413,10 @@ impl Workspace {
             read(outcome).map_err(|error| bound.explain(error))
         })
     }
+}
+
+fn some(value: Option<LongValue>) -> Result<LongValue, Error> {
+    value.ok_or(Error::TimedOut)
 }
 
 fn retrieve(

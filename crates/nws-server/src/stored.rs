@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use nws_core::Payload;
+use nws_proto::FromFrame;
 
 use crate::disk::SpoolFile;
 
@@ -42,6 +43,14 @@ impl Payload for Stored {
             Stored::Memory(bytes) => bytes.held_bytes(),
             Stored::Disk { .. } => Bytes::new().held_bytes(),
         }
+    }
+}
+
+/// Values that are in their frame, as nearly all are. Who reads a request so reads it again as
+/// [`nws_proto::Sent`] where that fails.
+impl FromFrame for Stored {
+    fn from_bytes(bytes: Bytes) -> Self {
+        Stored::Memory(bytes)
     }
 }
 

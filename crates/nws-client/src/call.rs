@@ -15,8 +15,24 @@ type Read<T> = Box<dyn FnOnce(Outcome) -> Result<T, Error> + Send>;
 
 /// An operation that was sent to the server: await it, or [`wait`](Call::wait) for it.
 ///
-/// It was sent when it was made, so several can be begun before the first is waited for. Dropping
-/// one ends its wait, but takes nothing back: see [`Pending`] for what that means for a fetch.
+/// It was sent when it was made, so several can be begun before the first is waited for. Any runtime
+/// can await it, and none is needed.
+///
+/// # Cancellation
+/// Dropping one before it is done, as `select!` and timeouts do, ends its wait at the server:
+///
+/// | dropped | what becomes of it |
+/// |---|---|
+/// | a find | nothing has happened |
+/// | a fetch | a value that was on its way already is kept, and is what the next fetch of that variable by this [`Workspace`](crate::Workspace) or a clone of it gets, or the next value of its iterators that fetch; a long value goes back to its place |
+/// | a fetch by lease | the lease is released: the value is back at its place, for everybody |
+/// | a store, a declare, a delete | it was sent, and is carried out |
+/// | a `finish` | it was sent, and is carried out, unless the lease has ended |
+///
+/// A value that is kept is gone with the last clone of its workspace. Where that matters, fetch by
+/// lease. A fetch with a timeout of the server's
+/// ([`fetch_timeout`](crate::Workspace::fetch_timeout)) keeps nothing: no value is on its way when it is
+/// over.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/served.rs"));

@@ -97,7 +97,11 @@ impl InFlight {
 
     /// Whether nobody waits for this answer.
     pub(crate) fn is_abandoned(&self, id: RequestId) -> bool {
-        matches!(self.receivers.get(&id.0), Some(Receiver::Nobody))
+        match self.receivers.get(&id.0) {
+            Some(Receiver::Nobody) => true,
+            Some(Receiver::Pending(slot)) => slot.is_abandoned(),
+            _ => false,
+        }
     }
 
     /// Lets nobody wait for this answer any more; says whether somebody did.

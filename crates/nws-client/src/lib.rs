@@ -38,6 +38,7 @@ mod in_flight;
 mod incoming;
 mod io_thread;
 mod iter;
+mod kept;
 mod lease;
 mod outgoing;
 mod pending;

@@ -6,10 +6,12 @@ use std::sync::{Condvar, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use nws_proto::RequestId;
+use bytes::Bytes;
+use nws_proto::{Reply, RequestId};
 
 use crate::connection::Connection;
 use crate::in_flight::Outcome;
+use crate::kept::Late;
 use crate::shared::lock;
 use crate::{Error, shared};
 
@@ -20,7 +22,7 @@ pub(crate) struct Slot {
     ready: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     outcome: Option<Outcome>,
     waker: Option<Waker>,
@@ -28,6 +30,17 @@ struct State {
     sleeping: bool,
     /// Nobody will look here any more.
     abandoned: bool,
+    /// What becomes of the answer then.
+    late: Option<Late>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("outcome", &self.outcome)
+            .field("abandoned", &self.abandoned)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Slot {
@@ -54,6 +67,19 @@ impl Slot {
         let mut state = lock(&self.state);
         state.abandoned = true;
         state.outcome.take()
+    }
+
+    /// What becomes of an answer that nobody takes, where there is something to be done.
+    pub(crate) fn late(&self) -> Option<Late> {
+        lock(&self.state).late.take()
+    }
+
+    pub(crate) fn is_abandoned(&self) -> bool {
+        lock(&self.state).abandoned
+    }
+
+    pub(crate) fn has_late(&self) -> bool {
+        lock(&self.state).late.is_some()
     }
 
     fn take(&self) -> Option<Outcome> {
@@ -90,12 +116,24 @@ impl Slot {
 /// `Pending` is made, not when it is first polled.
 ///
 /// Dropping an unfinished one cancels a wait, and gives leases back that still come. A value that a
-/// plain fetch had taken by then is gone: nothing brings it back to its place. So give a fetch that
-/// may be given up a deadline ([`nws_proto::Wait::Ms`]), or fetch by lease.
+/// plain fetch of [`Connection::request`] had taken by then is gone: nothing brings it back to its
+/// place. So give a fetch that may be given up a deadline ([`nws_proto::Wait::Ms`]), fetch by lease, or
+/// by a [`Workspace`](crate::Workspace), which keeps it.
 #[must_use = "dropping it cancels a wait"]
 #[derive(Debug)]
 pub struct Pending {
     inner: Inner,
+    late: Unused,
+}
+
+/// What becomes of an answer that is not used.
+#[derive(Default)]
+struct Unused(Option<Late>);
+
+impl std::fmt::Debug for Unused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "kept" } else { "dropped" })
+    }
 }
 
 #[derive(Debug)]
@@ -108,11 +146,22 @@ enum Inner {
 
 impl Pending {
     pub(crate) fn sent(connection: Connection, id: RequestId, slot: std::sync::Arc<Slot>, waits: bool) -> Self {
-        Self { inner: Inner::Sent { connection, id, slot, waits } }
+        Self { inner: Inner::Sent { connection, id, slot, waits }, late: Unused::default() }
     }
 
     pub(crate) fn failed(error: Error) -> Self {
-        Self { inner: Inner::Ready(Some(Err(error))) }
+        Self { inner: Inner::Ready(Some(Err(error))), late: Unused::default() }
+    }
+
+    /// One whose answer is there already.
+    pub(crate) fn answered(reply: Reply<Bytes>) -> Self {
+        Self { inner: Inner::Ready(Some(Ok(reply))), late: Unused::default() }
+    }
+
+    /// Has `late` take an answer that nobody takes.
+    pub(crate) fn or_else(mut self, late: Late) -> Self {
+        self.late = Unused(Some(late));
+        self
     }
 
     /// The request's id, where it was sent and not answered yet.
@@ -214,10 +263,19 @@ impl Future for Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        if let Inner::Sent { connection, id, slot, waits } = &self.inner
-            && !connection.is_foreign()
-        {
-            connection.abandon(*id, slot, *waits);
+        match &mut self.inner {
+            Inner::Sent { connection, id, slot, waits } if !connection.is_foreign() => {
+                lock(&slot.state).late = self.late.0.take();
+                connection.abandon(*id, slot, *waits);
+            }
+            Inner::Ready(Some(Ok(_))) => {
+                if let (Inner::Ready(Some(Ok(reply))), Some(late)) =
+                    (std::mem::replace(&mut self.inner, Inner::Ready(None)), self.late.0.take())
+                {
+                    late(reply);
+                }
+            }
+            _ => {}
         }
     }
 }

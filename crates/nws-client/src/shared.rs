@@ -291,13 +291,23 @@ impl Shared {
 
     /// Nobody waits for this answer any more: a wait ends, and leases that came or come go back.
     pub(crate) fn abandon(&self, id: RequestId, slot: &Slot, waits: bool) {
-        let unanswered = lock(&self.in_flight).abandon(id);
-        if unanswered {
-            if waits {
-                self.submit_and_forget(&Request::Cancel { target: id });
-            }
-        } else if let Some(outcome) = slot.abandon() {
-            self.give_back(outcome);
+        // Where something is to be done with the answer, it still goes to the slot, which knows what.
+        let late = slot.has_late();
+        let unanswered = if late { lock(&self.in_flight).contains(id) } else { lock(&self.in_flight).abandon(id) };
+        if (late || !unanswered)
+            && let Some(outcome) = slot.abandon()
+        {
+            self.untaken(slot, outcome);
+        } else if unanswered && waits {
+            self.submit_and_forget(&Request::Cancel { target: id });
+        }
+    }
+
+    /// Nobody takes this answer.
+    fn untaken(&self, slot: &Slot, outcome: Outcome) {
+        match (slot.late(), outcome) {
+            (Some(late), Ok(reply)) => late(reply),
+            (_, outcome) => self.give_back(outcome),
         }
     }
 
@@ -320,7 +330,7 @@ impl Shared {
             Receiver::Then(then) => then(outcome),
             Receiver::Pending(slot) => {
                 if let Some(outcome) = slot.complete(outcome) {
-                    self.give_back(outcome);
+                    self.untaken(&slot, outcome);
                 }
             }
             Receiver::Closed { request, reply } => {

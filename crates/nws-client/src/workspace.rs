@@ -10,8 +10,9 @@ use nws_proto::{
 
 use crate::call::{done, unexpected};
 use crate::in_flight::Outcome;
+use crate::kept::Kept;
 use crate::variables::{Bound, Variables};
-use crate::{Call, Connection, Error, FromValue, IntoValue, Iter, Lease, Mismatch, Value};
+use crate::{Call, Connection, Error, FromValue, IntoValue, Iter, Lease, Mismatch, Pending, Value};
 
 /// A workspace on a server; a clone is the same one.
 ///
@@ -53,6 +54,7 @@ struct Inner {
     name: Vec<u8>,
     owned: bool,
     variables: Variables,
+    kept: Kept,
 }
 
 /// A handle that the server is told to forget when nobody uses it any more.
@@ -73,7 +75,7 @@ const ONE: (u32, u32) = (1, 0);
 
 impl Workspace {
     pub(crate) fn new(opened: Opened, name: Vec<u8>, owned: bool) -> Self {
-        Self { inner: Arc::new(Inner { opened, name, owned, variables: Variables::default() }) }
+        Self { inner: Arc::new(Inner { opened, name, owned, variables: Variables::default(), kept: Kept::default() }) }
     }
 
     /// Its name.
@@ -274,7 +276,7 @@ impl Workspace {
         most: (u32, u32),
         read: impl FnOnce(Outcome) -> Result<T, Error> + Send + 'static,
     ) -> Call<T> {
-        self.request(variable, read, |variable| retrieve(variable, take, false, wait, Cursor::Mode, most))
+        self.plain(variable, take, read, |variable| retrieve(variable, take, false, wait, Cursor::Mode, most))
     }
 
     pub(crate) fn retrieve_at<T: 'static>(
@@ -285,7 +287,36 @@ impl Workspace {
         cursor: Cursor,
         read: impl FnOnce(Outcome) -> Result<T, Error> + Send + 'static,
     ) -> Call<T> {
-        self.request(variable, read, |variable| retrieve(variable, take, false, wait, cursor, ONE))
+        self.plain(variable, take, read, |variable| retrieve(variable, take, false, wait, cursor, ONE))
+    }
+
+    /// A retrieval without a lease. What was taken and nobody waits for any more is kept for the next
+    /// one that takes.
+    fn plain<T: 'static>(
+        &self,
+        variable: &[u8],
+        take: bool,
+        read: impl FnOnce(Outcome) -> Result<T, Error> + Send + 'static,
+        request: impl FnOnce(VariableHandle) -> Request<Bytes>,
+    ) -> Call<T> {
+        if !take || self.connection().is_foreign() {
+            return self.request(variable, read, request);
+        }
+        let name = variable.to_vec();
+        let mut call = match self.inner.kept.take(variable) {
+            Some(reply) => {
+                Call::new(Pending::answered(reply), move |outcome| read(outcome).map_err(|error| error.about(&name)))
+            }
+            None => self.request(variable, read, request),
+        };
+        // A workspace that nobody has any more has no next fetch.
+        let (inner, name) = (Arc::downgrade(&self.inner), variable.to_vec());
+        call.pending = call.pending.or_else(Box::new(move |reply| {
+            if let Some(inner) = inner.upgrade() {
+                inner.kept.keep(&name, reply);
+            }
+        }));
+        call
     }
 
     /// Sends a request about the variable of this name.
@@ -298,7 +329,7 @@ impl Workspace {
         let connection = &self.inner.opened.connection;
         if connection.is_foreign() {
             // The lock on the names may be held by a thread that was not forked.
-            return Call::new(crate::Pending::failed(Error::Forked), read);
+            return Call::new(Pending::failed(Error::Forked), read);
         }
         let bound: Arc<Bound> = self.inner.variables.bound(connection, self.inner.opened.handle, variable);
         let pending = connection.request(request(bound.handle));

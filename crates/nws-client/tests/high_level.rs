@@ -171,6 +171,54 @@ fn leases_of_a_dropped_call_are_released() {
 }
 
 #[test]
+fn a_value_that_comes_for_a_dropped_fetch_is_kept_for_the_next_one() {
+    let (connection, script) = Peer::greeted(|mut peer| {
+        opened(&mut peer);
+        bound(&mut peer, 1, b"x");
+        let (fetch, _) = peer.request();
+        assert_eq!(peer.request().1, Request::Cancel { target: fetch });
+        // It was on its way.
+        peer.reply(fetch, &values(0, &[b"a", b"b"]));
+        let (ping, _) = peer.request();
+        peer.reply(ping, &Reply::Pong);
+        // Nothing is asked of the server for the two that are kept.
+        let (fetch, request) = peer.request();
+        assert!(matches!(request, Request::Retrieve(_)), "{request:?}");
+        peer.reply(fetch, &values(0, &[b"c"]));
+    });
+    let server = Server::from(connection);
+    let workspace = server.open("ws").wait().unwrap();
+    drop(workspace.fetch_many::<Value>("x", 2));
+    server.ping().wait().unwrap();
+    // Also where it is dropped again, and whoever takes next.
+    drop(workspace.fetch::<Value>("x"));
+    let mut fetched: Vec<Value> = vec![smol::block_on(workspace.ifetch("x").next()).unwrap().unwrap()];
+    fetched.extend((0..2).map(|_| workspace.fetch::<Value>("x").wait().unwrap()));
+    fetched.sort_unstable_by_key(|value| value.bytes.clone());
+    assert_eq!(fetched, [Value::from(b"a"), Value::from(b"b"), Value::from(b"c")]);
+    script.result();
+}
+
+#[test]
+fn a_value_that_came_and_was_not_taken_is_kept_as_well() {
+    let (connection, script) = Peer::greeted(|mut peer| {
+        opened(&mut peer);
+        bound(&mut peer, 1, b"x");
+        let (fetch, _) = peer.request();
+        peer.reply(fetch, &values(0, &[b"a"]));
+        let (ping, _) = peer.request();
+        peer.reply(ping, &Reply::Pong);
+    });
+    let server = Server::from(connection);
+    let workspace = server.open("ws").wait().unwrap();
+    let fetch = workspace.fetch::<Value>("x");
+    server.ping().wait().unwrap();
+    drop(fetch);
+    assert_eq!(workspace.fetch::<Value>("x").wait(), Ok(Value::from(b"a")));
+    script.result();
+}
+
+#[test]
 fn an_open_that_nobody_waits_for_leaves_no_handle_behind() {
     let (connection, script) = Peer::greeted(|mut peer| {
         peer.request();

@@ -1,5 +1,6 @@
 //! The core's tables, and the way of a request through it.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use hashbrown::HashMap;
@@ -45,7 +46,8 @@ pub(crate) type Outcome<V> = Result<Option<Reply<V>>, Fault>;
 pub struct Core<V, J = ()> {
     pub(crate) settings: Settings,
     pub(crate) journal: J,
-    pub(crate) sessions: HashMap<SessionId, Session>,
+    /// In boxes: a table that grows moves what it holds.
+    pub(crate) sessions: HashMap<SessionId, Box<Session>>,
     pub(crate) workspaces: Slab<Workspace>,
     /// The workspaces that bear a name now.
     pub(crate) names: BTreeMap<Vec<u8>, Key>,

@@ -19,6 +19,7 @@ mod fact;
 mod fault;
 mod kept;
 mod lease;
+mod listings;
 mod memory;
 mod names;
 mod recall;

@@ -1,5 +1,6 @@
 //! Sessions: how they begin and end, and what passes to a guardian.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::vec::Vec;
@@ -68,7 +69,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             adopters: Chain::default(),
             orphans: VecDeque::new(),
         };
-        self.sessions.insert(session, open);
+        self.sessions.insert(session, Box::new(open));
         Ok(())
     }
 

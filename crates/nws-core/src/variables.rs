@@ -1,7 +1,7 @@
 //! Variables: what they hold, and what is done to them as a whole.
 
 use alloc::vec::Vec;
-use nws_proto::{Mode, Reply, SessionId, VariableHandle, VariableInfo, WorkspaceHandle};
+use nws_proto::{Mode, Reply, SessionId, VariableHandle};
 
 use crate::core::{Core, Outcome};
 use crate::effect::{Effect, Payload};
@@ -124,22 +124,5 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         }
         self.drop_variable(key, fault, effects);
         Ok(Some(Reply::Done))
-    }
-
-    pub(crate) fn list_variables(&self, session: SessionId, handle: WorkspaceHandle) -> Outcome<V> {
-        let workspace = self.opened(session, handle)?;
-        let Some(workspace) = self.workspaces.get(workspace) else { return Ok(None) };
-        let info = |key: &Key| {
-            let variable = self.variables.get(*key)?;
-            Some(VariableInfo {
-                name: variable.name.clone(),
-                values: variable.kept.len() as u64,
-                leased: variable.leased,
-                fetchers: variable.fetchers.len(),
-                finders: variable.finders.len(),
-                mode: variable.mode,
-            })
-        };
-        Ok(Some(Reply::Variables(workspace.variables.values().filter_map(info).collect())))
     }
 }

@@ -153,15 +153,6 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             workspace.owner = Owner::Past(core::mem::take(text));
         }
     }
-
-    pub(crate) fn list_workspaces(&self, session: SessionId, name: Option<Vec<u8>>) -> Outcome<V> {
-        let info = |key: &Key| Some(self.workspaces.get(*key)?.info(session));
-        let workspaces = match name {
-            Some(name) => self.names.get(&name).and_then(info).into_iter().collect(),
-            None => self.names.values().filter_map(info).collect(),
-        };
-        Ok(Some(Reply::Workspaces(workspaces)))
-    }
 }
 
 impl Workspace {
@@ -169,7 +160,7 @@ impl Workspace {
         matches!(self.owner, Owner::Session(owner, _) if owner == session)
     }
 
-    fn info(&self, session: SessionId) -> WorkspaceInfo {
+    pub(crate) fn info(&self, session: SessionId) -> WorkspaceInfo {
         WorkspaceInfo {
             name: self.name.clone(),
             owner: match &self.owner {

@@ -78,14 +78,10 @@ impl Classic {
             let done = matches!(reply, Reply::Done | Reply::Opened { .. });
             return classic::put_status(sink, done);
         }
-        let text = |sink, text: Vec<u8>| {
-            let cookie = if self.cookies { Cookie::Blank } else { Cookie::Unwanted };
-            classic::put_value(sink, Descriptor(0), cookie, &Stored::from(Bytes::from(text)));
-        };
         match reply {
-            Reply::Opened { name, .. } => text(sink, name.clone()),
-            Reply::Workspaces(workspaces) => text(sink, classic::workspaces_text(workspaces)),
-            Reply::Variables(variables) => text(sink, classic::variables_text(variables)),
+            Reply::Opened { name, .. } => self.answer_text(sink, &name.clone().into()),
+            Reply::Workspaces(workspaces) => self.answer_text(sink, &classic::workspaces_text(workspaces).into()),
+            Reply::Variables(variables) => self.answer_text(sink, &classic::variables_text(variables).into()),
             Reply::Values { variable, values, .. } if !values.is_empty() => {
                 for grant in values {
                     let cookie = if self.cookies { Cookie::Value(*variable, grant.index) } else { Cookie::Unwanted };
@@ -105,5 +101,12 @@ impl Classic {
             }
             _ => classic::put_failed_value(sink, self.cookies),
         }
+    }
+
+    /// Writes the reply to a request that is answered with text.
+    pub(crate) fn answer_text(&mut self, sink: &mut impl Sink<Stored>, text: &Bytes) {
+        self.waits = false;
+        let cookie = if self.cookies { Cookie::Blank } else { Cookie::Unwanted };
+        classic::put_value(sink, Descriptor(0), cookie, &Stored::from(text.clone()));
     }
 }

@@ -5,6 +5,7 @@ use nws_proto::{NONCE_BYTES, SessionId};
 use crate::classic::Classic;
 use crate::config::Limits;
 use crate::input::Input;
+use crate::listing::Listing;
 use crate::long::Long;
 use crate::outbox::Outbox;
 use crate::stream::Stream;
@@ -49,6 +50,8 @@ pub(crate) struct Connection {
     pub(crate) timer_ms: Option<u64>,
     /// It is to get a goodbye instead of a challenge: there are too many.
     pub(crate) surplus: bool,
+    /// A listing for it is being made; nothing is read of it meanwhile.
+    pub(crate) listing: Option<Box<Listing>>,
     /// It stands in the line of those to be read.
     pub(crate) in_line: bool,
     /// The kernel has seen its end: what is left is read to the last byte.
@@ -83,6 +86,7 @@ impl Connection {
             pinged_ms: None,
             timer_ms: None,
             surplus,
+            listing: None,
             in_line: false,
             hung_up: false,
             paused: false,

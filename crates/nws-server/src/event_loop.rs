@@ -10,6 +10,7 @@ mod driven;
 mod ending;
 mod flush;
 mod handshake;
+mod listings;
 mod long;
 mod note;
 mod parts;
@@ -109,6 +110,8 @@ pub(crate) struct EventLoop {
     awaiting_disk: Vec<usize>,
     /// Slots to be read.
     line: VecDeque<usize>,
+    /// Slots for which a long listing is being made.
+    listings: VecDeque<usize>,
     /// Slots to be flushed first: they got what others stored.
     urgent: VecDeque<usize>,
     /// Slots to be flushed then.
@@ -179,6 +182,7 @@ impl EventLoop {
             loaded_bytes: 0,
             awaiting_disk: Vec::new(),
             line: VecDeque::new(),
+            listings: VecDeque::new(),
             urgent: VecDeque::new(),
             dirty: VecDeque::new(),
             later: Vec::new(),
@@ -218,6 +222,7 @@ impl EventLoop {
         self.hear_of_disk();
         self.serve_line();
         self.see_to_time();
+        self.go_on_listing();
         // Who is told of something finds it in the numbers as well.
         self.publish();
         self.flush();
@@ -248,7 +253,7 @@ impl EventLoop {
     /// How long nothing needs to be done unless something comes.
     pub(crate) fn patience(&self) -> Option<Duration> {
         let to_flush = !self.urgent.is_empty() || !self.dirty.is_empty() || !self.later.is_empty();
-        if !self.line.is_empty() || to_flush || self.sweeps || self.disk.has_completed() {
+        if !self.line.is_empty() || !self.listings.is_empty() || to_flush || self.sweeps || self.disk.has_completed() {
             return Some(Duration::ZERO);
         }
         let next = [self.core.next_deadline_ms(), self.timers.next_ms(), self.accept_again_ms, self.stop_at_ms];

@@ -19,6 +19,7 @@ mod gauges;
 mod http;
 mod input;
 mod listener;
+mod listing;
 pub mod log;
 mod long;
 mod metrics;

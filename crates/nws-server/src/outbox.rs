@@ -188,7 +188,19 @@ impl Outbox {
     /// Puts a reply in. A listing that is too long for a frame is replaced by a fault; values always
     /// fit, by the limits of the protocol.
     pub(crate) fn reply(&mut self, request: RequestId, reply: &Reply<Stored>) {
-        if !self.frame(request, reply.opcode(), |outbox| reply.encode(outbox)) {
+        self.reply_or_fault(request, reply.opcode(), |outbox| reply.encode(outbox));
+    }
+
+    /// Puts a listing in: how many items, and these.
+    pub(crate) fn listing(&mut self, request: RequestId, opcode: Opcode, count: [u8; 4], items: &Bytes) {
+        self.reply_or_fault(request, opcode, |outbox| {
+            Sink::<Stored>::put(outbox, &count);
+            outbox.put_value(&Stored::from(items.clone()));
+        });
+    }
+
+    fn reply_or_fault(&mut self, request: RequestId, opcode: Opcode, encode: impl FnOnce(&mut Self)) {
+        if !self.frame(request, opcode, encode) {
             let most = limits::FRAME_PAYLOAD_BYTES;
             let fault = Fault::new(
                 ErrorCode::FrameTooLong,
@@ -335,10 +347,12 @@ pub(crate) struct Spare(Vec<Vec<u8>>);
 
 impl Spare {
     const BUFFERS: usize = 64;
+    /// Enough for most replies, and not much where thousands of clients are answered at once.
+    const FIRST_BYTES: usize = 256;
     const BUFFER_BYTES: usize = 64 * 1024;
 
     fn take(&mut self) -> Vec<u8> {
-        self.0.pop().unwrap_or_else(|| Vec::with_capacity(1024))
+        self.0.pop().unwrap_or_else(|| Vec::with_capacity(Self::FIRST_BYTES))
     }
 
     fn put(&mut self, mut buffer: Vec<u8>) {

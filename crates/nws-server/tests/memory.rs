@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use nws_proto::*;
 use nws_server::Limits;
+use support::http::metrics;
 use support::*;
 
 static ALONE: Mutex<()> = Mutex::new(());
@@ -124,4 +125,42 @@ fn memory_bytes(field: usize) -> u64 {
     let pages: u64 =
         std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(field).unwrap().parse().unwrap();
     pages * 4096
+}
+
+#[test]
+fn requests_that_have_come_in_part_have_a_limit_together() {
+    let _alone = ALONE.lock();
+    // There is no room for values: what is received at all is received beside it.
+    let server = Running::with(Limits { values_bytes: 1 << 16, ..Limits::default() });
+    let mut other = server.client_at("w");
+    let opcode = Opcode::Store.to_wire();
+    let header = |payload_bytes| FrameHeader { payload_bytes, request: RequestId(77), opcode }.encode();
+    let at_once = 16;
+    let begun: Vec<Raw> = (0..at_once)
+        .map(|_| {
+            let mut client = server.client();
+            client.send_bytes(&header(1 << 20));
+            client.send_bytes(&[1; 1000]);
+            client
+        })
+        .collect();
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while metrics(server.web)["nws_receiving_bytes"] < f64::from(at_once << 20) {
+        assert!(std::time::Instant::now() < deadline);
+    }
+    let mut late = server.client();
+    late.send_bytes(&header((1 << 16) + 1));
+    let (id, Reply::Failed(fault)) = late.reply() else { panic!("there is no room for one more") };
+    assert_eq!((id, fault.code), (RequestId(77), ErrorCode::MemoryFull));
+    works(&mut other);
+    drop(begun);
+    while metrics(server.web)["nws_receiving_bytes"] > 0.0 {
+        assert!(std::time::Instant::now() < deadline);
+    }
+    let mut next = server.client();
+    next.send_bytes(&header((1 << 16) + 1));
+    next.send_bytes(&[1; 1 << 16]);
+    while metrics(server.web)["nws_receiving_bytes"] == 0.0 {
+        assert!(std::time::Instant::now() < deadline, "there is room again");
+    }
 }

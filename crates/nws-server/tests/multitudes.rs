@@ -73,15 +73,36 @@ fn a_hundred_thousand_variables_are_stored_listed_and_deleted() {
         }
     }
     until(&server, "nws_variables", VARIABLES);
-    let variables = listed(&mut client);
+    // Replies keep their order although the listing is made in parts.
+    let list = Request::ListVariables { workspace: WorkspaceHandle(1) };
+    let ahead = [request_frame(RequestId(7), &list), request_frame(RequestId(8), &Request::Ping)].concat();
+    client.send_bytes(&ahead);
+    let (id, Reply::Variables(variables)) = client.reply() else { panic!("a listing comes first") };
+    assert_eq!((id, client.reply()), (RequestId(7), (RequestId(8), Reply::Pong)));
     assert_eq!(variables.len(), VARIABLES as usize);
     let expected = |number: usize| format!("variable {number:06}").into_bytes();
     assert!(variables.iter().enumerate().all(|(number, info)| info.name == expected(number) && info.values == 1));
     let told = old.value(&["list vars", "w"]).value;
-    assert_eq!(String::from_utf8(told).unwrap().trim_end().lines().count(), VARIABLES as usize);
+    let told = String::from_utf8(told).unwrap();
+    assert!(told.split('\n').enumerate().all(|(number, line)| line == format!("variable {number:06}\t1\t0\t0\tfifo")));
+    assert_eq!(told.split('\n').count(), VARIABLES as usize);
+    let told = old.value(&["list wss"]).value;
+    assert_eq!(told.iter().filter(|byte| **byte == b',').count(), VARIABLES as usize - 1);
     let Reply::Workspaces(workspaces) = client.ask(&Request::ListWorkspaces { name: None }) else { panic!() };
+    assert_eq!(workspaces.iter().map(|info| &info.name[..]).collect::<Vec<_>>(), [&b"__default"[..], b"w"]);
     assert_eq!(workspaces.iter().map(|info| info.variables.len()).sum::<usize>(), VARIABLES as usize);
+    // A listing whose workspace is deleted meanwhile ends, and so does one whose client has gone.
+    let mut gone = server.client_at("w");
+    let id = gone.send(&list);
+    server.client_at("w").send(&list);
     client.done(&Request::DeleteWorkspace { name: b"w".to_vec() });
+    let (answered, reply) = gone.reply();
+    assert_eq!(answered, id);
+    assert!(
+        matches!(&reply, Reply::Variables(_))
+            || matches!(&reply, Reply::Failed(fault) if fault.code == ErrorCode::WorkspaceGone),
+        "{reply:?}"
+    );
     let mut next = server.client_at("w");
     next.done(&store("the next"));
     assert_eq!(listed(&mut next).len(), 1);

@@ -12,6 +12,8 @@ use crate::{Tally, Wrong};
 pub(crate) const KEPT: &str = "kept";
 /// It belongs to whom it belongs to, and is deleted at times.
 pub(crate) const VOLATILE: &str = "volatile";
+/// A longer value than this may go to the server's disk as it comes.
+pub(crate) const SPILLED_BYTES: usize = 1 << 20;
 /// The variables of `kept`. Of the last one a store replaces what is there.
 pub(crate) const VARIABLES: [&str; 5] = ["fifo", "lifo", "multi", "results", "single"];
 pub(crate) const RESULTS: usize = 3;
@@ -98,7 +100,8 @@ impl Ledger {
             0 => 66_000 + dice.below(60_000),
             1..3 => 4000 + dice.below(3000),
             3..40 if self.sizes == Sizes::Medium => 200 + dice.below(2000),
-            3..40 if self.sizes == Sizes::Large => 300_000 + dice.below(300_000),
+            3..10 if self.sizes == Sizes::Large => SPILLED_BYTES + dice.below(500_000),
+            10..40 if self.sizes == Sizes::Large => 300_000 + dice.below(300_000),
             _ => 8 + dice.below(40),
         };
         self.stories.insert(self.last, Story { variable, bytes, ..Story::default() });

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use nws_proto::{
     Challenge, Cursor, ErrorCode, FinishItem, FrameHeader, GREETING, Hello, Index, Item, LeaseId, LongRequest, Mode,
     NONCE_BYTES, Opcode, OpenMode, PROTOCOL_VERSION, ReadingId, Request, RequestId, Retrieve, Sent, SessionId, Token,
-    TransferId, VariableHandle, VariableId, Wait, WorkspaceHandle, client_proof,
+    TransferId, VariableHandle, VariableId, Wait, WorkspaceHandle, client_proof, limits,
 };
 use nws_testkit::Dice;
 
@@ -17,6 +17,7 @@ use crate::ledger::{KEPT, Ledger, RESULTS, Seen, VARIABLES, VOLATILE, ValueId};
 
 pub(crate) const TOKEN: Token = Token([9; 32]);
 const IN_FLIGHT: usize = 8;
+const PART_BYTES: usize = limits::PART_BYTES as usize;
 const KEPT_SPACE: WorkspaceHandle = WorkspaceHandle(1);
 const VOLATILE_SPACE: WorkspaceHandle = WorkspaceHandle(2);
 /// The handles of [`VARIABLES`] are their places and one; this is the one in `volatile`.
@@ -273,7 +274,7 @@ impl Own {
         let transfer = TransferId(self.next_transfer);
         self.next_transfer += 1;
         self.request_long(out, &LongRequest::BeginTransfer { transfer }, Asked::Other);
-        let longest = item.value.len() / (1 + dice.below(3)) + 1;
+        let longest = (item.value.len() / (1 + dice.below(3)) + 1).min(PART_BYTES);
         for at in (0..item.value.len()).step_by(longest) {
             let bytes = item.value.slice(at..item.value.len().min(at + longest));
             self.request_long(out, &LongRequest::TransferPart { transfer, bytes }, Asked::Other);
@@ -289,6 +290,7 @@ impl Own {
         let Some(open) = self.readings.get_mut(&reading) else { return };
         let Some(id) = open.id else {
             let (offset, missing) = (open.got.len() as u64, open.len_bytes - open.got.len());
+            let missing = missing.min(PART_BYTES);
             let max_bytes = if dice.one_in(2) { missing } else { 1 + dice.below(missing) };
             let request = LongRequest::ReadPart { reading, offset, max_bytes: max_bytes as u32 };
             return self.request_long(out, &request, Asked::Part(reading));

@@ -7,7 +7,7 @@ use nws_testkit::Dice;
 
 use crate::classic::Classic;
 use crate::client::{Client, Out, Speaker};
-use crate::ledger::{Ledger, Sizes, VARIABLES};
+use crate::ledger::{Ledger, SPILLED_BYTES, Sizes, VARIABLES};
 use crate::own::{Own, TOKEN};
 use crate::{Tally, Wrong};
 
@@ -17,7 +17,7 @@ const AUDIT_STEPS: usize = 8;
 /// Turns after which a run that does not end hangs.
 const MOST_TURNS: usize = 5000;
 /// More than one client can have coming for requests that wait: that many replies of that many values.
-const MOST_COMING_BYTES: usize = 9 * 5 * 650_000;
+const MOST_COMING_BYTES: usize = 9 * 5 * 1_600_000;
 
 pub(crate) struct World {
     server: Simulated,
@@ -37,7 +37,8 @@ pub(crate) struct World {
 fn limits(dice: &mut Dice) -> Limits {
     Limits {
         connections: 5 + dice.below(8),
-        frame_payload_bytes: 1 << 22,
+        frame_payload_bytes: 1 << 24,
+        spill_bytes: SPILLED_BYTES as u64,
         values_disk_bytes: Some(if dice.one_in(4) { 3000 } else { 1 << 30 }),
         values_bytes: if dice.one_in(4) { 200_000 } else { 1 << 30 },
         session_waiting: if dice.one_in(4) { 2 } else { 100 },

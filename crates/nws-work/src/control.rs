@@ -18,9 +18,11 @@
 //!   │◄───────────────────── Stopped  │
 //! ```
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 
+use rustix::net::SendFlags;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -260,15 +262,23 @@ pub enum FromWorker {
     },
 }
 
-/// Writes one message as one line.
+/// Writes one message as one line to a socket. Where nobody reads it any more that is an error, also in
+/// a program that wants to be ended by a signal when it writes to nobody.
 ///
 /// # Errors
-/// Those of the writer, and `InvalidData` for a message that cannot be told in JSON.
-pub fn write_message(writer: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
+/// Those of the socket, and `InvalidData` for a message that cannot be told in JSON.
+pub fn write_message(socket: impl AsFd, message: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(message).map_err(io::Error::other)?;
     line.push(b'\n');
-    writer.write_all(&line)?;
-    writer.flush()
+    let mut unsent = &line[..];
+    while !unsent.is_empty() {
+        match rustix::net::send(&socket, unsent, SendFlags::NOSIGNAL) {
+            Ok(count) => unsent = unsent.get(count..).unwrap_or_default(),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Reads one message; `None` at the end of the channel.
@@ -288,4 +298,35 @@ pub fn read_message<M: DeserializeOwned>(reader: &mut impl BufRead) -> io::Resul
     serde_json::from_slice(&line)
         .map(Some)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("control channel: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::write_message;
+
+    /// Shells' tools and some Python scripts restore the signal that Rust and Python ignore.
+    #[test]
+    fn a_program_that_ends_by_signal_when_nobody_reads_outlives_its_host() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        drop(theirs);
+        // SAFETY: the child makes system calls and an allocation of its own, and leaves by `_exit`.
+        let child = unsafe { libc::fork() };
+        assert!(child >= 0, "fork failed");
+        if child == 0 {
+            // SAFETY: as above; the alarm ends a child that hangs.
+            unsafe {
+                libc::alarm(30);
+                libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+            }
+            let refused = write_message(&ours, &"is anybody there").is_err();
+            // SAFETY: as above.
+            unsafe { libc::_exit(if refused { 0 } else { 1 }) };
+        }
+        let mut status = 0;
+        // SAFETY: `child` is ours, and was not waited for.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "status {status}");
+    }
 }

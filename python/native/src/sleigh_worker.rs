@@ -1,23 +1,15 @@
 //! The loop of a worker process.
 
-use std::io::{BufReader, Read};
-use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use nws_work::control::{
-    Bootstrap, FromWorker, ToWorker, WORKER_CAPTURE_FDS, WORKER_LINK_FD, WORKER_PAGE_FD, read_message, write_message,
-};
 use nws_work::envelope::{Failure, FailureKind, Outcome, RESULT_HEAD_BYTES, Said};
-use nws_work::page::{Page, Wanted};
+use nws_work::page::Wanted;
 use nws_work::platform::fork_generation;
-use nws_work::worker::{Next, Task, Worker};
-use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use nws_work::worker::{Joining, Newcomer, Next, Task, Worker};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::client::Connection;
 use crate::compact;
@@ -28,18 +20,10 @@ const SIGNAL_TURN: Duration = Duration::from_millis(200);
 /// Longest result with its head, in bytes.
 const RESULT_BYTES: usize = nws_proto::limits::VALUE_BYTES as usize;
 
-/// The descriptors that `WORKER_CAPTURE_FDS` names.
-type CaptureEnds = [OwnedFd; 4];
-
 /// A worker that has joined.
 #[pyclass(module = "nws._native", frozen)]
 pub(crate) struct WorkerLoop {
-    bootstrap: Bootstrap,
-    worker: Worker,
-    /// To the host.
-    word: Mutex<UnixStream>,
-    /// Taken when output is captured.
-    capture: Mutex<Option<CaptureEnds>>,
+    joining: Joining,
     /// There is something to seed.
     generators: AtomicBool,
 }
@@ -47,67 +31,34 @@ pub(crate) struct WorkerLoop {
 /// What a worker was told at its start: rank, number of workers, and the text of the settings.
 #[pyfunction]
 pub(crate) fn worker_bootstrap(py: Python<'_>) -> PyResult<Option<(u32, u32, String, WorkerStart)>> {
-    static TAKEN: AtomicBool = AtomicBool::new(false);
-    if TAKEN.swap(true, Ordering::Relaxed) {
-        return Err(PyRuntimeError::new_err("this process has been made a worker already"));
-    }
-    // SAFETY: the host hands these two descriptors to every worker that it starts, and nothing
-    // else in the process has taken them: this is the first thing that a worker does, and it does
-    // it once.
-    let (link, page) = unsafe { (OwnedFd::from_raw_fd(WORKER_LINK_FD), OwnedFd::from_raw_fd(WORKER_PAGE_FD)) };
-    close_on_exec(&link)?;
-    close_on_exec(&page)?;
-    let mut reader = BufReader::new(UnixStream::from(link));
-    let read = py.detach(|| read_message::<Bootstrap>(&mut reader));
-    let Some(bootstrap) = read.map_err(|error| PyOSError::new_err(error.to_string()))? else { return Ok(None) };
-    let page = Page::map(&page)?;
-    let capture = if bootstrap.captures { Some(capture_descriptors()?) } else { None };
+    let Some(newcomer) = py.detach(Newcomer::receive)? else { return Ok(None) };
+    let bootstrap = newcomer.bootstrap();
     let settings = bootstrap.settings.as_str().unwrap_or_default().to_owned();
     let (rank, count) = (bootstrap.rank, bootstrap.worker_count);
-    Ok(Some((rank, count, settings, WorkerStart { parts: Some((bootstrap, reader, page, capture)) })))
+    Ok(Some((rank, count, settings, WorkerStart { newcomer: Some(newcomer) })))
 }
 
 /// A worker that knows its server and has not connected yet.
 #[pyclass(module = "nws._native")]
 pub(crate) struct WorkerStart {
-    parts: Option<(Bootstrap, BufReader<UnixStream>, Page, Option<CaptureEnds>)>,
+    newcomer: Option<Newcomer>,
 }
 
 #[pymethods]
 impl WorkerStart {
     /// Connects. The worker gets no tasks before it says that it is ready.
     fn join(&mut self, py: Python<'_>) -> PyResult<WorkerLoop> {
-        let (bootstrap, mut link, page, capture) =
-            self.parts.take().ok_or_else(|| PyRuntimeError::new_err("this worker has joined already"))?;
-        if is_too_late(&mut link) {
+        let newcomer = self.newcomer.take();
+        let mut newcomer = newcomer.ok_or_else(|| PyRuntimeError::new_err("this worker has joined already"))?;
+        if newcomer.is_too_late() {
             let message = "too late: the group of workers was closed before this one had joined";
-            // The host learns it from the exit as well.
-            let _ = write_message(
-                link.get_mut(),
-                &FromWorker::Failed { message: format!("SleighJoinException: {message}"), for_good: false },
-            );
+            newcomer.fail(&format!("SleighJoinException: {message}"));
             let class = py.import("nws._sleigh.exceptions")?.getattr("SleighJoinException")?;
             return Err(PyErr::from_value(class.call1((message,))?));
         }
-        let joined = py.detach(|| Worker::connect(&bootstrap, page));
-        let worker = match joined {
-            Ok(worker) => worker,
-            Err(error) => {
-                let message = error.to_string();
-                // The host learns it from the exit as well.
-                let failed = FromWorker::Failed { message: message.clone(), for_good: false };
-                let _ = write_message(link.get_mut(), &failed);
-                return Err(PyRuntimeError::new_err(message));
-            }
-        };
-        let word = Mutex::new(link.get_ref().try_clone()?);
-        let end = worker.ender();
-        std::thread::Builder::new().name("nws-link".into()).spawn(move || {
-            // Only who is too late is told more, and is ended as well: the link's end is the word to go.
-            let _ = link.read_to_end(&mut Vec::new());
-            end("the sleigh was stopped");
-        })?;
-        Ok(WorkerLoop { bootstrap, worker, word, capture: Mutex::new(capture), generators: AtomicBool::new(false) })
+        let joining = py.detach(|| newcomer.connect());
+        let joining = joining.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        Ok(WorkerLoop { joining, generators: AtomicBool::new(false) })
     }
 }
 
@@ -126,18 +77,18 @@ impl WorkerLoop {
     /// This worker's rank.
     #[getter]
     fn rank(&self) -> u32 {
-        self.bootstrap.rank
+        self.joining.bootstrap.rank
     }
 
     /// The worker's connection, for other workspaces on the same server.
     fn connection(&self) -> Connection {
-        Connection::of(self.worker.connection().clone())
+        Connection::of(self.worker().connection().clone())
     }
 
     /// The index of the task that runs.
     #[getter]
     fn index(&self) -> Option<u64> {
-        self.worker.running().map(|task| task.index)
+        self.worker().running().map(|task| task.index)
     }
 
     /// A module with random numbers has been imported: from now on tasks of calls with a seed are
@@ -149,33 +100,31 @@ impl WorkerLoop {
     /// The name of the sleigh's workspace.
     #[getter]
     fn workspace(&self) -> &str {
-        &self.bootstrap.workspace
+        &self.joining.bootstrap.workspace
     }
 
     /// Captures what is written to standard output and error from now on, at most `limit` bytes a
     /// task of each: returns what Python is to print to instead, or `None` where the host gave no
     /// descriptors for it.
     fn capture(&self, limit: usize) -> PyResult<Option<(Stream, Stream)>> {
-        let descriptors = self.capture.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(descriptors) = descriptors else { return Ok(None) };
-        let capture = self.worker.capture(descriptors, limit)?;
+        let Some(descriptors) = self.joining.take_capture() else { return Ok(None) };
+        let capture = self.worker().capture(descriptors, limit)?;
         Ok(Some((Stream { capture: capture.clone(), error: false }, Stream { capture, error: true })))
     }
 
     /// Sends a log record (or a `warning`) of the task that runs to the master.
     fn say(&self, warning: bool, payload: &[u8]) {
-        self.worker.say(if warning { Said::Warning } else { Said::Record }, payload);
+        self.worker().say(if warning { Said::Warning } else { Said::Record }, payload);
     }
 
     /// The worker is set up: tells the host, and asks for tasks.
     fn ready(&self) {
-        self.worker.set_ready();
-        self.tell(&FromWorker::Joined { session: self.worker.connection().session().0 });
+        self.joining.set_ready();
     }
 
     /// Tells the host why neither this worker nor another of its rank can work.
-    fn fail(&self, message: String) {
-        self.tell(&FromWorker::Failed { message, for_good: true });
+    fn fail(&self, message: &str) {
+        self.joining.fail(message);
     }
 
     /// Runs tasks until the sleigh is over, and says why it is. `define` makes `(function, spread,
@@ -194,12 +143,12 @@ impl WorkerLoop {
         let generation = fork_generation();
         let mut ended_ns = None;
         loop {
-            let task = match self.worker.try_next() {
+            let task = match self.worker().try_next() {
                 Next::Task(task) => task,
                 Next::Over(reason) => return Ok(reason),
                 Next::Nothing => {
                     ended_ns = None;
-                    py.detach(|| self.worker.wait(SIGNAL_TURN));
+                    py.detach(|| self.worker().wait(SIGNAL_TURN));
                     py.check_signals()?;
                     continue;
                 }
@@ -210,27 +159,27 @@ impl WorkerLoop {
                     ended_ns = None;
                     // A function may kill already when it is loaded: the task pays for that as well,
                     // or the next worker would begin with the same, without end.
-                    self.worker.load(&task);
+                    self.worker().load(&task);
                     match self.definition(py, &calls, task.head.run)? {
                         Some(fresh) => fresh,
                         // The run was given up while its task was on the way here.
                         None => {
-                            self.worker.pass_over();
+                            self.worker().pass_over();
                             continue;
                         }
                     }
                 }
             };
-            let began_ns = self.worker.begin(&task, ended_ns);
+            let began_ns = self.worker().begin(&task, ended_ns);
             result.resize(RESULT_HEAD_BYTES, 0);
-            let outcome = match self.worker.wanted(&task) {
+            let outcome = match self.worker().wanted(&task) {
                 Wanted::Yes => calls.call(py, &known, &task, &mut result)?,
                 Wanted::Cancelled => {
                     result.extend(Failure::cancelled().to_json());
                     Outcome::Failed
                 }
                 Wanted::Dropped => {
-                    self.worker.pass_over();
+                    self.worker().pass_over();
                     definition = Some(known);
                     continue;
                 }
@@ -239,42 +188,40 @@ impl WorkerLoop {
                 // The task forked, and this is the child that came back from it.
                 return Ok(String::from("a child of a task"));
             }
-            let finished = self.worker.finish(&task, began_ns, outcome, &mut result);
+            let finished = self.worker().finish(&task, began_ns, outcome, &mut result);
             definition = Some(known);
             ended_ns = Some(finished.at_ns);
             if finished.is_behind {
                 ended_ns = None;
-                py.detach(|| self.worker.pause());
+                py.detach(|| self.worker().pause());
             }
         }
     }
 
     /// Sends what waits and ends the connection.
     fn leave(&self, py: Python<'_>) {
-        py.detach(|| self.worker.leave());
+        py.detach(|| self.worker().leave());
     }
 }
 
 impl WorkerLoop {
-    fn tell(&self, message: &FromWorker) {
-        let mut word = self.word.lock().unwrap_or_else(PoisonError::into_inner);
-        // A host that has gone ends this worker.
-        let _ = write_message(&mut *word, message);
+    fn worker(&self) -> &Worker {
+        &self.joining.worker
     }
 
     fn definition(&self, py: Python<'_>, calls: &Calls<'_, '_>, run: u32) -> PyResult<Option<Definition>> {
-        let Ok(bytes) = py.detach(|| self.worker.definition(run)) else { return Ok(None) };
+        let Ok(bytes) = py.detach(|| self.worker().definition(run)) else { return Ok(None) };
         let prepared = calls
             .define
             .call1((PyBytes::new(py, &bytes),))
             .and_then(|made| made.extract::<(Py<PyAny>, bool, Option<u32>, Option<Py<PyAny>>)>());
         Ok(Some(match prepared {
             Ok((function, spread, chunk_size, seeder)) => {
-                self.worker.begin_run(chunk_size);
+                self.worker().begin_run(chunk_size);
                 Definition { run, function: Ok(function), spread, seeder }
             }
             Err(error) => {
-                self.worker.begin_run(None);
+                self.worker().begin_run(None);
                 Definition { run, function: Err(calls.describe(py, error, false)), spread: false, seeder: None }
             }
         }))
@@ -348,23 +295,4 @@ fn failure(type_name: String, message: String) -> Vec<u8> {
         Failure { kind: FailureKind::Exception, type_name, message, traceback: String::new(), cause: None, deaths: 0 };
     // A struct of strings and numbers has a JSON form.
     serde_json::to_vec(&failure).unwrap_or_default()
-}
-
-fn capture_descriptors() -> PyResult<CaptureEnds> {
-    // SAFETY: as for link and page; the host says that it handed these over as well.
-    let descriptors = WORKER_CAPTURE_FDS.map(|number| unsafe { OwnedFd::from_raw_fd(number) });
-    descriptors.iter().try_for_each(close_on_exec)?;
-    Ok(descriptors)
-}
-
-/// Whether the host has said already that the group is closed. A link that has ended is another matter.
-fn is_too_late(link: &mut BufReader<UnixStream>) -> bool {
-    let mut watched = [PollFd::new(link.get_ref(), PollFlags::IN)];
-    let readable = matches!(poll(&mut watched, Some(&Timespec::default())), Ok(1..));
-    (readable || !link.buffer().is_empty()) && matches!(read_message(link), Ok(Some(ToWorker::TooLate)))
-}
-
-fn close_on_exec(descriptor: &OwnedFd) -> PyResult<()> {
-    rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC).map_err(std::io::Error::from)?;
-    Ok(())
 }

@@ -105,7 +105,9 @@ settings! {
             "Most bytes of all values and names together, or a share of the machine's memory",
             "What is on its way counts, and what keeping takes: 64 bytes for each value, some hundred for each workspace, \
              variable and name in use. A store beyond that is refused, and nothing else happens. Names alone may take \
-             an eighth and 1 MiB more, so that who comes to fetch or delete finds room.";
+             an eighth and 1 MiB more, so that who comes to fetch or delete finds room. Beside this the server takes memory \
+             for requests that have come in part (64 KiB for each connection, and 16 MiB), and for what waits to be \
+             sent (--unsent-size).";
         values_disk: Disk = "auto", "values-disk", "NWS_VALUES_DISK",
             "Most bytes of all values on disk; auto is nine tenths of what is free there at the start",
             "With 0 no value goes to disk. A store beyond that is refused, as it is where the disk is full, and \

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::home::{Home, PATIENCE, Ran};
+use crate::home::{Home, PATIENCE, Ran, output};
 
 #[track_caller]
 fn refused(ran: &Ran, parts: [&str; 2]) {
@@ -49,6 +49,19 @@ fn what_one_connection_may_use_is_bounded() {
     home.nws("store x a").is(0, "", "");
     home.nws("store y a").is(0, "", "");
     refused(&home.nws("delete x y"), ["at most 1 variables bound (setting session-variables)", "too-many-variables"]);
+}
+
+#[test]
+fn all_that_wait_are_bounded_together() {
+    let home = Home::served_with(&["--waiting", "1"]);
+    let first = home.command(["fetch", "never"]).spawn().unwrap();
+    home.until("vars", |told| told.lines().any(|line| line.starts_with("never") && line.contains('1')));
+    refused(
+        &home.nws("fetch never"),
+        ["at most 1 requests of all sessions wait (setting waiting)", "too-many-waiting"],
+    );
+    home.nws("store never a").is(0, "", "");
+    assert_eq!(output(first).stdout, b"a\n");
 }
 
 #[test]

@@ -199,3 +199,35 @@ async fn async_code_connects_and_races() {
     let nowhere = Server::connect(&Endpoint::Unix("/no/such/socket".into()), site.options()).await;
     assert!(matches!(nowhere, Err(Error::Connect { problem: ConnectProblem::NobodyListens, .. })));
 }
+
+/// Fetches that lose races, again and again, on both runtimes that people use.
+async fn race(workspace: nws_client::Workspace, stores: nws_client::Workspace) {
+    const ROUNDS: i64 = 500;
+    let (mut got, mut lost) = (Vec::new(), 0);
+    for n in 0..ROUNDS {
+        let store = stores.store("x", n);
+        let fetch = workspace.fetch::<i64>("x");
+        // Whichever is first; a fetch that is not is dropped, when its value may be anywhere.
+        match smol::future::or(async { fetch.await.map(Some) }, async { store.await.map(|()| None) }).await.unwrap() {
+            Some(value) => got.push(value),
+            None => lost += 1,
+        }
+    }
+    while let Some(value) = workspace.fetch_try::<i64>("x").await.unwrap() {
+        got.push(value);
+    }
+    got.sort_unstable();
+    assert_eq!(got, (0..ROUNDS).collect::<Vec<_>>(), "{lost} fetches were dropped");
+}
+
+#[tokio::test]
+async fn no_value_is_lost_to_fetches_that_are_dropped_under_tokio() {
+    let site = Site::start(Carrier::Unix);
+    race(site.workspace("ws"), site.workspace("ws")).await;
+}
+
+#[test]
+fn no_value_is_lost_to_fetches_that_are_dropped_under_smol() {
+    let site = Site::start(Carrier::Tcp);
+    smol::block_on(race(site.workspace("ws"), site.workspace("ws")));
+}

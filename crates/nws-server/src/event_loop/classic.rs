@@ -291,6 +291,9 @@ impl EventLoop {
 
     /// Makes a request and carries out what comes of it.
     fn ask_core(&mut self, slot: usize, session: SessionId, request: Request<Stored>) {
+        if self.begin_listing(slot, session, REQUEST, &request) {
+            return;
+        }
         let fetches = matches!(request, Request::Retrieve(Retrieve { take: true, .. }));
         let random = self.random.next();
         self.core.set_undelivered_bytes(self.transit_bytes);

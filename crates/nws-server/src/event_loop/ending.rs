@@ -68,6 +68,7 @@ impl EventLoop {
         let Some(connection) = self.table.get(slot) else { return };
         connection.phase = Phase::Closing { until_ms };
         connection.paused = false;
+        connection.listing = None;
         // The classic protocol has no word for it.
         if let Some(fault) = fault.filter(|_| connection.classic.is_none()) {
             connection.outbox.event(&Event::Goodbye(fault));

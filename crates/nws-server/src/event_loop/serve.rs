@@ -38,7 +38,7 @@ impl EventLoop {
         let Some(connection) = self.table.get(slot) else { return };
         connection.in_line = false;
         self.spent_units += CONNECTION_UNITS;
-        if connection.paused || connection.awaits_disk {
+        if connection.paused || connection.awaits_disk || connection.listing.is_some() {
             return;
         }
         let mut scratch = std::mem::take(&mut self.scratch);
@@ -105,6 +105,9 @@ impl EventLoop {
                     None => continue,
                 },
             };
+            if connection.listing.is_some() {
+                return Onward::Stop;
+            }
             if connection.outbox.unsent_bytes() > self.limits.unsent_bytes {
                 // Sending may make room at once; what has arrived waits in the connection's own memory.
                 connection.paused = true;
@@ -181,6 +184,12 @@ impl EventLoop {
 
     /// Makes a request of the core and carries out what comes of it.
     pub(super) fn ask(&mut self, slot: usize, session: SessionId, id: RequestId, request: Request<Stored>) {
+        if self.begin_listing(slot, session, id, &request) {
+            return;
+        }
+        if self.begin_listing(slot, session, id, &request) {
+            return;
+        }
         let fetches = matches!(request, Request::Retrieve(Retrieve { take: true, lease: false, .. }));
         let random = self.random.next();
         // The millisecond that has begun is not counted: no wait ends before its time.

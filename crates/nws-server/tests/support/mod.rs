@@ -4,6 +4,7 @@
 pub mod http;
 pub mod long;
 pub mod old;
+pub mod process;
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

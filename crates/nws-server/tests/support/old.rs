@@ -76,6 +76,13 @@ impl Old {
         self.socket.write_all(bytes)
     }
 
+    pub fn set_write_patience(&mut self, patience: std::time::Duration) {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.set_write_timeout(Some(patience)).unwrap(),
+            Socket::Unix(socket) => socket.set_write_timeout(Some(patience)).unwrap(),
+        }
+    }
+
     pub fn send<A: AsRef<[u8]>>(&mut self, arguments: &[A]) {
         self.send_bytes(&request(arguments));
     }

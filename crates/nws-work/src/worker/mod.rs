@@ -30,7 +30,7 @@ use crate::page::{Page, Running, Wanted};
 use crate::{link, names};
 
 pub use capture::Capture;
-pub use newcomer::{Joining, Newcomer};
+pub use newcomer::{CaptureEnds, Joining, Newcomer};
 use outbox::{Outbox, Sent, Urgency};
 use queue::Queue;
 pub use queue::{Next, Task};

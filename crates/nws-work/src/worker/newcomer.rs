@@ -4,13 +4,19 @@ use std::io::{self, BufReader, Read};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Worker;
-use crate::control::{Bootstrap, FromWorker, ToWorker, WORKER_LINK_FD, WORKER_PAGE_FD, read_message, write_message};
+use crate::control::{
+    Bootstrap, FromWorker, ToWorker, WORKER_CAPTURE_FDS, WORKER_LINK_FD, WORKER_PAGE_FD, read_message, write_message,
+};
 use crate::error::WorkError;
 use crate::page::Page;
+
+/// The descriptors that [`WORKER_CAPTURE_FDS`] names.
+pub type CaptureEnds = [OwnedFd; 4];
 
 /// A worker process that knows its server and has not connected yet.
 #[derive(Debug)]
@@ -18,6 +24,7 @@ pub struct Newcomer {
     bootstrap: Bootstrap,
     link: BufReader<UnixStream>,
     page: Page,
+    capture: Option<CaptureEnds>,
 }
 
 /// A worker that has connected and is being set up: it gets no tasks yet.
@@ -28,7 +35,8 @@ pub struct Joining {
     /// The worker.
     pub worker: Worker,
     /// To the host.
-    word: UnixStream,
+    word: Mutex<UnixStream>,
+    capture: Mutex<Option<CaptureEnds>>,
 }
 
 impl Newcomer {
@@ -51,7 +59,8 @@ impl Newcomer {
         close_on_exec(&page)?;
         let mut link = BufReader::new(UnixStream::from(link));
         let Some(bootstrap) = read_message::<Bootstrap>(&mut link)? else { return Ok(None) };
-        Ok(Some(Newcomer { bootstrap, link, page: Page::map(&page)? }))
+        let capture = if bootstrap.captures { Some(capture_descriptors()?) } else { None };
+        Ok(Some(Newcomer { bootstrap, link, page: Page::map(&page)?, capture }))
     }
 
     /// What the host said.
@@ -88,7 +97,8 @@ impl Newcomer {
             let _ = link.read_to_end(&mut Vec::new());
             end("the sleigh was stopped");
         })?;
-        Ok(Joining { bootstrap: self.bootstrap, worker, word })
+        let capture = Mutex::new(self.capture);
+        Ok(Joining { bootstrap: self.bootstrap, worker, word: Mutex::new(word), capture })
     }
 
     /// Tells the host why this worker cannot work; another may.
@@ -99,17 +109,33 @@ impl Newcomer {
 
 impl Joining {
     /// The worker is set up: tells the host, and asks for tasks.
-    pub fn set_ready(&mut self) {
+    pub fn set_ready(&self) {
         self.worker.set_ready();
         let session = self.worker.connection().session().0;
         // A host that has gone ends this worker.
-        let _ = write_message(&mut self.word, &FromWorker::Joined { session });
+        let _ = write_message(&mut *self.word(), &FromWorker::Joined { session });
     }
 
     /// Tells the host why neither this worker nor another of its rank can work.
-    pub fn fail(&mut self, message: &str) {
-        tell_failure(&mut self.word, message, true);
+    pub fn fail(&self, message: &str) {
+        tell_failure(&mut self.word(), message, true);
     }
+
+    /// The descriptors for what is captured, where the host gave any; once.
+    pub fn take_capture(&self) -> Option<CaptureEnds> {
+        self.capture.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn word(&self) -> MutexGuard<'_, UnixStream> {
+        self.word.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn capture_descriptors() -> io::Result<CaptureEnds> {
+    // SAFETY: as for link and page; the host says that it handed these over as well.
+    let descriptors = WORKER_CAPTURE_FDS.map(|number| unsafe { OwnedFd::from_raw_fd(number) });
+    descriptors.iter().try_for_each(close_on_exec)?;
+    Ok(descriptors)
 }
 
 fn tell_failure(link: &mut UnixStream, message: &str, for_good: bool) {

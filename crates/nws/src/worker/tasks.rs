@@ -32,7 +32,7 @@ pub(crate) fn serve() -> Result<(), String> {
         return Err(message.to_owned());
     }
     panics::keep();
-    let mut joining = newcomer.connect().map_err(|error| error.to_string())?;
+    let joining = newcomer.connect().map_err(|error| error.to_string())?;
     introduce(&joining.bootstrap, joining.worker.connection());
     if let Err(message) = prepare(&joining) {
         joining.fail(&message);

@@ -42,6 +42,7 @@ class Run:
         self._said = sleigh._said
         self._said.output.clear()
         self._progress = Progress(sleigh._options.progress, total)
+        self._said.aside = self._progress.aside
         self._total = total
         self._turn = threading.Lock()
         self._cancel: str | None = None

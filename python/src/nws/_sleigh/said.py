@@ -4,7 +4,8 @@ import pickle
 import sys
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, NamedTuple, TextIO
 
 __all__ = ["Said", "SleighOutput", "TaskOutput", "levels"]
@@ -77,6 +78,8 @@ class Said:
         self._shows = mode in ("show", "prefix")
         self._prefixes = mode == "prefix"
         self._warned: set[tuple[Any, ...]] = set()
+        # Where a progress bar is shown it steps aside.
+        self.aside: Callable[[TextIO], AbstractContextManager[Any]] = nullcontext
 
     def hear(self, kind: int, index: int | None, rank: int, data: bytes) -> None:
         """Take in one thing that a task said; `index` is None between tasks."""
@@ -95,7 +98,15 @@ class Said:
             if not text.endswith("\n"):
                 lines[-1] += "\n"
             prefix = f"[{rank}:{'-' if index is None else index}] " if self._prefixes else ""
-            _show(sys.stderr if error else sys.stdout, "".join(prefix + line for line in lines))
+            self._show(sys.stderr if error else sys.stdout, "".join(prefix + line for line in lines))
+
+    def _show(self, stream: TextIO | None, text: str) -> None:
+        if stream is None:
+            return
+        # Who was to read it may have gone; that must not end the call.
+        with suppress(OSError, ValueError), self.aside(stream):
+            stream.write(text)
+            stream.flush()
 
     def _warn(self, told: tuple[str, str, str, str, int], index: int | None, rank: int) -> None:
         if told in self._warned or len(self._warned) >= _WARNINGS:
@@ -115,15 +126,6 @@ class Said:
 
 def _place(index: int | None, rank: int) -> str:
     return f"worker {rank}" if index is None else f"task {index} on worker {rank}"
-
-
-def _show(stream: TextIO | None, text: str) -> None:
-    try:
-        if stream is not None:
-            stream.write(text)
-            stream.flush()
-    except (OSError, ValueError):
-        return  # who was to read it has gone; that must not end the call
 
 
 def _log(record: dict[str, Any], index: int | None, rank: int) -> None:

@@ -166,7 +166,7 @@ mod tests {
             spin.wait(&mut poll, &mut events, Some(patience), Instant::now()).unwrap();
             assert!(events.is_empty());
         }
-        for patience in [None, Some(Duration::ZERO), Some(Duration::from_secs(3600))] {
+        for patience in [Some(Duration::ZERO), Some(Duration::from_secs(20))] {
             waker.wake().unwrap();
             spin.wait(&mut poll, &mut events, patience, Instant::now()).unwrap();
             assert_eq!(events.iter().count(), 1);

@@ -77,7 +77,7 @@ fn run(worker: &Worker) {
         };
         if known.as_ref().is_none_or(|known| known.run != task.head.run) {
             ended_ns = None;
-            known = define(worker, &task);
+            known = Some(define(worker, &task));
         }
         let Some(known) = &known else { continue };
         let began_ns = worker.begin(&task, ended_ns);
@@ -106,14 +106,18 @@ fn run(worker: &Worker) {
     worker.leave();
 }
 
-/// Prepares for the tasks of another call; `None` where that was given up meanwhile.
-fn define(worker: &Worker, task: &Task) -> Option<Known> {
+/// Prepares for the tasks of another call.
+fn define(worker: &Worker, task: &Task) -> Known {
     // Reading what all tasks share may kill already: a task pays for that, or the next worker would
     // begin with the same, without end.
     worker.load(task);
-    let Ok(bytes) = worker.definition(task.head.run) else {
-        worker.pass_over();
-        return None;
+    let run = task.head.run;
+    let Ok(bytes) = worker.definition(run) else {
+        worker.begin_run(None);
+        // The call was given up while its task was on the way here, and then nobody takes this answer;
+        // or it goes on, and without an answer would do so for ever.
+        let message = format!("what tasks of run {run} share is gone: somebody deleted it in the sleigh's workspace");
+        return Known { run, runner: Err(message) };
     };
     let (chunk_size, runner) = match panics::catch(|| load(&bytes)) {
         Ok(Ok((chunk_size, runner))) => (chunk_size, Ok(runner)),
@@ -121,7 +125,7 @@ fn define(worker: &Worker, task: &Task) -> Option<Known> {
         Err(panic) => (None, Err(format!("the fixed arguments cannot be read: {}", panic.message))),
     };
     worker.begin_run(chunk_size);
-    Some(Known { run: task.head.run, runner })
+    Known { run, runner }
 }
 
 fn load(definition: &[u8]) -> Result<(Option<u32>, Box<dyn Runner>), String> {

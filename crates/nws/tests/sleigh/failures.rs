@@ -177,6 +177,25 @@ fn a_worker_whose_first_task_fails_is_given_up_with_the_reason() {
     });
 }
 
+#[nws::task]
+fn delete_the_definition(_: ()) -> Result<(), nws::Error> {
+    let workspace = nws::worker::workspace()?;
+    let definitions = workspace.list_variables()?.into_iter().filter(|variable| variable.name.starts_with(b"run "));
+    for definition in definitions {
+        workspace.delete_variable(definition.name)?;
+    }
+    std::process::abort()
+}
+
+#[test]
+fn tasks_whose_definition_somebody_deleted_fail_with_the_reason() {
+    limited(|| {
+        let outcomes = sleigh(1).call(delete_the_definition::task()).each_elem_outcomes([()]).unwrap();
+        let failure = outcomes.into_iter().next().unwrap().unwrap_err();
+        assert!(failure.message.contains("somebody deleted it"), "{failure}");
+    });
+}
+
 #[test]
 fn a_lost_host_ends_the_call_with_the_cause() {
     limited(|| {

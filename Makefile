@@ -89,6 +89,11 @@ $(VENV)/contest: python/requirements-bench.txt $(VENV)/prepared
 	@scripts/prepare.sh bench-server
 	@touch $@
 
+.PHONY: bench-sleigh
+bench-sleigh: setup ## measures Sleigh against multiprocessing.Pool, and from Rust against from Python
+	@cargo build --release --locked --quiet --package nws --example map_rate
+	@$(PY) benches/run.py sleigh
+
 .PHONY: bench-lasting
 bench-lasting: setup ## sends ten million tasks through imap, makes a thousand sleighs: what is held, what is left
 	@$(PY) benches/imap_memory.py

@@ -18,6 +18,7 @@ import machine
 import map_rate
 import pauses
 import server
+import sleigh
 from row import Row
 
 MEASURES = {
@@ -27,9 +28,10 @@ MEASURES = {
     "map": map_rate.measure,
     "pauses": pauses.measure,
     "server": server.measure,
+    "sleigh": sleigh.measure,
 }
-# Measured only where it is asked for: it needs another server.
-ON_REQUEST = {"server"}
+# Measured only where they are asked for: they need more than the package.
+ON_REQUEST = {"server", "sleigh"}
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -24,14 +24,20 @@ def gated(tmp_path):
         program.write_text(f"#!/bin/sh\nif {holds}; then read word < '{gate}'; fi\nexec '{sys.executable}' \"$@\"\n")
         program.chmod(0o755)
 
+        # For reading as well, so that opening waits for nobody, and held until the end: what is written is
+        # there for each who comes, now or later.
+        opened = os.open(gate, os.O_RDWR)
+        gates.append(opened)
+
         def open_gate():
-            for _ in range(count):
-                with open(gate, "w") as opened:
-                    opened.write("go\n")
+            os.write(opened, b"go\n" * count)
 
         return str(program), open_gate
 
-    return make
+    gates = []
+    yield make
+    for opened in gates:
+        os.close(opened)
 
 
 def ranks():

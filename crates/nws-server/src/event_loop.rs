@@ -423,13 +423,14 @@ impl EventLoop {
             }
         }
         self.effects = effects;
-        if !unopened.is_empty() {
-            self.take_back(unopened);
-        }
+        // Before anything else is asked of the core: what that hands out may be for who now waits.
         if let Some(asking) = asking.filter(|asking| asking.fetches && !answered)
             && let Some(connection) = self.table.get(asking.slot)
         {
             connection.transit.waits(asking.request);
+        }
+        if !unopened.is_empty() {
+            self.take_back(unopened);
         }
     }
 }

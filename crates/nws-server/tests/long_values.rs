@@ -42,6 +42,17 @@ fn a_long_value_goes_to_disk_and_comes_back() {
 }
 
 #[test]
+fn a_value_that_is_too_short_for_the_disk_stays_in_memory_whatever_the_setting() {
+    let server = Running::with(Limits { spill_bytes: 1, ..Limits::default() });
+    let mut client = server.client_at("w");
+    for length in [100, 65_537, MIB - 16] {
+        let value = pattern(1, length);
+        client.done(&store(value.clone()));
+        assert!(self::value(client.ask(&fetch())) == value, "{length}");
+    }
+}
+
+#[test]
 fn parts_are_read_in_any_order_and_end_where_the_value_ends() {
     let server = spilling();
     let mut client = server.client_at("w");

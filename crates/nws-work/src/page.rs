@@ -201,8 +201,12 @@ impl Page {
     /// worker otherwise. One thread at a time may do so.
     pub fn keep_tail(&self, lease: LeaseId, bytes: &[u8]) {
         let layout = self.layout();
-        let same = layout.tail_lease.swap(lease.0, Ordering::Relaxed) == lease.0;
-        let before = if same { self.tail(lease).unwrap_or_default() } else { Vec::new() };
+        let before = self.tail(lease).unwrap_or_default();
+        if layout.tail_lease.load(Ordering::Relaxed) != lease.0 {
+            // Else a worker that dies here would have the lines of one task told of another.
+            layout.tail_bytes.store(0, Ordering::Release);
+            layout.tail_lease.store(lease.0, Ordering::Release);
+        }
         let whole = [before.as_slice(), bytes].concat();
         let last = &whole[whole.len().saturating_sub(TAIL_BYTES)..];
         for (place, byte) in layout.tail.iter().zip(last) {

@@ -112,7 +112,7 @@ settings! {
             "Most bytes of all values on disk; auto is nine tenths of what is free there at the start",
             "With 0 no value goes to disk. A store beyond that is refused, as it is where the disk is full, and \
              nothing else happens.";
-        spill_size: Size<1, { 1 << 30 }> = "256MiB", "spill-size", "NWS_SPILL_SIZE",
+        spill_size: Size<{ 1 << 20 }, { 1 << 30 }> = "256MiB", "spill-size", "NWS_SPILL_SIZE",
             "A longer value goes to disk",
             "So does a shorter one, of more than 1 MiB, where values-memory has no room for it. A store or finish \
              of several values in one request is for memory alone.";

@@ -187,9 +187,6 @@ impl EventLoop {
         if self.begin_listing(slot, session, id, &request) {
             return;
         }
-        if self.begin_listing(slot, session, id, &request) {
-            return;
-        }
         let fetches = matches!(request, Request::Retrieve(Retrieve { take: true, lease: false, .. }));
         let random = self.random.next();
         // The millisecond that has begun is not counted: no wait ends before its time.

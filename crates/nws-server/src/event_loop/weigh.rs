@@ -69,7 +69,7 @@ pub(super) fn frame(header: &FrameHeader, come: &[u8], limits: &Limits, room: Ro
     if header.payload_bytes > WEIGHED_PAYLOAD_BYTES && header.opcode == Opcode::TransferPart.to_wire() {
         return part(header, come);
     }
-    if length <= room.receivable_bytes && (length <= limits.spill_bytes || !carries_values) {
+    if length <= room.receivable_bytes && (length <= spill_bytes(limits) || !carries_values) {
         return Admission::Take;
     }
     if carries_values && header.payload_bytes > RECEIVED_ANYHOW_PAYLOAD_BYTES {
@@ -111,7 +111,7 @@ fn long_frame(header: &FrameHeader, come: &[u8], limits: &Limits, room: Room, di
     match disk.check_room(value_bytes) {
         Ok(()) => Admission::Spool { head_bytes },
         Err(_) if length <= room.bytes => Admission::Take,
-        Err(fault) if length > limits.spill_bytes => Admission::Skip(fault),
+        Err(fault) if length > spill_bytes(limits) => Admission::Skip(fault),
         Err(_) => Admission::Skip(memory_full(length, room)),
     }
 }
@@ -123,7 +123,7 @@ pub(super) fn value(length: u64, limits: &Limits, room: Room, disk: &Disk) -> We
     }
     // What is in memory has to fit the frames of other clients.
     let longest_bytes = u64::from(limits::VALUE_BYTES.min(limits.frame_payload_bytes));
-    if length <= room.receivable_bytes.min(limits.spill_bytes).min(longest_bytes) {
+    if length <= room.receivable_bytes.min(spill_bytes(limits)).min(longest_bytes) {
         return Weight::Take;
     }
     if length <= RECEIVED_ANYHOW_PAYLOAD_BYTES.into() {
@@ -134,6 +134,11 @@ pub(super) fn value(length: u64, limits: &Limits, room: Room, disk: &Disk) -> We
         Err(_) if length <= room.bytes.min(longest_bytes) => Weight::Take,
         Err(_) => Weight::Skip,
     }
+}
+
+/// From which length on a value goes to disk: none that is received without being weighed for it.
+fn spill_bytes(limits: &Limits) -> u64 {
+    limits.spill_bytes.max(RECEIVED_ANYHOW_PAYLOAD_BYTES.into())
 }
 
 fn field(head: &[u8], at: usize) -> Option<u32> {

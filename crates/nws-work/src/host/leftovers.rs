@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 /// Most lines that a cause of death tells.
@@ -33,11 +34,12 @@ impl Leftovers {
         [0, 1].map(|stream| {
             let mut bytes = Vec::new();
             let mut buffer = [0; 16 << 10];
-            while let Ok(count) = rustix::io::read(&self.0[stream], &mut buffer[..])
-                && count > 0
-                && bytes.len() < BYTES
-            {
-                bytes.extend_from_slice(&buffer[..count]);
+            while bytes.len() < BYTES {
+                match rustix::io::read(&self.0[stream], &mut buffer[..]) {
+                    Ok(count) if count > 0 => bytes.extend_from_slice(&buffer[..count]),
+                    Err(Errno::INTR) => {}
+                    _ => break,
+                }
             }
             bytes
         })

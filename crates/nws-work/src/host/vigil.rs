@@ -56,6 +56,8 @@ pub(super) struct Watch {
     socket: OwnedFd,
     /// By when the next beat is to come; `None`: none will.
     due: Option<Instant>,
+    /// How long the host may be silent.
+    silence: Duration,
 }
 
 impl Watch {
@@ -64,7 +66,7 @@ impl Watch {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (socket, its_end) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         let silence = Duration::from_millis(SILENCE_DEFAULT_MS.into());
-        Ok((Self { socket, due: Some(now + BEAT + silence) }, its_end))
+        Ok((Self { socket, due: Some(now + BEAT + silence), silence }, its_end))
     }
 
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
@@ -77,6 +79,7 @@ impl Watch {
             Heard::Nothing => {}
             Heard::Beat(silence) => {
                 self.due = Some(now + BEAT + silence);
+                self.silence = silence;
                 beat(&self.socket, silence);
             }
             Heard::End => self.due = None,
@@ -89,11 +92,17 @@ impl Watch {
         self.due
     }
 
-    /// Whether the host has been silent for too long. Told once.
+    /// Whether the host has been silent for too long, to be asked when that is [due](Watch::due). Told once.
     pub(super) fn is_silent(&mut self, now: Instant) -> bool {
         // This process may have been stopped itself, and what came meanwhile counts.
         self.listen(now);
-        self.due.take_if(|due| *due <= now).is_some()
+        match self.due {
+            // All were stopped, as where a batch system freezes a job: the host is given its time anew.
+            Some(due) if now >= due + BEAT => self.due = Some(now + BEAT + self.silence),
+            Some(due) if now >= due => return self.due.take().is_some(),
+            _ => {}
+        }
+        false
     }
 }
 
@@ -212,6 +221,17 @@ mod tests {
         let late = start + Duration::from_secs(600);
         assert!(!watch.is_silent(late), "the beat was there");
         assert!(!pulse.keep(late), "the answer was there");
+    }
+
+    #[test]
+    fn a_host_that_was_frozen_together_with_its_warden_is_given_its_time_anew() {
+        let start = Instant::now();
+        let (mut watch, mut pulse) = line(start);
+        pulse.keep(start);
+        assert!(watch.listen(start));
+        let thawed = start + Duration::from_secs(600);
+        assert!(!watch.is_silent(thawed));
+        assert!(watch.is_silent(watch.due().unwrap()));
     }
 
     #[test]

@@ -244,7 +244,14 @@ impl Inner {
         let mut polled = descriptors.map(|descriptor| PollFd::from_borrowed_fd(descriptor.as_fd(), PollFlags::IN));
         let timeout = timeout
             .map(|timeout| Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() });
-        poll(&mut polled, timeout.as_ref()).is_ok_and(|ready| ready > 0)
+        loop {
+            match poll(&mut polled, timeout.as_ref()) {
+                Ok(ready) => return ready > 0,
+                // A signal that is another's: the wait begins anew.
+                Err(Errno::INTR) => {}
+                Err(_) => return false,
+            }
+        }
     }
 
     /// Sends what tasks write while they run.
@@ -313,9 +320,10 @@ fn write_all(descriptor: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
             Ok(count) => bytes = &bytes[count..],
             Err(Errno::INTR) => {}
             // A task, or a child of one, has made the pipe one that does not wait.
-            Err(Errno::AGAIN) => {
-                poll(&mut [PollFd::from_borrowed_fd(descriptor, PollFlags::OUT)], None)?;
-            }
+            Err(Errno::AGAIN) => match poll(&mut [PollFd::from_borrowed_fd(descriptor, PollFlags::OUT)], None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            },
             Err(error) => return Err(error.into()),
         }
     }

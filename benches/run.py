@@ -13,6 +13,7 @@ from pathlib import Path
 
 import demo_speedup
 import first_result
+import long_value
 import machine
 import map_rate
 import pauses
@@ -22,6 +23,7 @@ from row import Row
 MEASURES = {
     "demo": demo_speedup.measure,
     "first-result": first_result.measure,
+    "long-value": long_value.measure,
     "map": map_rate.measure,
     "pauses": pauses.measure,
     "server": server.measure,

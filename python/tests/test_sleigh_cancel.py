@@ -137,7 +137,7 @@ def test_an_iterator_that_is_closed_ends_what_runs_or_lets_it_finish(sleigh, fin
     until_two_wait(sleigh)
     if finish:
         sleigh.userNws.store("go", 1)
-    results.close(finish)
+    results.close(finish=finish)
     assert list(results) == []
     assert (sleigh.eachWorker(os.getpid) == before) is finish
 

@@ -106,6 +106,16 @@ def test_a_worker_of_a_closed_group_that_dies_is_replaced(gated):
         open_gate()
 
 
+def test_tasks_whose_function_somebody_deleted_fail(gated):
+    python, open_gate = gated(1)
+    with Sleigh(workerCount=1, python=python) as s:
+        pending = s.eachElem(abs, range(3), blocking=False)
+        s.nws.deleteVar("run 1")
+        open_gate()
+        assert ["somebody deleted" in result.message for result in pending.wait()] == [True] * 3
+        assert s.eachElem(abs, [-1]) == [1]
+
+
 def test_a_group_without_workers_says_so(gated):
     python, open_gate = gated(1)
     with Sleigh(workerCount=1, python=python) as s:

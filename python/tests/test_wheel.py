@@ -98,3 +98,7 @@ def test_the_demo_runs_from_the_wheel(bare, outside, tmp_path):
 
 def test_the_command_nws_runs_from_the_wheel(bare, outside):
     assert "serve" in run(bare.with_name("nws"), "--help", **outside)
+
+
+def test_the_command_pybabelfish_runs_from_the_wheel(bare, outside):
+    assert "--host" in run(bare.with_name("pybabelfish"), "--help", **outside)

@@ -7,6 +7,7 @@
 mod babelfish;
 mod commands;
 mod exit;
+mod long;
 mod manual;
 mod names;
 mod registry;

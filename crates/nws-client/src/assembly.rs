@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use nws_proto::{ErrorCode, Fault, Given, LongRequest, ReadingId, Reply, RequestId, limits};
 
+use crate::awaited::Answer;
 use crate::in_flight::Receiver;
 use crate::shared::Shared;
 
@@ -56,6 +57,9 @@ impl Assemblies {
             });
             return whole.is_ok_and(|reply| shared.answer(request, reply));
         }
+        if shared.is_unread(request) {
+            return shared.give_unread(request, reply);
+        }
         if !shared.is_in_flight(request) {
             return false;
         }
@@ -68,8 +72,14 @@ impl Assemblies {
 
     /// Takes a part. False: nobody asked.
     pub(crate) fn part(&mut self, shared: &Shared, request: RequestId, bytes: &Bytes) -> bool {
-        if self.parts == 0 || !shared.take_part(request) {
-            return false;
+        match shared.part_receiver(request) {
+            Some(Receiver::Part) if self.parts > 0 => {}
+            Some(Receiver::PartTo(slot)) => {
+                slot.complete(Ok(bytes.clone()));
+                return true;
+            }
+            Some(Receiver::Nobody) => return true,
+            _ => return false,
         }
         self.parts -= 1;
         if self.unwanted > 0 {
@@ -161,16 +171,31 @@ impl Assembly {
 
     /// Closes the readings so that the values go back, and gives out what became of the request.
     fn give_back(self, shared: &Shared, reply: Reply<Bytes>) {
-        for reading in &self.readings {
-            close(shared, reading.id, true, Receiver::Nobody);
-        }
-        // Leases go back too: there is nobody to hold them.
-        if let Reply::Values { variable, first_lease, values } = self.reply {
-            let empty = Reply::Values { variable, first_lease, values }.try_map(|_| Ok::<_, ()>(Bytes::new()));
-            empty.into_iter().for_each(|reply| shared.give_back(Ok(reply)));
-        }
+        self.reply.give_back(shared);
         shared.answer(self.request, reply);
     }
+}
+
+impl Answer for Reply<Given> {
+    /// Values go back to their places, by lease or not.
+    fn give_back(self, shared: &Shared) {
+        for reading in readings(&self) {
+            close(shared, reading.id, true, Receiver::Nobody);
+        }
+        if let Ok(reply) = self.try_map(|_| Ok::<_, ()>(Bytes::new())) {
+            shared.give_back(Ok(reply));
+        }
+    }
+}
+
+impl Answer for Reply<Bytes> {
+    fn give_back(self, shared: &Shared) {
+        shared.give_back(Ok(self));
+    }
+}
+
+impl Answer for Bytes {
+    fn give_back(self, _shared: &Shared) {}
 }
 
 fn close(shared: &Shared, reading: ReadingId, give_back: bool, receiver: Receiver) {

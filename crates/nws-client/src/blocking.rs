@@ -21,6 +21,10 @@
 //! # }
 //! ```
 
+mod long;
+
+pub use long::{LongStore, LongValue};
+
 use std::time::Duration;
 
 use nws_proto::{LeaseId, Mode, OpenMode, VariableInfo, WorkspaceInfo};
@@ -164,6 +168,10 @@ impl Workspace {
         find<T>(variable: impl AsRef<[u8]>) -> T;
         find_try<T>(variable: impl AsRef<[u8]>) -> Option<T>;
         find_timeout<T>(variable: impl AsRef<[u8]>, timeout: Duration) -> T;
+        fetch_long(variable: impl AsRef<[u8]>) -> LongValue;
+        fetch_long_timeout(variable: impl AsRef<[u8]>, timeout: Duration) -> LongValue;
+        find_long(variable: impl AsRef<[u8]>) -> LongValue;
+        find_long_timeout(variable: impl AsRef<[u8]>, timeout: Duration) -> LongValue;
         fetch_lease(variable: impl AsRef<[u8]>) -> Lease;
         fetch_lease_timeout(variable: impl AsRef<[u8]>, timeout: Duration) -> Lease;
         delete_variable(variable: impl AsRef<[u8]>) -> ();

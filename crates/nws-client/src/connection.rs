@@ -6,8 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use mio::unix::SourceFd;
 use mio::{Interest, Poll};
-use nws_proto::{Event, OpenMode, Reply, Request, RequestId, SessionId, VariableHandle, Wait, WorkspaceHandle};
+use nws_proto::{
+    Event, Given, LongRequest, OpenMode, ReadingId, Reply, Request, RequestId, SessionId, TransferId, VariableHandle,
+    Wait, WorkspaceHandle,
+};
 
+use crate::awaited::{Answer, Awaited, Place};
 use crate::error::ConnectProblem;
 use crate::handshake::{self, Deadline};
 use crate::in_flight::Receiver;
@@ -228,8 +232,60 @@ impl Connection {
         self.shared().close("this client closed it");
     }
 
+    /// Sends a retrieval whose long values are not to be assembled.
+    pub(crate) fn request_unread(&self, request: &Request<Bytes>) -> Awaited<Reply<Given>> {
+        let slot = Arc::new(Place::default());
+        match self.shared().submit(request, Receiver::Unread(Arc::clone(&slot))) {
+            Ok(id) => Awaited::sent(self.clone(), id, slot, can_wait(request)),
+            Err((_, error)) => Awaited::failed(error),
+        }
+    }
+
+    /// Asks for a part of a value.
+    pub(crate) fn read_part(&self, reading: ReadingId, offset: u64, max_bytes: u32) -> Awaited<Bytes> {
+        let slot = Arc::new(Place::default());
+        let request = LongRequest::ReadPart { reading, offset, max_bytes };
+        match self.shared().submit_long(&request, Receiver::PartTo(Arc::clone(&slot))) {
+            Ok(id) => Awaited::sent(self.clone(), id, slot, false),
+            Err((_, error)) => Awaited::failed(error),
+        }
+    }
+
+    /// Sends a request about a value that travels in parts, but for a part to be read.
+    pub(crate) fn request_long(&self, request: &LongRequest) -> Pending {
+        let slot = Arc::new(Slot::default());
+        match self.shared().submit_long(request, Receiver::Pending(Arc::clone(&slot))) {
+            Ok(id) => Pending::sent(self.clone(), id, slot, false),
+            Err((_, error)) => Pending::failed(error),
+        }
+    }
+
+    /// The same where the answer does not matter.
+    pub(crate) fn request_long_and_forget(&self, request: &LongRequest) {
+        // It fails where the connection has ended, and with it what the request was about.
+        let _ = self.shared().submit_long(request, Receiver::Nobody);
+    }
+
+    /// Sends a request whose value came by a transfer.
+    pub(crate) fn request_transferred(&self, request: &Request<TransferId>) -> Pending {
+        let slot = Arc::new(Slot::default());
+        match self.shared().submit(request, Receiver::Pending(Arc::clone(&slot))) {
+            Ok(id) => Pending::sent(self.clone(), id, slot, false),
+            Err((_, error)) => Pending::failed(error),
+        }
+    }
+
+    /// A number that no transfer of this connection has had.
+    pub(crate) fn new_transfer(&self) -> TransferId {
+        self.shared().next_transfer()
+    }
+
     pub(crate) fn abandon(&self, id: RequestId, slot: &Slot, waits: bool) {
         self.shared().abandon(id, slot, waits);
+    }
+
+    pub(crate) fn abandon_awaited<R: Answer>(&self, id: RequestId, place: &Place<R>, waits: bool) {
+        self.shared().abandon_awaited(id, place, waits);
     }
 
     pub(crate) fn is_foreign(&self) -> bool {

@@ -37,6 +37,15 @@ pub enum Error {
     Canceled,
     /// The connection belongs to the process that this one was forked from.
     Forked,
+    /// What a value was read from or written to failed; the server is not to blame.
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// What kind of error it is.
+        kind: std::io::ErrorKind,
+        /// What the system says.
+        message: String,
+    },
 }
 
 /// Why no connection could be made.
@@ -112,6 +121,10 @@ impl Error {
         }
     }
 
+    pub(crate) fn io(action: &'static str, error: &std::io::Error) -> Self {
+        Error::Io { action, kind: error.kind(), message: error.to_string() }
+    }
+
     /// The code, where there is a fault with one.
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
@@ -159,6 +172,7 @@ impl std::fmt::Display for Error {
             }
             Error::TimedOut => f.write_str("no value came in the time given"),
             Error::Canceled => f.write_str("the wait was canceled"),
+            Error::Io { action, message, .. } => write!(f, "{action} failed: {message}"),
             Error::Forked => f.write_str(
                 "this connection was made before the process was forked, and belongs to the parent; connect again in \
                  the child",

@@ -5,13 +5,14 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use nws_proto::{Reply, RequestId};
+use nws_proto::{Given, Reply, RequestId};
 
 use crate::Error;
+use crate::awaited::Place;
 use crate::pending::Slot;
 
 /// What a request led to. The replies that say that nothing was done are errors.
-pub(crate) type Outcome = Result<Reply<Bytes>, Error>;
+pub(crate) type Outcome<R = Reply<Bytes>> = Result<R, Error>;
 
 /// Who is told.
 pub(crate) enum Receiver {
@@ -19,6 +20,10 @@ pub(crate) enum Receiver {
     Then(Box<dyn FnOnce(Outcome) + Send>),
     /// A [`crate::Pending`].
     Pending(Arc<Slot>),
+    /// Who reads the values of the reply itself, part by part.
+    Unread(Arc<Place<Reply<Given>>>),
+    /// Who asked for a part of a value.
+    PartTo(Arc<Place<Bytes>>),
     /// The I/O thread: a part of a value that it reads.
     Part,
     /// Who made this request: its reply is whole, and to be given out when the server has said that it
@@ -38,6 +43,8 @@ impl std::fmt::Debug for Receiver {
         f.write_str(match self {
             Receiver::Then(_) => "Then",
             Receiver::Pending(_) => "Pending",
+            Receiver::Unread(_) => "Unread",
+            Receiver::PartTo(_) => "PartTo",
             Receiver::Part => "Part",
             Receiver::Closed { .. } => "Closed",
             Receiver::Nobody => "Nobody",
@@ -93,6 +100,11 @@ impl InFlight {
 
     pub(crate) fn contains(&self, id: RequestId) -> bool {
         self.receivers.contains_key(&id.0)
+    }
+
+    /// Whether this answer's values are not to be assembled.
+    pub(crate) fn is_unread(&self, id: RequestId) -> bool {
+        matches!(self.receivers.get(&id.0), Some(Receiver::Unread(_)))
     }
 
     /// Whether nobody waits for this answer.

@@ -112,8 +112,7 @@ impl Lease {
     /// ```
     pub fn done(mut self) -> Call<()> {
         self.ended = true;
-        let request = Request::ReleaseDone { leases: vec![self.id] };
-        Call::new(self.connection.request(request), |outcome| finished(outcome, DONE_LATE))
+        end(&self.connection, self.id)
     }
 
     /// Gives the value back to its place.
@@ -125,6 +124,12 @@ impl Lease {
     fn release_request(&self) -> Request<Bytes> {
         Request::Release { leases: vec![self.id], died: false, recalled: false }
     }
+}
+
+/// Ends a lease without a result.
+pub(crate) fn end(connection: &Connection, lease: LeaseId) -> Call<()> {
+    let request = Request::ReleaseDone { leases: vec![lease] };
+    Call::new(connection.request(request), |outcome| finished(outcome, DONE_LATE))
 }
 
 impl Drop for Lease {

@@ -26,6 +26,7 @@
 pub struct Readme;
 
 mod assembly;
+mod awaited;
 pub mod blocking;
 mod call;
 mod check;
@@ -40,6 +41,7 @@ mod io_thread;
 mod iter;
 mod kept;
 mod lease;
+mod long;
 mod outgoing;
 mod pending;
 mod pieces;
@@ -64,6 +66,7 @@ pub use endpoint::{ConnectOptions, DEFAULT_PORT, Endpoint, Silence};
 pub use error::{ConnectProblem, Error};
 pub use iter::Iter;
 pub use lease::Lease;
+pub use long::{LongCall, LongStore, LongValue};
 pub use pending::Pending;
 pub use pieces::Pieces;
 pub use server::{Connecting, Server};

@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use nws_proto::{Event, Fault, LeaseId, LongRequest, Opcode, Reply, Request, RequestId, SessionId, TransferId};
+use nws_proto::{Event, Fault, Given, LeaseId, LongRequest, Opcode, Reply, Request, RequestId, SessionId, TransferId};
 
 use crate::Error;
+use crate::awaited::{Answer, Place};
 use crate::in_flight::{InFlight, Outcome, Receiver};
 use crate::outgoing::{Frame, Outgoing};
 use crate::pending::Slot;
@@ -152,7 +153,7 @@ impl Shared {
         receiver: Receiver,
         fault: Fault,
     ) -> Result<RequestId, (Receiver, Error)> {
-        let transfer = TransferId(self.last_transfer.fetch_add(1, Ordering::Relaxed) + 1);
+        let transfer = self.next_transfer();
         let Some(Transferred { parts, request }) = transfer::in_parts(request, transfer, self.payload_limit_bytes)
         else {
             return Err((receiver, Error::Fault(fault)));
@@ -200,9 +201,29 @@ impl Shared {
         lock(&self.in_flight).is_abandoned(id)
     }
 
-    /// A part has come; whether it was asked for.
-    pub(crate) fn take_part(&self, id: RequestId) -> bool {
-        matches!(lock(&self.in_flight).remove(id), Some(Receiver::Part))
+    /// Who asked for the part that has come, if somebody did.
+    pub(crate) fn part_receiver(&self, id: RequestId) -> Option<Receiver> {
+        lock(&self.in_flight).remove(id)
+    }
+
+    /// Gives a reply to who reads its values part by part. False: nobody does so.
+    pub(crate) fn give_unread(&self, id: RequestId, reply: Reply<Given>) -> bool {
+        let mut in_flight = lock(&self.in_flight);
+        if !in_flight.is_unread(id) {
+            return false;
+        }
+        let receiver = in_flight.remove(id);
+        drop(in_flight);
+        if let Some(Receiver::Unread(slot)) = receiver
+            && let Some(Ok(reply)) = slot.complete(Ok(reply))
+        {
+            reply.give_back(self);
+        }
+        true
+    }
+
+    pub(crate) fn is_unread(&self, id: RequestId) -> bool {
+        lock(&self.in_flight).is_unread(id)
     }
 
     /// Sends a request whose answer does not matter.
@@ -303,6 +324,17 @@ impl Shared {
         }
     }
 
+    /// The same of an answer that is no reply of the core.
+    pub(crate) fn abandon_awaited<R: Answer>(&self, id: RequestId, place: &Place<R>, waits: bool) {
+        if lock(&self.in_flight).abandon(id) {
+            if waits {
+                self.submit_and_forget(&Request::Cancel { target: id });
+            }
+        } else if let Some(Ok(answer)) = place.abandon() {
+            answer.give_back(self);
+        }
+    }
+
     /// Nobody takes this answer.
     fn untaken(&self, slot: &Slot, outcome: Outcome) {
         match (slot.late(), outcome) {
@@ -339,6 +371,16 @@ impl Shared {
                 }
                 return self.answer(request, *reply);
             }
+            Receiver::Unread(slot) => {
+                let unread = |reply: Reply<Bytes>| reply.try_map(|bytes| Ok::<_, Error>(Given::Here(bytes)));
+                if let Some(Ok(reply)) = slot.complete(outcome.and_then(unread)) {
+                    reply.give_back(self);
+                }
+            }
+            Receiver::PartTo(slot) => match outcome {
+                Err(error) => drop(slot.complete(Err(error))),
+                Ok(_) => return false,
+            },
             // A part that was asked for is there.
             Receiver::Part => return false,
             Receiver::Nobody => self.give_back(outcome),
@@ -414,11 +456,17 @@ impl Shared {
             match receiver {
                 Receiver::Then(then) => contain(|| then(Err(error.clone()))),
                 Receiver::Pending(slot) => drop(slot.complete(Err(error.clone()))),
+                Receiver::Unread(slot) => drop(slot.complete(Err(error.clone()))),
+                Receiver::PartTo(slot) => drop(slot.complete(Err(error.clone()))),
                 Receiver::Part | Receiver::Closed { .. } | Receiver::Nobody => {}
             }
         }
         let handlers = std::mem::take(&mut *lock(&self.close_handlers));
         handlers.into_iter().for_each(|handler| contain(|| handler(&error)));
+    }
+
+    pub(crate) fn next_transfer(&self) -> TransferId {
+        TransferId(self.last_transfer.fetch_add(1, Ordering::Relaxed).wrapping_add(1))
     }
 
     pub(crate) fn next_workspace(&self) -> u32 {

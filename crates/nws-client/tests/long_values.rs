@@ -193,3 +193,123 @@ async fn they_come_and_go_in_async_code() {
     assert!(waiting.await.unwrap() == long(1, 9 * MIB));
     assert_eq!(workspace.fetch_timeout::<Value>("x", Duration::from_millis(1)).await, Err(Error::TimedOut));
 }
+
+/// Gives so many bytes that no slice holds them, and fails then if it is to.
+struct Source {
+    left: usize,
+    fails: bool,
+}
+
+impl std::io::Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.left == 0 && self.fails {
+            return Err(std::io::Error::other("the source dried up"));
+        }
+        let count = self.left.min(buffer.len()).min(100_000);
+        buffer[..count].fill(7);
+        self.left -= count;
+        Ok(count)
+    }
+}
+
+/// Takes so many bytes, and fails then.
+struct Drain {
+    room: usize,
+    taken: usize,
+}
+
+impl std::io::Write for Drain {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if bytes.len() > self.room {
+            return Err(std::io::Error::from(std::io::ErrorKind::StorageFull));
+        }
+        assert!(bytes.iter().all(|byte| *byte == 7));
+        self.room -= bytes.len();
+        self.taken += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+const RAW: Descriptor = Descriptor::bytes(Language::Rust);
+
+#[test]
+fn what_can_be_read_is_stored_whatever_its_length_and_written_again() {
+    let server = Running::start();
+    let workspace = server.open();
+    for length in [0, 1, MIB - 1, MIB, MIB + 1, 10 * MIB + 7] {
+        assert_eq!(workspace.store_from("x", RAW, Source { left: length, fails: false }), Ok(length as u64));
+        let mut found = Drain { room: usize::MAX, taken: 0 };
+        assert_eq!(workspace.find_to("x", &mut found), Ok(RAW));
+        let mut fetched = Drain { room: usize::MAX, taken: 0 };
+        assert_eq!(workspace.fetch_to_timeout("x", &mut fetched, Duration::from_secs(9)), Ok(RAW));
+        assert_eq!((found.taken, fetched.taken), (length, length));
+        assert_eq!(workspace.fetch_to_try("x", &mut fetched), Ok(None));
+        assert_eq!(workspace.find_to_try("x", &mut fetched), Ok(None));
+    }
+    let late = workspace.find_to_timeout("x", Vec::new(), Duration::from_millis(1));
+    assert_eq!(late, Err(Error::TimedOut));
+}
+
+#[test]
+fn a_source_that_fails_stores_nothing() {
+    let server = Running::start();
+    let workspace = server.open();
+    for length in [10, 5 * MIB] {
+        let error = workspace.store_from("x", RAW, Source { left: length, fails: true }).unwrap_err();
+        assert!(matches!(&error, Error::Io { .. }) && error.to_string().contains("dried up"), "{error}");
+    }
+    assert_eq!(workspace.find_try::<Value>("x"), Ok(None));
+    workspace.store_from("x", RAW, Source { left: 5 * MIB, fails: false }).unwrap();
+}
+
+#[test]
+fn what_cannot_be_written_is_back_at_its_place() {
+    let server = Running::start();
+    let (workspace, other) = (server.open(), server.open());
+    for length in [100, 9 * MIB] {
+        workspace.store_from("x", RAW, Source { left: length, fails: false }).unwrap();
+        let error = workspace.fetch_to("x", Drain { room: length / 2, taken: 0 }).unwrap_err();
+        assert!(matches!(&error, Error::Io { kind: std::io::ErrorKind::StorageFull, .. }), "{error}");
+        assert_eq!(other.fetch_timeout::<Value>("x", Duration::from_secs(9)).unwrap().bytes.len(), length);
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_ends_what_is_stored_from_a_source() {
+    let limits = Limits { values_disk_bytes: Some(10 << 20), ..Limits::default() };
+    let server = Running::with(limits);
+    let workspace = server.open();
+    let error = workspace.store_from("x", RAW, Source { left: usize::MAX, fails: false }).unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::DiskFull));
+    workspace.store_from("x", RAW, Source { left: 9 * MIB, fails: false }).unwrap();
+}
+
+#[tokio::test]
+async fn a_value_is_held_until_it_is_done_and_goes_back_if_it_is_dropped() {
+    let server = Running::start();
+    let other = server.open();
+    let workspace = Server::connect(&server.endpoint, server.options.clone()).await.unwrap().open("w").await.unwrap();
+    let waiting = workspace.fetch_long("x");
+    let mut store = workspace.begin_long();
+    for salt in 0..9 {
+        store.push(long(salt, MIB).bytes).await.unwrap();
+    }
+    store.store("x", RAW).await.unwrap();
+    let mut value = waiting.await.unwrap();
+    assert_eq!((value.len_bytes(), value.descriptor()), (9 << 20, RAW));
+    assert!(value.next_part().await.unwrap().unwrap() == long(0, MIB).bytes);
+    assert_eq!(other.fetch_try::<Value>("x"), Ok(None));
+    drop(value);
+    assert!(workspace.find::<Value>("x").await.unwrap().bytes[..MIB] == long(0, MIB).bytes);
+    let mut value = workspace.fetch_long_try("x").await.unwrap().unwrap();
+    for salt in 0..9 {
+        assert!(value.next_part().await.unwrap().unwrap() == long(salt, MIB).bytes);
+    }
+    assert_eq!(value.next_part().await.unwrap(), None);
+    value.done().await.unwrap();
+    assert!(workspace.fetch_long_try("x").await.unwrap().is_none());
+}

@@ -90,18 +90,16 @@ impl Space {
     }
 }
 
-/// An open file and its share of the space, which is given back when the file is closed.
+/// An open file, which counts as one until it is closed.
 #[derive(Debug)]
 struct Open {
     file: Option<File>,
-    bytes: u64,
     space: Arc<Space>,
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         drop(self.file.take());
-        self.space.used_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
         self.space.files.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -126,6 +124,13 @@ impl SpoolFile {
         self.file.get().ok_or_else(|| io::Error::other("the file is not open"))
     }
 
+    /// What was counted counts no more: nobody will see it. The file is closed before what is written from
+    /// now on, or soon after, so space that comes back may be used at once.
+    pub(crate) fn give_up(&self) {
+        let bytes = self.bytes.swap(0, Ordering::Relaxed);
+        self.space.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Counts bytes that are to be written. False: there is no space for them.
     pub(crate) fn reserve(&self, bytes: usize) -> bool {
         let bytes = bytes as u64;
@@ -140,8 +145,8 @@ impl SpoolFile {
 
 impl Drop for SpoolFile {
     fn drop(&mut self) {
-        let bytes = *self.bytes.get_mut();
-        let open = Open { file: self.file.take(), bytes, space: Arc::clone(&self.space) };
+        self.give_up();
+        let open = Open { file: self.file.take(), space: Arc::clone(&self.space) };
         if let Some(jobs) = self.jobs.as_ref().filter(|_| open.file.is_some()) {
             // Where the thread is gone the file is closed here.
             let _ = jobs.send(Job::Close(open));

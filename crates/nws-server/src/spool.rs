@@ -17,11 +17,23 @@ pub(crate) struct Writer {
     len_bytes: u64,
     /// What the disk has not confirmed.
     outstanding_bytes: usize,
+    finished: bool,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Jobs that are not over hold the file.
+        if let Ok(file) = &self.file
+            && !self.finished
+        {
+            file.give_up();
+        }
+    }
 }
 
 impl Writer {
     pub(crate) fn new(disk: &mut Disk) -> Self {
-        Self { number: disk.next_writer(), file: disk.file(), len_bytes: 0, outstanding_bytes: 0 }
+        Self { number: disk.next_writer(), file: disk.file(), len_bytes: 0, outstanding_bytes: 0, finished: false }
     }
 
     /// Sends the next bytes to the disk.
@@ -50,7 +62,8 @@ impl Writer {
 
     /// The value is given up for this reason, if it was not for another; its file goes.
     pub(crate) fn fail(&mut self, fault: Fault) {
-        if self.file.is_ok() {
+        if let Ok(file) = &self.file {
+            file.give_up();
             self.file = Err(fault);
         }
     }
@@ -73,11 +86,14 @@ impl Writer {
     ///
     /// # Errors
     /// Why there is none.
-    pub(crate) fn finish(self) -> Result<Stored, Fault> {
-        match self.file? {
+    pub(crate) fn finish(mut self) -> Result<Stored, Fault> {
+        let file = match &self.file {
             // There would be nothing to read.
-            _ if self.len_bytes == 0 => Ok(Stored::Memory(Bytes::new())),
-            file => Ok(Stored::Disk { file, len_bytes: self.len_bytes }),
-        }
+            Ok(_) if self.len_bytes == 0 => return Ok(Stored::Memory(Bytes::new())),
+            Ok(file) => Arc::clone(file),
+            Err(fault) => return Err(fault.clone()),
+        };
+        self.finished = true;
+        Ok(Stored::Disk { file, len_bytes: self.len_bytes })
     }
 }

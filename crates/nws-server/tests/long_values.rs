@@ -230,3 +230,35 @@ fn a_disk_that_is_full_is_an_error_to_who_stores_and_nothing_else() {
     let fetched = client.ask_for_long(&fetch());
     assert!(client.read(&fetched) == pattern(1, 5 * MIB));
 }
+
+#[test]
+fn who_does_not_read_a_long_value_holds_nobody_up() {
+    let server = spilling();
+    let (mut storer, mut deaf) = (server.client_at("w"), server.client_at("w"));
+    storer.bind_as(2, "other");
+    let whole = pattern(1, 60 * MIB);
+    storer.done(&store(whole.clone()));
+    let found = deaf.ask_for_long(&Request::Retrieve(find()));
+    // More parts than the server would ever load for one connection, and none is read.
+    for part in 0..60 {
+        let (reading, offset) = (found.reading, part * MIB as u64);
+        deaf.send_long(100 + part as u32, &LongRequest::ReadPart { reading, offset, max_bytes: limits::PART_BYTES });
+    }
+    let mut old = server.old_at("w");
+    old.send(&["find", "w", "x"]);
+    for salt in 0..5 {
+        let items = vec![item(pattern(salt, 3 * MIB))];
+        storer.done(&Request::Store { variable: VariableHandle(2), items });
+        let other =
+            storer.ask_for_long(&Request::Retrieve(Retrieve { variable: VariableHandle(2), take: true, ..find() }));
+        assert!(storer.read(&other) == pattern(salt, 3 * MIB));
+        storer.close(&other, false);
+    }
+    // And when they read at last, everything is there.
+    for part in 0..60 {
+        let (header, payload) = deaf.receive_frame().unwrap();
+        assert_eq!(header.request, RequestId(100 + part as u32));
+        assert!(decode_part(payload).unwrap() == whole[part * MIB..(part + 1) * MIB]);
+    }
+    assert!(old.receive_value().value == whole);
+}

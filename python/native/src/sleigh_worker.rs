@@ -160,14 +160,7 @@ impl WorkerLoop {
                     // A function may kill already when it is loaded: the task pays for that as well,
                     // or the next worker would begin with the same, without end.
                     self.worker().load(&task);
-                    match self.definition(py, &calls, task.head.run)? {
-                        Some(fresh) => fresh,
-                        // The run was given up while its task was on the way here.
-                        None => {
-                            self.worker().pass_over();
-                            continue;
-                        }
-                    }
+                    self.definition(py, &calls, task.head.run)
                 }
             };
             let began_ns = self.worker().begin(&task, ended_ns);
@@ -209,13 +202,22 @@ impl WorkerLoop {
         &self.joining.worker
     }
 
-    fn definition(&self, py: Python<'_>, calls: &Calls<'_, '_>, run: u32) -> PyResult<Option<Definition>> {
-        let Ok(bytes) = py.detach(|| self.worker().definition(run)) else { return Ok(None) };
+    /// What the tasks of a run have in common, or why they fail.
+    fn definition(&self, py: Python<'_>, calls: &Calls<'_, '_>, run: u32) -> Definition {
+        let Ok(bytes) = py.detach(|| self.worker().definition(run)) else {
+            self.worker().begin_run(None);
+            // The run was given up while its task was on the way here, and then nobody takes this
+            // answer; or it goes on, and without an answer would do so for ever.
+            let message =
+                format!("the function of run {run} is gone: somebody deleted its variable in the sleigh's workspace");
+            let function = Err(failure(String::from("SleighException"), message));
+            return Definition { run, function, spread: false, seeder: None };
+        };
         let prepared = calls
             .define
             .call1((PyBytes::new(py, &bytes),))
             .and_then(|made| made.extract::<(Py<PyAny>, bool, Option<u32>, Option<Py<PyAny>>)>());
-        Ok(Some(match prepared {
+        match prepared {
             Ok((function, spread, chunk_size, seeder)) => {
                 self.worker().begin_run(chunk_size);
                 Definition { run, function: Ok(function), spread, seeder }
@@ -224,7 +226,7 @@ impl WorkerLoop {
                 self.worker().begin_run(None);
                 Definition { run, function: Err(calls.describe(py, error, false)), spread: false, seeder: None }
             }
-        }))
+        }
     }
 }
 

@@ -9,9 +9,9 @@ use crate::manual;
 ///
 /// To have them in each new shell:
 ///
-///   bash: nws completions bash > ~/.local/share/bash-completion/completions/nws
-///   zsh:  nws completions zsh > "${fpath[1]}/_nws"
-///   fish: nws completions fish > ~/.config/fish/completions/nws.fish
+///     bash: nws completions bash > ~/.local/share/bash-completion/completions/nws
+///     zsh:  nws completions zsh > "${fpath[1]}/_nws"
+///     fish: nws completions fish > ~/.config/fish/completions/nws.fish
 ///
 /// In this one alone: source <(nws completions bash)
 #[derive(Debug, clap::Args)]

@@ -6,10 +6,11 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use nws_client::Value;
-use nws_client::blocking::{Server, Workspace};
+use nws_client::blocking::{LongValue, Server, Workspace};
 
 use crate::babelfish::Babelfish;
 use crate::exit::{Exit, Failure};
+use crate::long;
 use crate::names;
 use crate::remote::{Patience, WorkspaceChoice};
 use crate::value::{self, Show};
@@ -81,6 +82,15 @@ impl Printer {
         let babelfish = self.babelfish.as_mut().filter(|_| value::is_foreign(value));
         value::write(output, value, self.show, babelfish.map(|babelfish| babelfish.text(value)))
     }
+
+    /// Prints a value, and is done with it. What cannot be written is not taken away.
+    fn print_long(&mut self, output: &mut impl Write, mut value: LongValue) -> Result<(), Failure> {
+        if let Some(whole) = long::write(output, &mut value, self.show)? {
+            self.print(output, &whole)?;
+        }
+        output.flush()?;
+        Ok(value.done()?)
+    }
 }
 
 impl Form {
@@ -110,10 +120,7 @@ pub(crate) fn run(arguments: &Arguments, take: bool) -> Result<(), Failure> {
         return if count == 0 { Err(Failure::quiet(Exit::Nothing)) } else { Ok(()) };
     }
     match one(arguments, &workspace, take)? {
-        Some(value) => {
-            printer.print(&mut output, &value)?;
-            Ok(output.flush()?)
-        }
+        Some(value) => printer.print_long(&mut output, value),
         None => Err(Failure::quiet(Exit::Nothing)),
     }
 }
@@ -125,15 +132,15 @@ fn open(arguments: &Arguments) -> Result<Box<dyn Write>, Failure> {
     Ok(Box::new(BufWriter::new(file)))
 }
 
-fn one(arguments: &Arguments, workspace: &Workspace, take: bool) -> Result<Option<Value>, Failure> {
+fn one(arguments: &Arguments, workspace: &Workspace, take: bool) -> Result<Option<LongValue>, Failure> {
     let variable = names::bytes(&arguments.variable);
     Ok(match (take, arguments.try_once, arguments.patience.timeout) {
-        (true, true, _) => workspace.fetch_try(variable)?,
-        (false, true, _) => workspace.find_try(variable)?,
-        (true, _, Some(timeout)) => Some(workspace.fetch_timeout(variable, timeout)?),
-        (false, _, Some(timeout)) => Some(workspace.find_timeout(variable, timeout)?),
-        (true, ..) => Some(workspace.fetch(variable)?),
-        (false, ..) => Some(workspace.find(variable)?),
+        (true, true, _) => workspace.fetch_long_try(variable)?,
+        (false, true, _) => workspace.find_long_try(variable)?,
+        (true, _, Some(timeout)) => Some(workspace.fetch_long_timeout(variable, timeout)?),
+        (false, _, Some(timeout)) => Some(workspace.find_long_timeout(variable, timeout)?),
+        (true, ..) => Some(workspace.fetch_long(variable)?),
+        (false, ..) => Some(workspace.find_long(variable)?),
     })
 }
 

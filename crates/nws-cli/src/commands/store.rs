@@ -1,14 +1,15 @@
 //! `nws store`: adds values to a variable.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nws_client::Value;
 
 use crate::exit::{Exit, Failure};
+use crate::long;
 use crate::names;
 use crate::remote::WorkspaceChoice;
 use crate::value::{self, As};
@@ -38,17 +39,46 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if let Some(mut source) = streamed(arguments)? {
+        let variable = names::bytes(&arguments.variable);
+        let (_server, workspace) = arguments.place.enter(true)?;
+        return match long::store(&workspace, variable, &mut source, arguments.kind)? {
+            Some(bytes) => {
+                let value = value::read(bytes, arguments.kind).map_err(|message| Failure::new(Exit::Usage, message))?;
+                Ok(workspace.store(variable, value)?)
+            }
+            None => Ok(()),
+        };
+    }
     let values = values(arguments)?;
     let (_server, workspace) = arguments.place.enter(true)?;
     Ok(workspace.store_many(names::bytes(&arguments.variable), values)?)
+}
+
+/// Where one value comes that need not be held in memory, if one does.
+fn streamed(arguments: &Arguments) -> Result<Option<Box<dyn Read>>, Failure> {
+    if arguments.lines || !matches!(arguments.kind, As::Auto | As::Text | As::Bytes) {
+        return Ok(None);
+    }
+    match (&arguments.file, &arguments.values[..]) {
+        (Some(path), []) => {
+            let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+            Ok(Some(Box::new(file)))
+        }
+        (None, [only]) if only == "-" => Ok(Some(Box::new(io::stdin()))),
+        _ => Ok(None),
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(Exit::Failed, format!("{} cannot be read: {error}", path.display()))
 }
 
 /// All of them are read before the first is stored: it is all or none.
 fn values(arguments: &Arguments) -> Result<Vec<Value>, Failure> {
     let mut values = Vec::new();
     if let Some(path) = &arguments.file {
-        let bytes = fs::read(path)
-            .map_err(|error| Failure::new(Exit::Failed, format!("{} cannot be read: {error}", path.display())))?;
+        let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
         add(&mut values, bytes, arguments)?;
     }
     for value in &arguments.values {

@@ -129,3 +129,35 @@ fn a_server_that_is_killed_leaves_nothing_on_disk() {
     assert!(workspace.fetch::<Value>("x").is_err());
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
 }
+
+#[test]
+fn what_comes_and_goes_by_standard_streams_and_files_is_what_it_was() {
+    let home = Home::served();
+    let text = "äöü €\n".repeat(300_000);
+    let mut raw = text.clone().into_bytes();
+    raw.push(0xff);
+    let file = home.path().join("file");
+    home.nws_with("store x -", text.as_bytes()).is(0, "", "");
+    assert!(home.nws("find x").stdout == format!("{text}\n"), "text ends its line");
+    assert!(home.nws("fetch x --raw").stdout == text);
+    home.nws_with("store x -", &raw).is(0, "", "");
+    let file_name = file.display().to_string();
+    home.run(["fetch", "x", "--output", &file_name]).is(0, "", "");
+    assert!(std::fs::read(&file).unwrap() == raw, "raw bytes are as they are");
+    home.run(["store", "x", "--file", &file_name, "--as", "bytes"]).is(0, "", "");
+    let ran = home.run(["store", "x", "--file", &file_name, "--as", "text"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    home.run(["fetch", "x", "--output", &file_name]).is(0, "", "");
+    home.nws("fetch x --try").is(1, "", "");
+}
+
+#[test]
+fn a_value_that_cannot_be_written_is_not_taken_away() {
+    let home = Home::served();
+    for length in [10, 5 * MIB] {
+        home.nws_with("store x - --as bytes", &vec![7; length]).is(0, "", "");
+        let ran = home.run(["fetch", "x", "--output", "/dev/full"]);
+        assert!(ran.code != Some(0) && ran.stderr.contains("No space left"), "{ran:?}");
+        assert!(home.nws("fetch x --raw --timeout 20s").stdout.len() == length);
+    }
+}

@@ -1,0 +1,196 @@
+//! Answers that are no replies of the core: parts of values, and replies whose values are read in parts.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use nws_proto::RequestId;
+
+use crate::connection::Connection;
+use crate::in_flight::Outcome;
+use crate::shared::{Shared, lock};
+use crate::{Error, shared};
+
+/// What a request can be answered by.
+pub(crate) trait Answer: Send + Sized + 'static {
+    /// Nobody takes it: what it holds goes back.
+    fn give_back(self, shared: &Shared);
+}
+
+/// Where the I/O thread puts an answer.
+#[derive(Debug)]
+pub(crate) struct Place<R> {
+    state: Mutex<State<R>>,
+    ready: Condvar,
+}
+
+impl<R> Default for Place<R> {
+    fn default() -> Self {
+        let state = State { outcome: None, waker: None, sleeping: false, abandoned: false };
+        Self { state: Mutex::new(state), ready: Condvar::new() }
+    }
+}
+
+#[derive(Debug)]
+struct State<R> {
+    outcome: Option<Outcome<R>>,
+    waker: Option<Waker>,
+    /// A thread sleeps; telling a condition variable costs a system call also where nobody does.
+    sleeping: bool,
+    /// Nobody will look here any more.
+    abandoned: bool,
+}
+
+impl<R> Place<R> {
+    /// Puts the answer here; gives it back where nobody will look for it.
+    pub(crate) fn complete(&self, outcome: Outcome<R>) -> Option<Outcome<R>> {
+        let mut state = lock(&self.state);
+        if state.abandoned {
+            return Some(outcome);
+        }
+        state.outcome = Some(outcome);
+        let waker = state.waker.take();
+        if state.sleeping {
+            self.ready.notify_one();
+        }
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        None
+    }
+
+    /// Looks here no more; gives what came and was not taken.
+    pub(crate) fn abandon(&self) -> Option<Outcome<R>> {
+        let mut state = lock(&self.state);
+        state.abandoned = true;
+        state.outcome.take()
+    }
+
+    fn take(&self) -> Option<Outcome<R>> {
+        lock(&self.state).outcome.take()
+    }
+
+    fn wait(&self, until: Option<Instant>) -> Option<Outcome<R>> {
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(outcome) = state.outcome.take() {
+                return Some(outcome);
+            }
+            let left = match until {
+                Some(until) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return None;
+                    }
+                    left
+                }
+                None => Duration::MAX,
+            };
+            state.sleeping = true;
+            state = shared::wait_on(&self.ready, state, left);
+            state.sleeping = false;
+        }
+    }
+}
+
+/// The answer that is to come, of any kind. Dropping it cancels a wait, and gives back what comes.
+#[derive(Debug)]
+pub(crate) struct Awaited<R: Answer> {
+    inner: Inner<R>,
+}
+
+#[derive(Debug)]
+enum Inner<R> {
+    /// Sent.
+    Sent { connection: Connection, id: RequestId, slot: Arc<Place<R>>, waits: bool },
+    /// Never sent, or answered and not taken.
+    Ready(Option<Outcome<R>>),
+}
+
+impl<R: Answer> Awaited<R> {
+    pub(crate) fn sent(connection: Connection, id: RequestId, slot: Arc<Place<R>>, waits: bool) -> Self {
+        Self { inner: Inner::Sent { connection, id, slot, waits } }
+    }
+
+    pub(crate) fn failed(error: Error) -> Self {
+        Self { inner: Inner::Ready(Some(Err(error))) }
+    }
+
+    /// Waits for the answer on this thread.
+    pub(crate) fn wait(mut self) -> Outcome<R> {
+        self.wait_until(None).unwrap_or_else(|| Err(taken()))
+    }
+
+    fn wait_until(&mut self, until: Option<Instant>) -> Option<Outcome<R>> {
+        let outcome = match &mut self.inner {
+            Inner::Ready(outcome) => return Some(outcome.take().unwrap_or_else(|| Err(taken()))),
+            Inner::Sent { connection, slot, .. } => {
+                if connection.is_foreign() {
+                    return Some(Err(Error::Forked));
+                }
+                if connection.is_io_thread() {
+                    match slot.take() {
+                        Some(outcome) => outcome,
+                        None => {
+                            return Some(Err(Error::misuse(
+                                "a function that runs on the connection's I/O thread cannot wait for an answer; use \
+                             request_then",
+                            )));
+                        }
+                    }
+                } else {
+                    slot.wait(until)?
+                }
+            }
+        };
+        self.inner = Inner::Ready(None);
+        Some(outcome)
+    }
+}
+
+fn taken() -> Error {
+    Error::misuse("the answer was taken already")
+}
+
+// No part of it is pinned.
+impl<R: Answer> Unpin for Awaited<R> {}
+
+impl<R: Answer> Future for Awaited<R> {
+    type Output = Outcome<R>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome<R>> {
+        let outcome = match &mut self.inner {
+            Inner::Ready(outcome) => return Poll::Ready(outcome.take().unwrap_or_else(|| Err(taken()))),
+            Inner::Sent { connection, slot, .. } => {
+                if connection.is_foreign() {
+                    return Poll::Ready(Err(Error::Forked));
+                }
+                let mut state = lock(&slot.state);
+                match state.outcome.take() {
+                    Some(outcome) => outcome,
+                    None => {
+                        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+                            state.waker = Some(context.waker().clone());
+                        }
+                        return Poll::Pending;
+                    }
+                }
+            }
+        };
+        self.inner = Inner::Ready(None);
+        Poll::Ready(outcome)
+    }
+}
+
+impl<R: Answer> Drop for Awaited<R> {
+    fn drop(&mut self) {
+        if let Inner::Sent { connection, id, slot, waits } = &self.inner
+            && !connection.is_foreign()
+        {
+            connection.abandon_awaited(*id, slot, *waits);
+        }
+    }
+}

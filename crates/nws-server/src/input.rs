@@ -262,6 +262,11 @@ impl Input {
         piece
     }
 
+    /// Whether no frame has begun.
+    pub(crate) fn is_between_frames(&self) -> bool {
+        self.body.is_none() && self.spooling.is_none()
+    }
+
     /// What is being received in a buffer of its own, in bytes.
     pub(crate) fn body_bytes(&self) -> u64 {
         self.body.as_ref().map_or(0, |body| body.header.payload_bytes.into())

@@ -259,7 +259,9 @@ impl Outbox {
             }
             budget = budget.saturating_sub(count);
         }
-        self.large = VecDeque::new();
+        if self.large.capacity() > 0 {
+            self.large = VecDeque::new();
+        }
         self.small_sent = 0;
         spare.put(std::mem::take(&mut self.small));
         Ok(Flushed::All)

@@ -129,6 +129,9 @@ impl EventLoop {
                     None => continue,
                 }
             }
+            if scratch.unread().is_empty() && connection.input.is_between_frames() {
+                return Onward::Receive;
+            }
             let room = self.room(slot);
             let Self { table, limits, disk, .. } = self;
             let Some(connection) = table.get(slot) else { return Onward::Stop };

@@ -3,12 +3,13 @@
 //! To be woken costs a sleeper 20 to 50 µs, and who wakes it a few, so where requests follow one another
 //! closely it pays to look again and again instead. But a processor that looks does nothing else: the
 //! wait is short, it is given up where it does not pay, and where others want the processor it is left
-//! to them at once.
+//! to them at once. Nor does it pay where many connections speak: what they say while the loop sleeps
+//! is read in one turn, which costs less than a turn for each.
 
 use std::io;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Poll};
+use mio::{Events, Poll, Token};
 
 use crate::platform;
 
@@ -16,6 +17,10 @@ use crate::platform;
 const CONTENDED: Duration = Duration::from_micros(20);
 /// How long it does not look at all then.
 const CONTENDED_REST: Duration = Duration::from_millis(100);
+/// More connections than this that speak in turn are many.
+const FEW: usize = 4;
+/// How many waits in a row, of those that others than the last few ended, make them many.
+const MANY_WAITS: u32 = 8;
 /// Most waits in a row that begin without looking, where looking was in vain.
 const MOST_PASSES: u32 = 64;
 
@@ -24,6 +29,18 @@ const MOST_PASSES: u32 = 64;
 pub(super) struct Spin {
     most: Duration,
     judgement: Judgement,
+    crowd: Crowd,
+}
+
+/// Who ended the last waits.
+#[derive(Debug, Default)]
+struct Crowd {
+    /// The last few, each once.
+    last: [Option<Token>; FEW],
+    /// Where the next one goes.
+    place: usize,
+    /// How many more waits were ended by others than by them, up to twice [`MANY_WAITS`].
+    others: u32,
 }
 
 /// What experience says.
@@ -50,7 +67,7 @@ impl Spin {
     /// not come meanwhile.
     pub(super) fn new(most: Duration) -> Self {
         let most = if platform::processors() > 1 { most } else { Duration::ZERO };
-        Self { most, judgement: Judgement::default() }
+        Self { most, judgement: Judgement::default(), crowd: Crowd::default() }
     }
 
     /// Waits for events from now on, as [`Poll::poll`] does.
@@ -62,14 +79,38 @@ impl Spin {
         now: Instant,
     ) -> io::Result<()> {
         let most = self.most.min(patience.unwrap_or(Duration::MAX));
-        if !most.is_zero() && self.judgement.allows(now) {
+        if most.is_zero() {
+            return poll.poll(events, patience);
+        }
+        if !self.crowd.is_large() && self.judgement.allows(now) {
             let outcome = look(poll, events, now, most)?;
             self.judgement.learn(outcome, now);
-            if !events.is_empty() {
-                return Ok(());
-            }
+        } else {
+            events.clear();
         }
-        poll.poll(events, patience)
+        if events.is_empty() {
+            poll.poll(events, patience)?;
+        }
+        if let Some(event) = events.iter().next() {
+            self.crowd.heard(event.token());
+        }
+        Ok(())
+    }
+}
+
+impl Crowd {
+    fn is_large(&self) -> bool {
+        self.others >= MANY_WAITS
+    }
+
+    fn heard(&mut self, token: Token) {
+        if self.last.contains(&Some(token)) {
+            self.others = self.others.saturating_sub(1);
+        } else {
+            self.others = (self.others + 1).min(2 * MANY_WAITS);
+            self.last[self.place] = Some(token);
+            self.place = (self.place + 1) % FEW;
+        }
     }
 }
 
@@ -157,11 +198,27 @@ mod tests {
     }
 
     #[test]
+    fn who_speak_in_turn_are_few_or_many() {
+        let large_after = |speakers: usize, waits: usize| {
+            let mut crowd = Crowd::default();
+            (0..waits).for_each(|wait| crowd.heard(Token(wait % speakers)));
+            crowd.is_large()
+        };
+        assert!((1..=FEW).all(|speakers| !large_after(speakers, 1000)));
+        assert!(large_after(FEW + 1, 1000) && large_after(50, 1000));
+        let mut crowd = Crowd::default();
+        (0..1000).for_each(|wait| crowd.heard(Token(wait % 50)));
+        (0..20).for_each(|_| crowd.heard(Token(7)));
+        assert!(!crowd.is_large(), "of many, one was left that speaks");
+    }
+
+    #[test]
     fn what_has_come_already_ends_the_wait_and_nothing_ends_it_in_time() {
         let mut poll = Poll::new().unwrap();
         let mut events = Events::with_capacity(8);
         let waker = mio::Waker::new(poll.registry(), mio::Token(1)).unwrap();
-        let mut spin = Spin { most: Duration::from_micros(50), judgement: Judgement::default() };
+        let mut spin =
+            Spin { most: Duration::from_micros(50), judgement: Judgement::default(), crowd: Crowd::default() };
         for patience in [Duration::ZERO, Duration::from_micros(10), Duration::from_millis(1)] {
             spin.wait(&mut poll, &mut events, Some(patience), Instant::now()).unwrap();
             assert!(events.is_empty());

@@ -148,6 +148,7 @@ fn a_transfer_ends_at_the_limit_of_a_value_and_where_the_disk_is_full() {
     }
     assert_eq!(code(client.part(1, &part)), ErrorCode::DiskFull);
     assert_eq!(code(client.store_transferred(1)), ErrorCode::DiskFull);
+    wait_for_disk_bytes(&server, 2 * MIB as u64);
     assert_eq!(client.part(2, &part), Reply::Done, "there is room again");
     assert_eq!(client.store_transferred(2), Reply::Done);
     let fetched = client.ask_for_long(&fetch());

@@ -3,13 +3,15 @@
 import math
 import pickle
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from nws import _native, _pickle
-from nws.client import NetWorkSpace, NwsOperationException, NwsTimeoutException
+from nws.client import NetWorkSpace, NwsOperationException, NwsServer, NwsTimeoutException
+from server_process import ServerProcess
 from waits import in_thread, until_waiting
 
 
@@ -245,11 +247,18 @@ def test_malformed_buffers_are_refused(raw: bytes) -> None:
         _native.decode_value(WITH_BUFFERS, raw, _pickle.loads)
 
 
-def test_a_value_beyond_the_servers_limit_is_refused_and_the_connection_goes_on(ws: NetWorkSpace) -> None:
-    with pytest.raises(NwsOperationException, match="expected at most"):
-        ws.store("x", np.zeros((1 << 30) + 1, dtype="u1"))
-    ws.store("x", 1)
-    assert ws.fetchTryMany("x", 2) == [1]
+def test_a_value_beyond_the_servers_limit_is_refused_and_the_connection_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "nws"
+    monkeypatch.setenv("NWS_RUNTIME_DIR", str(folder))
+    monkeypatch.setenv("NWS_VALUE_SIZE", "3MiB")
+    with ServerProcess(folder) as server, NwsServer("localhost", server.port) as connection:
+        ws = connection.openWs("limited")
+        with pytest.raises(NwsOperationException, match=r"at most 3145728 bytes \(setting value-size\)"):
+            ws.store("x", np.zeros(3 << 20, dtype="u1"))
+        ws.store("x", 1)
+        assert ws.fetchTryMany("x", 2) == [1]
 
 
 def test_text_of_others_that_is_not_utf_8_is_bytes() -> None:

@@ -107,6 +107,8 @@ class Cell:
         worker = self.await_stage(self.when)
         victim = worker if self.who == "worker" else self.pid_of(self.who)
         harm.HOW[self.how](victim)
+        if victim != server and self.how != "SIGSTOP":
+            wait_until(lambda: victim not in marked(self.mark), f"the {self.who} has died")
         # Who is stopped does nothing else, be it an exit; SIGKILL alone reaches it.
         if self.when == "sending" and (victim != server or self.how not in ("SIGKILL", "SIGSTOP")):
             with contextlib.suppress(ProcessLookupError):

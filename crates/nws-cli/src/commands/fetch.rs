@@ -116,8 +116,10 @@ pub(crate) fn run(arguments: &Arguments, take: bool) -> Result<(), Failure> {
     let mut printer = arguments.form.printer(server);
     if arguments.all {
         let count = every(arguments, &workspace, take, |value| Ok(printer.print(&mut output, &value)?))?;
-        output.flush()?;
-        return if count == 0 { Err(Failure::quiet(Exit::Nothing)) } else { Ok(()) };
+        if count == 0 {
+            return Err(Failure::quiet(Exit::Nothing));
+        }
+        return Ok(output.flush()?);
     }
     match one(arguments, &workspace, take)? {
         Some(value) => printer.print_long(&mut output, value),
@@ -127,9 +129,38 @@ pub(crate) fn run(arguments: &Arguments, take: bool) -> Result<(), Failure> {
 
 fn open(arguments: &Arguments) -> Result<Box<dyn Write>, Failure> {
     let Some(path) = &arguments.output else { return Ok(Box::new(BufWriter::new(io::stdout()))) };
-    let file = File::create(path)
-        .map_err(|error| Failure::new(Exit::Failed, format!("{} cannot be written: {error}", path.display())))?;
-    Ok(Box::new(BufWriter::new(file)))
+    let file = File::options().write(true).create(true).truncate(false).open(path);
+    let file =
+        file.map_err(|error| Failure::new(Exit::Failed, format!("{} cannot be written: {error}", path.display())))?;
+    Ok(Box::new(BufWriter::new(Target { file, emptied: false })))
+}
+
+/// A file that keeps what it had until there is a value to write.
+struct Target {
+    file: File,
+    emptied: bool,
+}
+
+impl Target {
+    fn empty(&mut self) -> io::Result<()> {
+        // A device or a pipe has no length.
+        if !std::mem::replace(&mut self.emptied, true) && self.file.metadata()?.is_file() {
+            self.file.set_len(0)?;
+        }
+        Ok(())
+    }
+}
+
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.empty()?;
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.empty()?;
+        self.file.flush()
+    }
 }
 
 fn one(arguments: &Arguments, workspace: &Workspace, take: bool) -> Result<Option<LongValue>, Failure> {

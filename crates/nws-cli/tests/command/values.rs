@@ -58,6 +58,20 @@ fn standard_input_and_files_are_values() {
 }
 
 #[test]
+fn where_there_is_no_value_the_file_for_it_keeps_what_it_had() {
+    let home = Home::served();
+    let file = home.path().join("precious");
+    fs::write(&file, "old and long").unwrap();
+    for words in ["fetch x --try", "find x --try --all", "fetch x --timeout 1ms"] {
+        home.nws(&format!("{words} --output {}", file.display()));
+        assert_eq!(fs::read(&file).unwrap(), b"old and long", "{words}");
+    }
+    home.nws_with("store x -", b"new").is(0, "", "");
+    home.nws(&format!("fetch x --output {}", file.display())).is(0, "", "");
+    assert_eq!(fs::read(&file).unwrap(), b"new");
+}
+
+#[test]
 fn what_cannot_be_written_anywhere_is_not_taken_away() {
     let home = Home::served();
     home.nws("store x soup").is(0, "", "");

@@ -68,7 +68,7 @@ fn where_there_is_no_value_the_file_for_it_keeps_what_it_had() {
     }
     home.nws_with("store x -", b"new").is(0, "", "");
     home.nws(&format!("fetch x --output {}", file.display())).is(0, "", "");
-    assert_eq!(fs::read(&file).unwrap(), b"new");
+    assert_eq!(fs::read(&file).unwrap(), b"new\n");
 }
 
 #[test]

@@ -128,7 +128,10 @@ fn connections_and_sessions_are_told_to_who_looks_for_a_fault() {
     assert!(begun.iter().any(|line| line["protocol"] == "own" && line["peer"] == "local"), "{begun:?}");
     assert!(begun.iter().any(|line| line["protocol"] == "classic"), "{begun:?}");
     for ended in said("a session has ended") {
-        assert_eq!((&ended["why"], &ended["level"]), (&"it hung up".into(), &"debug".into()));
+        // A client that ends at once may be seen by the reply that it no longer waits for.
+        let why = ended["why"].as_str().unwrap_or_default();
+        assert!(["it hung up", "it has gone while it was sent to"].contains(&why), "{ended}");
+        assert_eq!(ended["level"], "debug");
         assert!(begun.iter().any(|line| line["session"] == ended["session"]));
     }
     let quiet = Home::served_with(&[]);

@@ -213,7 +213,6 @@ fn a_part_of_a_transfer_that_was_dropped_is_answered_for_what_became_of_itself()
         if outcome == DiskOutcome::Done {
             client.ask_long(id + 4, &part(1, 1001));
         }
-        client.ask_long(id + 5, &LongRequest::DropTransfer { transfer: TransferId(1) });
         settle(&mut server, 0);
         client.frames();
         do_all(&mut server, 0, outcome);
@@ -223,6 +222,9 @@ fn a_part_of_a_transfer_that_was_dropped_is_answered_for_what_became_of_itself()
             DiskOutcome::Done => assert_eq!(opcode(&frames[0]), Opcode::Done),
             _ => assert_eq!(failed(&frames[0]), ErrorCode::DiskFull),
         }
+        client.ask_long(id + 5, &LongRequest::DropTransfer { transfer: TransferId(1) });
+        settle(&mut server, 0);
+        assert_eq!(client.opcodes(), [Opcode::Done]);
     }
 }
 

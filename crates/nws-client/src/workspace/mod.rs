@@ -25,7 +25,7 @@ use replies::{first, objects, retrieve};
 ///
 /// What is stored is anything that [`IntoValue`] knows, and what is retrieved is read as the type
 /// that is asked for, by [`FromValue`]. One that is of another type is [`Error::Mismatch`]; where it
-/// was taken away, the error holds it. A [`Value`] is stored and retrieved as it is.
+/// was taken away, the error holds it. A [`Value`](crate::Value) is stored and retrieved as it is.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/served.rs"));

@@ -194,3 +194,26 @@ def test_cancel_again_and_again_loses_no_worker(sleigh):
         assert len(results) == 3000
         assert {type(result) for result in results} <= {int, SleighTaskException}
         assert sleigh.eachWorker("SleighRank") == [0, 1]
+
+
+def die_or_tell(x):
+    """The first waits for a word and dies of it; the others say that they were run."""
+    SleighUserNws.store("begun", x)  # noqa: F821
+    if x == 0:
+        SleighUserNws.find("go")  # noqa: F821
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_replaces_another_begins_no_task_of_a_cancelled_call():
+    with Sleigh(workerCount=1) as s:
+        s.eachWorker(abs, 1)
+        # A chunk, so that the worker holds what it has not begun.
+        pending = s.eachElem(die_or_tell, range(50), chunkSize=50, blocking=False)
+        assert s.userNws.fetch("begun", timeout=50) == 0
+        canceller = threading.Thread(target=pending.cancel, args=(True,))
+        canceller.start()
+        wait_until(lambda: pending._run.cancelled, "the tasks are taken back")
+        s.userNws.store("go", True)
+        canceller.join(50)
+        assert outcomes(pending.wait()) == ["Cancelled"] * 50
+        assert s.userNws.fetchTry("begun") is None, "no other task has begun"

@@ -65,6 +65,28 @@ def test_a_task_that_closes_what_is_not_its_own_fails_alone(mark):
         assert s.eachElem(abs, [[-1]]) == [1]
 
 
+def test_threads_of_a_task_go_on_while_a_careful_worker_waits_for_the_server(mark):
+    def stop(server):
+        """Stop the server, which a thread lets go on once the task is over and its worker waits."""
+
+        def resume():
+            main = f"/proc/self/task/{os.getpid()}/stat"
+            while SleighUserNws is None or Path(main).read_text().rpartition(")")[2].split()[0] != "S":  # noqa: F821
+                pass
+            os.kill(server, signal.SIGCONT)
+
+        os.kill(server, signal.SIGSTOP)
+        threading.Thread(target=resume).start()
+        return "gone on"
+
+    with Sleigh(workerCount=1) as s:
+        # The worker that replaces one which ended by itself between tasks is careful.
+        [failed] = s.eachElem(os.closerange, [[3]], [1000], retries=0)
+        assert failed.type == "WorkerDied"
+        [server] = [pid for pid, command in marked(mark).items() if "nws serve" in command]
+        assert s.eachElem(stop, [[server]]) == ["gone on"]
+
+
 def test_a_task_that_costs_two_workers_fails_alone_with_the_cause(mark, capfd):
     def work(x):
         if x == 7:

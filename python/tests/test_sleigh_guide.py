@@ -111,6 +111,8 @@ def held(sleigh):
     def hold(x):
         return SleighUserNws.fetch("go") + x  # noqa: F821 (workers know it)
 
+    # Both have joined and wait: who is alone when the first two tasks come has them both.
+    sleigh.eachWorker(abs, 1)
     return hold
 
 

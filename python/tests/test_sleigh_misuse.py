@@ -7,7 +7,13 @@ import threading
 import pytest
 
 from leftovers import wait_until
-from nws.sleigh import Sleigh, SleighIllegalValueException, SleighPicklingException, SleighStoppedException
+from nws.sleigh import (
+    Sleigh,
+    SleighIllegalValueException,
+    SleighNwsException,
+    SleighPicklingException,
+    SleighStoppedException,
+)
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +109,35 @@ def test_a_call_that_goes_on_while_the_sleigh_is_stopped_says_so(tmp_path):
     caller.join(20)
     assert [type(error) for error in raised] == [SleighStoppedException]
     assert "stopped while this call went on" in str(raised[0])
+
+
+@pytest.mark.parametrize("name", ["tasks", "results"])
+def test_a_call_whose_variables_somebody_deletes_does_not_wait_for_ever(name):
+    def wait(x):
+        SleighUserNws.store("begun", x)  # noqa: F821
+        return SleighUserNws.find("go")  # noqa: F821
+
+    with Sleigh(workerCount=2) as s:
+        pending = s.eachElem(wait, range(100), blocking=False)
+        [s.userNws.fetch("begun", timeout=50) for _ in range(2)]
+        s.nws.deleteVar(name)
+        if name == "tasks":
+            s.userNws.store("go", True)
+        with pytest.raises(SleighNwsException, match=f'deleted the variable "{name}"'):
+            pending.wait()
+        with pytest.raises(SleighNwsException, match=f'deleted the variable "{name}"'):
+            s.eachElem(abs, [-1, -2])
+
+
+def test_a_call_for_each_worker_whose_tasks_somebody_deletes_says_so():
+    def wait(x):
+        SleighUserNws.store("begun", SleighRank)  # noqa: F821
+        return SleighUserNws.find("go")  # noqa: F821
+
+    with Sleigh(workerCount=2) as s:
+        pending = s.eachWorker(wait, 1, blocking=False)
+        [s.userNws.fetch("begun", timeout=50) for _ in range(2)]
+        s.nws.deleteVar("tasks of 1")
+        s.userNws.store("go", True)
+        with pytest.raises(SleighNwsException, match='deleted the variable "tasks of 1"'):
+            pending.wait()

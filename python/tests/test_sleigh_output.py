@@ -225,6 +225,45 @@ def test_a_pipe_that_is_full_stops_nobody(sleigh):
     assert "left out" in sleigh.output[0].stdout
 
 
+def fork_while_a_thread_writes(_):
+    """Fork children that print and log, again and again while a thread writes faster than anybody reads."""
+    begun = threading.Event()
+
+    def write():
+        begun.set()
+        print("x" * 30_000_000)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    begun.wait()
+    ends = []
+    while writer.is_alive() or not ends:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            print("by a child")
+            logging.getLogger("forked").error("logged by a child")
+            warnings.warn("warned by a child", stacklevel=1)
+            sys.stdout.flush()
+            os._exit(0)
+        ends.append(os.waitpid(child, 0)[1])
+    print("last", end="")
+    if os.fork() == 0:
+        print(" and a child's")
+        os._exit(0)
+    os.wait()
+    return ends
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_of_a_task_prints_and_logs_whatever_its_parent_was_about(caplog):
+    with Sleigh(workerCount=1, output="keep") as s:
+        [ends] = s.eachElem(fork_while_a_thread_writes, [0])
+        assert set(ends) == {0}, "each child has come to its end by itself"
+        assert "logged by a child" in s.output[0].stderr
+        assert "warned by a child" in s.output[0].stderr
+
+
 def test_each_worker_and_streams_keep_output_as_well(sleigh):
     sleigh.eachWorker("print(SleighRank)")
     assert [sleigh.output[rank].stdout for rank in range(2)] == ["0\n", "1\n"]

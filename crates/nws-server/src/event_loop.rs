@@ -4,7 +4,9 @@
 //! requests, look at what time has brought, send. `serve` reads and executes, `handshake` lets
 //! sessions in, `flush` sends, `ending` closes; here is what holds them together.
 
+mod arrivals;
 mod classic;
+mod deliver;
 #[cfg(feature = "simulation")]
 mod driven;
 mod ending;
@@ -26,25 +28,23 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 use nws_core::{Core, Effect, Settings};
-use nws_proto::{Reply, RequestId, SessionId};
+use nws_proto::{RequestId, SessionId};
 
 use crate::admission::Rules;
 use crate::clock::{Clock, Random};
 use crate::config::{Limits, random_bytes};
-use crate::connection::Connection;
 use crate::disk::Disk;
 use crate::gauges::Measures;
 use crate::input::Scratch;
-use crate::listener::{Accepted, Listener};
-use crate::log::Level;
+use crate::listener::Listener;
 use crate::outbox::Spare;
-use crate::readings;
+use crate::readings::Returns;
 use crate::server::Shared;
 use crate::stored::Stored;
-use crate::stream::Stream;
 use crate::table::Table;
 use crate::timers::Timers;
 use crate::transit::SpareQueues;
+use deliver::GIVEN_BACK_A_TURN_UNITS;
 pub(crate) use note::Note;
 use spin::Spin;
 
@@ -52,8 +52,6 @@ pub(crate) const WAKER: Token = Token(0);
 const LISTENERS: usize = 1;
 const CONNECTIONS: usize = 8;
 const EVENTS: usize = 1024;
-/// Most connections accepted in a row from one listener.
-const ACCEPTED_A_TURN: usize = 128;
 /// Most appointments kept in a turn.
 const APPOINTMENTS_A_TURN: usize = 512;
 /// After how much reading and executing a turn goes on to sending, and after how much sending it ends,
@@ -63,10 +61,6 @@ const TURN_UNITS: usize = 4000;
 const CONNECTION_UNITS: usize = 5;
 /// Bytes that are received or sent in a unit's time.
 const UNIT_BYTES: usize = 4096;
-/// How long to wait before accepting again when descriptors ran out, in milliseconds.
-const ACCEPT_PAUSE_MS: u64 = 250;
-/// Connections above the limit that are kept for as long as it takes to tell them so.
-const SURPLUS_CONNECTIONS: usize = 64;
 /// The part of all connections that only those over a Unix socket may have.
 const UNIX_PART: usize = 10;
 
@@ -103,6 +97,8 @@ pub(crate) struct EventLoop {
     receiving_bytes: u64,
     /// Taken by values that were fetched and not sent yet, in bytes.
     transit_bytes: u64,
+    /// What could not be handed out.
+    returns: Returns,
     disk: Disk,
     /// What was loaded from the disk and is not sent yet, in bytes.
     loaded_bytes: usize,
@@ -178,6 +174,7 @@ impl EventLoop {
             spare_queues: SpareQueues::default(),
             receiving_bytes: 0,
             transit_bytes: 0,
+            returns: Returns::default(),
             disk,
             loaded_bytes: 0,
             awaiting_disk: Vec::new(),
@@ -219,6 +216,7 @@ impl EventLoop {
     pub(crate) fn turn(&mut self, notes: impl Iterator<Item = Note>) {
         self.now_ms = self.clock.now_ms();
         self.take_notes(notes);
+        self.give_back(GIVEN_BACK_A_TURN_UNITS);
         self.hear_of_disk();
         self.serve_line();
         self.see_to_time();
@@ -233,6 +231,7 @@ impl EventLoop {
 
     /// Tells the other threads how it is.
     fn publish(&mut self) {
+        let undelivered_bytes = self.undelivered_bytes();
         let (core, measures) = (&self.core, &mut self.measures);
         measures.sessions = self.table.sessions() as u64;
         measures.connections = self.table.len() as u64;
@@ -243,7 +242,7 @@ impl EventLoop {
         measures.values_disk_bytes = self.disk.space().used_bytes();
         measures.values_disk_limit_bytes = self.disk.space().most_bytes();
         measures.names_bytes = core.names_bytes();
-        measures.undelivered_bytes = self.transit_bytes;
+        measures.undelivered_bytes = undelivered_bytes;
         measures.receiving_bytes = self.receiving_bytes;
         measures.limit_bytes = self.limits.values_bytes;
         measures.waiting = core.waiting() as u64;
@@ -252,8 +251,9 @@ impl EventLoop {
 
     /// How long nothing needs to be done unless something comes.
     pub(crate) fn patience(&self) -> Option<Duration> {
+        let to_do = self.sweeps || !self.returns.is_empty();
         let to_flush = !self.urgent.is_empty() || !self.dirty.is_empty() || !self.later.is_empty();
-        if !self.line.is_empty() || !self.listings.is_empty() || to_flush || self.sweeps || self.disk.has_completed() {
+        if !self.line.is_empty() || !self.listings.is_empty() || to_flush || to_do || self.disk.has_completed() {
             return Some(Duration::ZERO);
         }
         let next = [self.core.next_deadline_ms(), self.timers.next_ms(), self.accept_again_ms, self.stop_at_ms];
@@ -284,49 +284,6 @@ impl EventLoop {
         if self.shared.is_stopped() && self.stop_at_ms.is_none() {
             self.begin_to_stop();
         }
-    }
-
-    fn accept(&mut self, place: usize) {
-        for _ in 0..ACCEPTED_A_TURN {
-            let Some(listener) = self.listeners.get(place) else { return };
-            match listener.accept() {
-                Accepted::Connection(stream, address) => {
-                    self.measures.accepted += 1;
-                    self.admit_connection(stream, address);
-                }
-                Accepted::TryAgain => {}
-                Accepted::None => return,
-                Accepted::Exhausted => {
-                    self.accept_again_ms = Some(self.now_ms + ACCEPT_PAUSE_MS);
-                    return;
-                }
-            }
-        }
-        // The poll tells only of those who come from now on, and some may be waiting already.
-        self.accept_again_ms.get_or_insert(self.now_ms);
-    }
-
-    fn admit_connection(&mut self, mut stream: Stream, address: Vec<u8>) {
-        // Any user of this machine gets as far as here by TCP: the owner, who alone gets at the Unix
-        // socket, shall find room there.
-        let kept = if stream.is_unix() { 0 } else { self.limits.connections / UNIX_PART };
-        let most = self.limits.connections - kept;
-        let surplus = self.table.len() >= most;
-        if self.table.len() >= most + SURPLUS_CONNECTIONS {
-            return;
-        }
-        let slot = self.table.next_slot();
-        if self.poll.registry().register(&mut stream, Token(CONNECTIONS + slot), Interest::READABLE).is_err() {
-            return;
-        }
-        let peer = String::from_utf8_lossy(&address);
-        self.shared.log.write(Level::Debug, "a client has connected", &[("peer", &peer)]);
-        let serial = self.next_serial;
-        self.next_serial += 1;
-        self.table.insert(Connection::new(stream, address, serial, self.now_ms, surplus));
-        self.appoint(slot);
-        // Its greeting has mostly come already.
-        self.stand_in_line(slot);
     }
 
     fn stand_in_line(&mut self, slot: usize) {
@@ -370,67 +327,6 @@ impl EventLoop {
         }
         if self.accept_again_ms.take_if(|due_ms| *due_ms <= self.now_ms).is_some() {
             (0..self.listeners.len()).for_each(|place| self.accept(place));
-        }
-    }
-
-    /// Hands out what the core says, to the session that asked and to others.
-    fn carry_out(&mut self, asking: Option<Asking>) {
-        let mut effects = std::mem::take(&mut self.effects);
-        let mut answered = false;
-        let mut unopened = Vec::new();
-        for effect in effects.drain(..) {
-            let (Effect::Reply { session, .. } | Effect::Event { session, .. }) = effect;
-            let asked = asking.as_ref().filter(|asking| asking.session == session);
-            let Some(slot) = asked.map_or_else(|| self.table.session_slot(session), |asking| Some(asking.slot)) else {
-                continue;
-            };
-            let Some(connection) = self.table.get(slot) else { continue };
-            connection.outbox.prepare(&mut self.spare);
-            match effect {
-                Effect::Reply { request, reply, .. } => {
-                    let its_own = asked.filter(|asking| asking.request == request);
-                    answered |= its_own.is_some();
-                    let fetched =
-                        its_own.map_or_else(|| connection.transit.was_fetch(request), |asking| asking.fetches);
-                    let own = connection.classic.is_none();
-                    let (reply, readings) = if own && readings::are_needed(&reply) {
-                        connection.open_readings(session, reply, fetched, &self.limits, &mut unopened)
-                    } else {
-                        (reply, Vec::new())
-                    };
-                    if let Reply::Failed(fault) = &reply {
-                        self.measures.count_fault(fault.code);
-                    }
-                    match &mut connection.classic {
-                        Some(classic) => classic.answer(&mut connection.outbox, &reply),
-                        None if readings.is_empty() => connection.outbox.reply(request, &reply),
-                        None => connection.outbox.reply_with_readings(request, &reply, readings.into_iter()),
-                    }
-                    if fetched && let Reply::Values { variable, values, .. } = reply {
-                        self.transit_bytes -= connection.transit.bytes();
-                        let (end, spare) = (connection.outbox.end(), &mut self.spare_queues);
-                        connection.transit.sends(end, variable, values, own, spare);
-                        self.transit_bytes += connection.transit.bytes();
-                    }
-                }
-                // Events are about leases, which the classic protocol has not.
-                Effect::Event { .. } if connection.classic.is_some() => {}
-                Effect::Event { event, .. } => connection.outbox.event(&event),
-            }
-            if !connection.dirty {
-                connection.dirty = true;
-                if asked.is_some() { &mut self.dirty } else { &mut self.urgent }.push_back(slot);
-            }
-        }
-        self.effects = effects;
-        // Before anything else is asked of the core: what that hands out may be for who now waits.
-        if let Some(asking) = asking.filter(|asking| asking.fetches && !answered)
-            && let Some(connection) = self.table.get(asking.slot)
-        {
-            connection.transit.waits(asking.request);
-        }
-        if !unopened.is_empty() {
-            self.take_back(unopened);
         }
     }
 }

@@ -3,9 +3,10 @@
 //! A value that was fetched without a lease is delivered when its reading is closed. Until then it goes
 //! back to its place if the session ends, or if it says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use nws_core::Payload;
 use nws_proto::{ErrorCode, Fault, Grant, LeaseId, ReadingId, Reply, SessionId, VariableId};
 
 use crate::config::Limits;
@@ -23,6 +24,53 @@ pub(crate) enum Unopened {
     Fetched(VariableId, Vec<Grant<Stored>>),
     /// They were fetched by these leases.
     Leased(SessionId, Vec<LeaseId>),
+}
+
+impl Unopened {
+    /// How many values.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Unopened::Fetched(_, values) => values.len(),
+            Unopened::Leased(_, leases) => leases.len(),
+        }
+    }
+
+    /// What they take outside of the core, which counts what is leased itself.
+    fn held_bytes(&self) -> u64 {
+        match self {
+            Unopened::Fetched(_, values) => values.iter().map(|value| value.item.value.held_bytes()).sum(),
+            Unopened::Leased(..) => 0,
+        }
+    }
+}
+
+/// Values that are on their way back to the core.
+#[derive(Debug, Default)]
+pub(crate) struct Returns {
+    queue: VecDeque<Unopened>,
+    bytes: u64,
+}
+
+impl Returns {
+    fn push(&mut self, values: Unopened) {
+        self.bytes += values.held_bytes();
+        self.queue.push_back(values);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Unopened> {
+        let values = self.queue.pop_front()?;
+        self.bytes -= values.held_bytes();
+        Some(values)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// What they take, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
 }
 
 #[derive(Debug)]
@@ -90,17 +138,17 @@ impl Connection {
         reply: Reply<Stored>,
         fetched: bool,
         limits: &Limits,
-        unopened: &mut Vec<Unopened>,
+        returns: &mut Returns,
     ) -> (Reply<Stored>, Vec<ReadingId>) {
         let Reply::Values { variable, first_lease, values } = reply else { return (reply, Vec::new()) };
         let readings = &mut self.long().readings;
         let wanted = values.iter().filter(|grant| grant.item.value.is_on_disk()).count();
         if readings.len() + wanted > limits.session_readings as usize {
             if fetched {
-                unopened.push(Unopened::Fetched(variable, values));
+                returns.push(Unopened::Fetched(variable, values));
             } else if first_lease != LeaseId(0) {
                 let leases = (first_lease.0..).take(values.len()).map(LeaseId).collect();
-                unopened.push(Unopened::Leased(session, leases));
+                returns.push(Unopened::Leased(session, leases));
             }
             return (Reply::Failed(too_many(limits.session_readings)), Vec::new());
         }

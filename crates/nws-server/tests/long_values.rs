@@ -273,3 +273,31 @@ fn who_does_not_read_a_long_value_holds_nobody_up() {
     }
     assert!(old.receive_value().value == whole);
 }
+
+#[test]
+fn a_session_that_has_too_many_open_fails_all_its_waits_and_no_one_else_is_harmed() {
+    // As many as would overflow a stack that held one frame for each.
+    const WAITS: usize = 50_000;
+    let server = Running::with(Limits { spill_bytes: MIB as u64, session_readings: 1, ..Limits::default() });
+    let (mut storer, mut full) = (server.client_at("w"), server.client_at("w"));
+    storer.done(&store(pattern(1, 2 * MIB)));
+    full.ask_for_long(&Request::Retrieve(find()));
+    storer.ask_for_long(&fetch());
+    let ids = 1000..1000 + WAITS as u32;
+    let waits: Vec<u8> = ids.clone().flat_map(|id| request_frame(RequestId(id), &fetch())).collect();
+    full.send_bytes(&waits);
+    assert_eq!(full.ask(&Request::Ping), Reply::Pong, "all of them wait");
+    let mut last = server.client_at("w");
+    storer.done(&store(pattern(2, 2 * MIB)));
+    let mut failed: Vec<u32> = (0..WAITS)
+        .map(|_| {
+            let (id, reply) = full.reply();
+            assert_eq!(code(reply), ErrorCode::TooManyReadings);
+            id.0
+        })
+        .collect();
+    failed.sort_unstable();
+    assert!(failed.into_iter().eq(ids), "each is told once");
+    let fetched = last.ask_for_long(&fetch());
+    assert_eq!(fetched.index, 1, "it is back at its place");
+}

@@ -351,15 +351,15 @@ impl Own {
         self.request(out, &Request::Release { leases, died: dice.one_in(3), recalled }, Asked::Other);
     }
 
-    /// Takes what there is of a variable of `kept`; whether the last time there was nothing.
-    pub(crate) fn take_all(&mut self, out: &mut Out, variable: usize) {
+    /// Takes what there is of a variable of `kept`, at most so many values.
+    pub(crate) fn take_all(&mut self, out: &mut Out, variable: usize, most: u32) {
         let retrieve = Retrieve {
             variable: VariableHandle(variable as u32 + 1),
             take: true,
             lease: false,
             wait: Wait::No,
             cursor: Cursor::Mode,
-            max_values: 1000,
+            max_values: most,
             max_bytes: u32::MAX,
         };
         self.request(out, &Request::Retrieve(retrieve), Asked::Retrieve(Seen::Left));

@@ -43,6 +43,7 @@ fn limits(dice: &mut Dice) -> Limits {
         values_bytes: if dice.one_in(4) { 200_000 } else { 1 << 30 },
         session_waiting: if dice.one_in(4) { 2 } else { 100 },
         session_leases: if dice.one_in(4) { 5 } else { 1000 },
+        session_readings: if dice.one_in(2) { 1 + dice.below(2) as u32 } else { 1000 },
         unsent_bytes: [1 << 11, 1 << 14, 1 << 20][dice.below(3)],
         handshake_ms: 2000,
         silence_ms: 1000,
@@ -278,7 +279,8 @@ impl World {
         self.until("the last one is let in", answered)?;
         for variable in 0..VARIABLES.len() {
             loop {
-                self.last(|own, out| own.take_all(out, variable));
+                let most = self.limits.session_readings;
+                self.last(|own, out| own.take_all(out, variable, most));
                 self.until("the last one has what there is", answered)?;
                 if self.clients.iter().all(|client| client.found_nothing()) {
                     break;

@@ -105,6 +105,7 @@ fn assert_everything_happened(tally: &Tally) {
         "taken without an answer",
         "too-many-connections",
         "too-many-leases",
+        "too-many-readings",
         "too-many-waiting",
         "unknown-opcode",
         "vanished",

@@ -175,6 +175,14 @@ impl Sleigh {
     /// The sleigh has ended; says how.
     pub fn arrivals(&self, timeout: Duration) -> Result<Vec<Arrival>, WorkError> {
         let arrivals = self.master.arrivals(timeout).map_err(|error| self.watch.explain(error))?;
+        if let Some((_, name)) = arrivals.iter().find_map(vanished).filter(|(run, _)| self.master.goes_on(*run)) {
+            let reason = format!(
+                "somebody deleted the variable {name:?} in the sleigh's workspace while a call went on, and with it \
+                 what the call still waits for"
+            );
+            self.watch.said().end.get_or_insert(reason);
+            self.check()?;
+        }
         if !arrivals.iter().any(|arrival| matches!(arrival, Arrival::Results(_))) {
             self.check()?;
         }
@@ -335,6 +343,13 @@ impl Said {
         let joined = self.group.clone().unwrap_or_else(|| self.joined.iter().copied().collect());
         let closed = self.group.is_some() || u32::try_from(joined.len()) == Ok(worker_count);
         Group { joined, closed }
+    }
+}
+
+fn vanished(arrival: &Arrival) -> Option<(u32, &str)> {
+    match arrival {
+        Arrival::Vanished { run, name } => Some((*run, name)),
+        Arrival::Results(_) | Arrival::Host(_) => None,
     }
 }
 

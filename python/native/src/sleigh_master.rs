@@ -376,7 +376,7 @@ impl From<WorkError> for Refused {
 fn message(arrival: &Arrival) -> Option<String> {
     match arrival {
         Arrival::Host(message) => serde_json::to_string(message).ok(),
-        Arrival::Results(_) => None,
+        Arrival::Results(_) | Arrival::Vanished { .. } => None,
     }
 }
 

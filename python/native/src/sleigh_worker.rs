@@ -112,9 +112,10 @@ impl WorkerLoop {
         Ok(Some((Stream { capture: capture.clone(), error: false }, Stream { capture, error: true })))
     }
 
-    /// Sends a log record (or a `warning`) of the task that runs to the master.
-    fn say(&self, warning: bool, payload: &[u8]) {
-        self.worker().say(if warning { Said::Warning } else { Said::Record }, payload);
+    /// Sends a log record (or a `warning`) of the task that runs to the master. `False` in a child that a
+    /// task has forked, which cannot.
+    fn say(&self, warning: bool, payload: &[u8]) -> bool {
+        self.worker().say(if warning { Said::Warning } else { Said::Record }, payload)
     }
 
     /// The worker is set up: tells the host, and asks for tasks.
@@ -181,7 +182,9 @@ impl WorkerLoop {
                 // The task forked, and this is the child that came back from it.
                 return Ok(String::from("a child of a task"));
             }
-            let finished = self.worker().finish(&task, began_ns, outcome, &mut result);
+            let mut finish = || self.worker().finish(&task, began_ns, outcome, &mut result);
+            // Threads of the task go on while this one waits for the server.
+            let finished = if self.worker().is_careful() { py.detach(finish) } else { finish() };
             definition = Some(known);
             ended_ns = Some(finished.at_ns);
             if finished.is_behind {

@@ -82,7 +82,7 @@ impl Outcomes {
                 self.deaths.push(Death { pid, signal: cause.signal, text: cause.text, task, failed });
             }
             Arrival::Host(FromHost::WorkerJoined { rank, pid, .. }) => self.joined.push((rank, pid)),
-            Arrival::Host(_) => {}
+            Arrival::Host(_) | Arrival::Vanished { .. } => {}
         }
     }
 

@@ -51,7 +51,7 @@ impl EventLoop {
     }
 
     pub(crate) fn held(&mut self) -> Held {
-        let (values_bytes, transit_bytes) = (self.core.values_bytes(), self.transit_bytes);
+        let (values_bytes, transit_bytes) = (self.core.values_bytes(), self.undelivered_bytes());
         let mut held = Held { values_bytes, transit_bytes, ..Held::default() };
         for slot in self.table.used_slots() {
             let Some(connection) = self.table.get(slot) else { continue };

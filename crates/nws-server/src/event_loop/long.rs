@@ -13,7 +13,6 @@ use crate::disk::{Asker, Completed, Purpose, WINDOWS_BYTES};
 use crate::input::Spooled;
 use crate::log::Level;
 use crate::long::Held;
-use crate::readings::Unopened;
 use crate::spool::Writer;
 use crate::stored::Stored;
 
@@ -207,17 +206,6 @@ impl EventLoop {
     pub(super) fn answer(&mut self, slot: usize, session: SessionId, request: RequestId, reply: Reply<Stored>) {
         self.effects.push(nws_core::Effect::Reply { session, request, reply });
         self.carry_out(Some(Asking { session, slot, request, fetches: false }));
-    }
-
-    /// Takes back what was to be handed out and was not.
-    pub(super) fn take_back(&mut self, unopened: Vec<Unopened>) {
-        for values in unopened {
-            match values {
-                Unopened::Fetched(variable, values) => self.core.undelivered(variable, values, &mut self.effects),
-                Unopened::Leased(session, leases) => self.core.give_back(session, leases, &mut self.effects),
-            }
-            self.carry_out(None);
-        }
     }
 }
 

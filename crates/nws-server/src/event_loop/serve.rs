@@ -196,7 +196,7 @@ impl EventLoop {
         let now_ms = self.now_ms + 1;
         self.measures.operations += 1;
         self.spent_units += 1;
-        self.core.set_undelivered_bytes(self.transit_bytes);
+        self.core.set_undelivered_bytes(self.undelivered_bytes());
         self.core.request(now_ms, random, session, id, request, &mut self.effects);
         self.carry_out(Some(Asking { session, slot, request: id, fetches }));
     }

@@ -10,6 +10,7 @@ use nws_supervise::{End, OutOfMemory, ProcessId, Spawn, Supervisor};
 use super::channel::Channel;
 use super::charge::{Loads, is_killed};
 use super::leftovers::{self, Leftovers};
+use super::unwanted::Unwanted;
 use crate::clock::monotonic_ns;
 use crate::control::{
     Bootstrap, Cause, FromWorker, ToWorker, WORKER_CAPTURE_FDS, WORKER_LINK_FD, WORKER_PAGE_FD, WorkerCommand,
@@ -178,6 +179,7 @@ pub(super) struct Crew {
     command: WorkerCommand,
     seats: Vec<Seat>,
     loads: Loads,
+    unwanted: Unwanted,
     /// Tasks done by workers that are dead.
     done_by_dead: u64,
 }
@@ -185,7 +187,7 @@ pub(super) struct Crew {
 impl Crew {
     pub(super) fn new(command: WorkerCommand, worker_count: u32) -> Self {
         let seats = (0..worker_count).map(|_| Seat::default()).collect();
-        Self { command, seats, loads: Loads::default(), done_by_dead: 0 }
+        Self { command, seats, loads: Loads::default(), unwanted: Unwanted::default(), done_by_dead: 0 }
     }
 
     /// The living workers, with their ranks.
@@ -233,6 +235,7 @@ impl Crew {
         while !seat.late && seat.fruitless_starts < FRUITLESS_STARTS && seat.killed_starts < KILLED_STARTS {
             match start(&self.command, supervisor) {
                 Ok(worker) => {
+                    self.unwanted.tell(&worker.page);
                     seat.worker = Some(worker);
                     return;
                 }
@@ -297,8 +300,9 @@ impl Crew {
         joined
     }
 
-    /// Tells all workers that tasks of this run are not to be begun any more.
+    /// Tells all workers, and those that come later, that tasks of this run are not to be begun any more.
     pub(super) fn unwant(&mut self, run: u32, wanted: Wanted) {
+        self.unwanted.add(run, wanted);
         self.workers().for_each(|(_, worker)| worker.page.unwant(run, wanted));
     }
 

@@ -7,7 +7,8 @@
 //! and why.
 //!
 //! - `channel`: one end of a control channel. `server`: the embedded server. `crew`: the workers;
-//!   `leftovers`: what they wrote and did not send. `memory`: how much they hold.
+//!   `leftovers`: what they wrote and did not send. `memory`: how much they hold. `unwanted`: what
+//!   later ones are not to begin.
 //! - `guardian`: the host's own session. `deaths`: brings the end of a process and that of its
 //!   session together. `charge`: decides who pays for a death.
 //! - `inner`: the loop around them. `settling`: what follows from a death. `group`: who is too late.
@@ -33,6 +34,7 @@ mod seat;
 mod server;
 mod settling;
 mod terms;
+mod unwanted;
 mod vigil;
 mod warden;
 

@@ -20,6 +20,13 @@ pub enum Arrival {
     Results(Vec<TaskResult>),
     /// Word from the host.
     Host(FromHost),
+    /// Somebody has deleted a variable with what the run still needs.
+    Vanished {
+        /// The run.
+        run: u32,
+        /// The variable, in the sleigh's workspace.
+        name: String,
+    },
 }
 
 /// A task's result.

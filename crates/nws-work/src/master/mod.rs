@@ -7,6 +7,7 @@
 mod inbox;
 mod missing;
 mod submit;
+mod vanishing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,6 +29,7 @@ use inbox::Inbox;
 pub use inbox::{Arrival, TaskResult};
 pub use missing::Missing;
 pub use submit::Tasks;
+use vanishing::Vanishing;
 
 /// Most bytes of results in one fetch; the first result always goes.
 const FETCH_BYTES: u32 = 1 << 20;
@@ -38,7 +40,6 @@ const UNSENT_BYTES: usize = 8 << 20;
 #[derive(Debug)]
 pub struct Master {
     shared: Arc<Shared>,
-    workspace: WorkspaceHandle,
     workspace_name: String,
     tasks: VariableHandle,
     last_run: AtomicU32,
@@ -48,7 +49,9 @@ pub struct Master {
 struct Shared {
     connection: Connection,
     inbox: Inbox,
+    workspace: WorkspaceHandle,
     results: VariableHandle,
+    vanishing: Vanishing,
 }
 
 impl Master {
@@ -72,6 +75,8 @@ impl Master {
         let workspace = link::use_workspace(&connection, &workspace_name, own)?;
         let shared = Arc::new(Shared {
             inbox: Inbox::default(),
+            workspace,
+            vanishing: Vanishing::default(),
             results: link::bind(&connection, workspace, names::RESULTS),
             connection,
         });
@@ -83,7 +88,7 @@ impl Master {
         });
         shared.fetch();
         let tasks = link::bind(&shared.connection, workspace, names::TASKS);
-        Ok(Master { shared, workspace, workspace_name, tasks, last_run: AtomicU32::new(0) })
+        Ok(Master { shared, workspace_name, tasks, last_run: AtomicU32::new(0) })
     }
 
     /// The sleigh's workspace.
@@ -101,7 +106,7 @@ impl Master {
         self.last_run.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Makes known what the tasks of a run have in common.
+    /// Begins a run, which may be one at a time: makes known what its tasks have in common.
     ///
     /// # Errors
     /// Those of the connection; a definition that is too long.
@@ -109,7 +114,9 @@ impl Master {
         if definition.len() > limits::VALUE_BYTES as usize - TASK_HEAD_BYTES {
             return Err(too_long("the function with its fixed arguments", definition.len()));
         }
-        let variable = link::bind(&self.shared.connection, self.workspace, &names::run(run));
+        self.shared.vanishing.begin(run);
+        self.shared.rely_on(run, names::TASKS);
+        let variable = link::bind(&self.shared.connection, self.shared.workspace, &names::run(run));
         let item = Item { descriptor: Descriptor::bytes(Language::Rust), value: Bytes::from(definition) };
         self.store(variable, vec![item]);
         self.shared.connection.request_and_forget(&Request::Unbind { variable });
@@ -123,7 +130,11 @@ impl Master {
 
     /// Stores tasks for the worker of this rank alone.
     pub fn submit_to(&self, rank: u32, tasks: &mut Tasks) {
-        let variable = link::bind(&self.shared.connection, self.workspace, &names::tasks_of(rank));
+        let name = names::tasks_of(rank);
+        if let Some(run) = self.shared.vanishing.run() {
+            self.shared.rely_on(run, &name);
+        }
+        let variable = link::bind(&self.shared.connection, self.shared.workspace, &name);
         tasks.take().into_iter().for_each(|items| self.store(variable, items));
         self.shared.connection.request_and_forget(&Request::Unbind { variable });
     }
@@ -147,6 +158,9 @@ impl Master {
         if fetch {
             self.shared.fetch();
         }
+        if let Some((run, variables)) = self.shared.vanishing.heard(!arrivals.is_empty()) {
+            variables.into_iter().for_each(|(name, variable)| self.shared.check(run, name, variable));
+        }
         Ok(arrivals)
     }
 
@@ -155,8 +169,14 @@ impl Master {
         self.shared.inbox.put(arrival, 0);
     }
 
+    /// Whether this run has begun and is not over.
+    pub(crate) fn goes_on(&self, run: u32) -> bool {
+        self.shared.vanishing.run() == Some(run)
+    }
+
     /// The run is over: its definition goes.
     pub fn end_run(&self, run: u32) {
+        self.shared.vanishing.end(run);
         self.delete(&names::run(run));
     }
 
@@ -168,7 +188,7 @@ impl Master {
         let own = (0..worker_count).map(names::tasks_of);
         let mut withdrawn = Vec::new();
         for name in std::iter::once(names::TASKS.to_owned()).chain(own) {
-            let variable = link::bind(&self.shared.connection, self.workspace, &name);
+            let variable = link::bind(&self.shared.connection, self.shared.workspace, &name);
             while self.withdraw_some(variable, run, &mut withdrawn)? {}
             self.shared.connection.request_and_forget(&Request::Unbind { variable });
         }
@@ -209,7 +229,7 @@ impl Master {
 
     fn delete(&self, name: &str) {
         let connection = &self.shared.connection;
-        let variable = link::bind(connection, self.workspace, name);
+        let variable = link::bind(connection, self.shared.workspace, name);
         connection.request_and_forget(&Request::DeleteVariable { variable });
         connection.request_and_forget(&Request::Unbind { variable });
     }
@@ -264,7 +284,12 @@ impl Shared {
                     }
                 }
                 // Somebody deleted the variable; what was in it is lost, but not what comes.
-                Err(nws_client::Error::Fault(fault)) if fault.code == ErrorCode::VariableGone => shared.fetch(),
+                Err(nws_client::Error::Fault(fault)) if fault.code == ErrorCode::VariableGone => {
+                    if let Some(run) = shared.vanishing.run() {
+                        shared.inbox.put(Arrival::Vanished { run, name: names::RESULTS.to_owned() }, 0);
+                    }
+                    shared.fetch();
+                }
                 Ok(other) => shared.inbox.disconnect(&format!("expected results, got {:?}", other.opcode())),
                 Err(error) => shared.inbox.disconnect(&error.to_string()),
             }

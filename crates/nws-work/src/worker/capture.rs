@@ -11,18 +11,17 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use nws_proto::LeaseId;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 
-use super::{Shared, Urgency};
-use crate::clock::monotonic_ns;
+use super::shared::Shared;
 use crate::envelope::{Said, TaskHead};
 use crate::page::Page;
-use crate::platform::flush_c_stdout;
+use crate::platform::{flush_c_stdout, fork_generation};
 
 /// Who writes without a mark is looked for after tasks that took at least so long, in nanoseconds.
 /// A look costs half a microsecond.
@@ -48,13 +47,37 @@ struct Inner {
     limit: usize,
     /// There may be something of the task that runs.
     written: AtomicBool,
-    /// Lines that have no end yet, from [`Capture::write`].
-    lines: [Mutex<Vec<u8>>; 2],
+    lines: Lines,
     state: Mutex<State>,
     closing: Condvar,
     wake: OwnedFd,
     page: Arc<Page>,
     shared: Arc<Shared>,
+}
+
+/// Lines that have no end yet, from [`Capture::write`]. A child that a task forks has its own: those
+/// of its parent are its parent's to write, and may have been locked in the moment of the fork.
+#[derive(Debug)]
+struct Lines {
+    generation: u32,
+    streams: [Mutex<Vec<u8>>; 2],
+    child: OnceLock<Box<Lines>>,
+}
+
+impl Lines {
+    fn new(generation: u32) -> Self {
+        Self { generation, streams: Default::default(), child: OnceLock::new() }
+    }
+
+    /// Those of this process.
+    fn own(&self, stream: usize) -> MutexGuard<'_, Vec<u8>> {
+        let generation = fork_generation();
+        let mut lines = self;
+        while lines.generation != generation {
+            lines = lines.child.get_or_init(|| Box::new(Lines::new(generation)));
+        }
+        lines.streams[stream].lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -120,7 +143,7 @@ impl Capture {
             outer,
             limit,
             written: AtomicBool::new(false),
-            lines: Default::default(),
+            lines: Lines::new(fork_generation()),
             state: Mutex::default(),
             closing: Condvar::new(),
             wake,
@@ -139,7 +162,7 @@ impl Capture {
     pub fn write(&self, error: bool, bytes: &[u8]) -> io::Result<()> {
         let stream = usize::from(error);
         self.0.written.store(true, Ordering::Relaxed);
-        let mut line = self.0.line(stream);
+        let mut line = self.0.lines.own(stream);
         line.extend_from_slice(bytes);
         if bytes.contains(&b'\n') || line.len() >= LINE_BYTES {
             write_all(standard(stream), &line)?;
@@ -154,7 +177,7 @@ impl Capture {
     /// Those of the pipe.
     pub fn flush(&self, error: bool) -> io::Result<()> {
         let stream = usize::from(error);
-        let mut line = self.0.line(stream);
+        let mut line = self.0.lines.own(stream);
         if !line.is_empty() {
             write_all(standard(stream), &line)?;
             line.clear();
@@ -188,10 +211,6 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn line(&self, stream: usize) -> MutexGuard<'_, Vec<u8>> {
-        self.lines[stream].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Sends what the task has written.
     fn take(&self, lease: LeaseId, task: TaskHead) {
         flush_c_stdout();
@@ -199,7 +218,7 @@ impl Inner {
             return;
         }
         // Before the state is locked: who writes holds a line, and may wait for the pipe to be read.
-        let rests = [0, 1].map(|stream| std::mem::take(&mut *self.line(stream)));
+        let rests = [0, 1].map(|stream| std::mem::take(&mut *self.lines.own(stream)));
         let mut state = self.state();
         for stream in [0, 1] {
             self.drain(stream, &mut state.kept[stream], Some(lease));
@@ -298,14 +317,6 @@ impl Inner {
             self.drain(stream, &mut kept, None);
             // Where nobody reads it, it is lost.
             let _ = write_all(self.outer[stream].as_fd(), &kept.bytes);
-        }
-    }
-}
-
-impl Shared {
-    pub(super) fn say(self: &Arc<Self>, value: Vec<u8>) {
-        if self.outbox.say(value, monotonic_ns()) == Urgency::Now {
-            self.flush();
         }
     }
 }

@@ -10,6 +10,7 @@ mod newcomer;
 mod outbox;
 mod pace;
 mod queue;
+mod shared;
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
@@ -17,26 +18,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nws_client::{Connection, Silence};
-use nws_proto::{
-    Cursor, Descriptor, ErrorCode, Event, Fault, FinishItem, Item, Language, LeaseId, OpenMode, Reply, Request,
-    Retrieve, SessionId, VariableHandle, Wait,
-};
+use nws_proto::{Cursor, OpenMode, Reply, Request, Retrieve, SessionId, Wait};
 
 use crate::clock::monotonic_ns;
 use crate::control::Bootstrap;
-use crate::envelope::{Failure, Outcome, RESULT_HEAD_BYTES, ResultHead, Said, TaskHead};
+use crate::envelope::{Outcome, RESULT_HEAD_BYTES, ResultHead, Said, TaskHead};
 use crate::error::WorkError;
 use crate::page::{Page, Running, Wanted};
+use crate::platform::fork_generation;
 use crate::{link, names};
 
 pub use capture::Capture;
 pub use newcomer::{CaptureEnds, Joining, Newcomer};
-use outbox::{Outbox, Sent, Urgency};
+use outbox::Outbox;
 use queue::Queue;
 pub use queue::{Next, Task};
+use shared::Shared;
 
-/// Most bytes of tasks in one fetch; the first task always goes.
-const FETCH_BYTES: u32 = 4 << 20;
 /// Results that are not written to the socket yet make the worker pause above this, in bytes.
 const UNSENT_BYTES: usize = 16 << 20;
 
@@ -49,6 +47,8 @@ pub struct Worker {
     rank: u32,
     /// Hold each task until its result has arrived.
     careful: bool,
+    /// Of this process, not of its children.
+    generation: u32,
 }
 
 /// What there is to know after a task.
@@ -58,18 +58,6 @@ pub struct Finished {
     pub at_ns: u64,
     /// Whether the connection is so far behind that the worker should [`pause`](Worker::pause).
     pub is_behind: bool,
-}
-
-#[derive(Debug)]
-struct Shared {
-    connection: Connection,
-    queue: Queue,
-    outbox: Outbox,
-    tasks: VariableHandle,
-    own_tasks: VariableHandle,
-    results: VariableHandle,
-    rank: u32,
-    workspace: nws_proto::WorkspaceHandle,
 }
 
 impl Worker {
@@ -107,7 +95,8 @@ impl Worker {
         let flusher = shared.clone();
         std::thread::Builder::new().name("nws-flush".into()).spawn(move || flusher.flush_when_due())?;
         let (page, capture) = (Arc::new(page), OnceLock::new());
-        Ok(Worker { shared, page, capture, rank: bootstrap.rank, careful: bootstrap.careful })
+        let Bootstrap { rank, careful, .. } = *bootstrap;
+        Ok(Worker { shared, page, capture, rank, careful, generation: fork_generation() })
     }
 
     /// Begins to ask for tasks.
@@ -122,6 +111,11 @@ impl Worker {
     /// The connection, for what a task does with workspaces itself.
     pub fn connection(&self) -> &Connection {
         &self.shared.connection
+    }
+
+    /// Whether [`Worker::finish`] waits for the server.
+    pub fn is_careful(&self) -> bool {
+        self.careful
     }
 
     /// This worker's place among the workers.
@@ -145,9 +139,14 @@ impl Worker {
         self.page.running().map(|running| TaskHead { run: running.run, index: running.index })
     }
 
-    /// Sends what the task that runs has to say beside what it prints; see [`Said`].
-    pub fn say(&self, said: Said, payload: &[u8]) {
+    /// Sends what the task that runs has to say beside what it prints; see [`Said`]. `false` in a child
+    /// that a task has forked: what leads to the master is its parent's.
+    pub fn say(&self, said: Said, payload: &[u8]) -> bool {
+        if fork_generation() != self.generation {
+            return false;
+        }
         self.shared.say(said.to_value(self.running().unwrap_or(TaskHead::NONE), self.rank, payload));
+        true
     }
 
     /// The next task if one is here. Results that wait are sent before this says [`Next::Nothing`].
@@ -246,15 +245,15 @@ impl Worker {
             // With others before it, it might not fit a frame.
             self.shared.flush();
         }
-        let sent = self.shared.outbox.put(task, result, now_ns, duration_ns) == Urgency::Now;
-        if self.careful {
+        let sent = if self.careful {
             // Where it does not arrive, the page goes on to show who is to pay for that.
-            if self.shared.deliver() {
+            if self.shared.deliver(task, result, now_ns) {
                 self.page.end();
             }
-        } else if sent {
-            self.shared.flush();
-        }
+            true
+        } else {
+            self.shared.put(task, result, now_ns, duration_ns)
+        };
         result.clear();
         Finished { at_ns: now_ns, is_behind: sent && self.shared.connection.queued_bytes() > UNSENT_BYTES }
     }
@@ -283,144 +282,5 @@ impl Worker {
         self.shared.queue.close("the worker has left");
         self.shared.outbox.close();
         self.shared.connection.close();
-    }
-}
-
-impl Shared {
-    /// Answers recalls, and lets the worker end when the connection does.
-    fn listen(self: &Arc<Self>) {
-        // The connection keeps its handlers; a strong reference would keep both alive for ever.
-        let shared = Arc::downgrade(self);
-        self.connection.on_event(move |event| {
-            if let (Some(shared), Event::Recall { wanted, .. }) = (shared.upgrade(), event) {
-                let leases = shared.queue.give_back(wanted);
-                shared.connection.request_and_forget(&Request::Release { leases, died: false, recalled: true });
-            }
-        });
-        let shared = Arc::downgrade(self);
-        self.connection.on_close(move |error| {
-            if let Some(shared) = shared.upgrade() {
-                shared.queue.close(&error.to_string());
-                shared.outbox.close();
-            }
-        });
-    }
-
-    /// Asks for up to `count` tasks; the answer goes to the queue.
-    fn fetch(self: Arc<Self>, variable: VariableHandle, count: u32) {
-        let fetch = Retrieve {
-            variable,
-            take: true,
-            lease: true,
-            wait: Wait::Forever,
-            cursor: Cursor::Mode,
-            max_values: count,
-            max_bytes: FETCH_BYTES,
-        };
-        let shared = self.clone();
-        self.connection.request_then(Request::Retrieve(fetch), move |reply| shared.fetched(variable, count, reply));
-    }
-
-    fn fetched(self: Arc<Self>, variable: VariableHandle, count: u32, reply: Result<Reply<Bytes>, nws_client::Error>) {
-        match reply {
-            Ok(Reply::Values { first_lease, values, .. }) => {
-                let tasks = values.into_iter().enumerate().filter_map(|(offset, grant)| {
-                    let lease = LeaseId(first_lease.0 + offset as u64);
-                    let (head, _) = TaskHead::decode(&grant.item.value)?;
-                    Some(Task { lease, head, value: grant.item.value })
-                });
-                let own = variable == self.own_tasks;
-                self.queue.push(tasks, own);
-                if own {
-                    self.fetch(variable, count);
-                }
-            }
-            // The master deletes the variable to end a run early, and goes on with another.
-            Err(nws_client::Error::Fault(fault)) if fault.code == ErrorCode::VariableGone => {
-                self.fetch(variable, count);
-            }
-            Ok(other) => self.queue.close(&format!("expected tasks from the server, got {:?}", other.opcode())),
-            Err(error) => self.queue.close(&error.to_string()),
-        }
-    }
-
-    fn flush(self: &Arc<Self>) {
-        let Some(sent) = self.outbox.take() else { return };
-        let shared = self.clone();
-        let Sent { said, items, tasks } = sent;
-        self.store(said);
-        if items.is_empty() {
-            return;
-        }
-        let finish = Request::Finish { variable: self.results, items };
-        self.connection.request_then(finish, move |reply| match reply {
-            // Without a word the next worker would bring the same results, without end.
-            Err(nws_client::Error::Fault(fault)) => shared.fail(tasks, &fault),
-            reply => shared.delivered(&tasks, reply),
-        });
-    }
-
-    /// Requests are carried out in order, so that what tasks said comes before their results.
-    fn store(&self, items: Vec<Item<Bytes>>) {
-        if !items.is_empty() {
-            // Where the server has no room for it, it is lost.
-            self.connection.request_then(Request::Store { variable: self.results, items }, |_| {});
-        }
-    }
-
-    /// The server did not take results: in their stead it gets the reason.
-    fn fail(self: &Arc<Self>, tasks: Vec<(LeaseId, TaskHead)>, fault: &Fault) {
-        let finish = Request::Finish { variable: self.results, items: self.failures(&tasks, fault) };
-        let shared = self.clone();
-        self.connection.request_then(finish, move |reply| shared.delivered(&tasks, reply));
-    }
-
-    fn failures(&self, tasks: &[(LeaseId, TaskHead)], fault: &Fault) -> Vec<FinishItem<Bytes>> {
-        let failure = Failure::refused(fault);
-        let item = |&(lease, task): &(LeaseId, TaskHead)| {
-            let now = monotonic_ns();
-            let head = ResultHead { task, rank: self.rank, outcome: Outcome::Failed, began_ns: now, duration_ns: 0 };
-            let value = Bytes::from(failure.to_result(head));
-            FinishItem { lease, result: Item { descriptor: Descriptor::bytes(Language::Rust), value } }
-        };
-        tasks.iter().map(item).collect()
-    }
-
-    /// Sends what waits, and waits until it has arrived; whether it has.
-    fn deliver(&self) -> bool {
-        let Some(sent) = self.outbox.take() else { return true };
-        self.store(sent.said);
-        let variable = self.results;
-        let mut reply = self.connection.request(Request::Finish { variable, items: sent.items }).wait();
-        if let Err(nws_client::Error::Fault(fault)) = &reply {
-            let items = self.failures(&sent.tasks, fault);
-            reply = self.connection.request(Request::Finish { variable, items }).wait();
-        }
-        let arrived = reply.is_ok();
-        self.delivered(&sent.tasks, reply);
-        arrived
-    }
-
-    fn delivered(&self, tasks: &[(LeaseId, TaskHead)], reply: Result<Reply<Bytes>, nws_client::Error>) {
-        match reply {
-            Ok(Reply::Finished { refused }) => {
-                // The server ends the leases of a run that the master gave up; results of the next one
-                // may have travelled in the same frame.
-                let ended = refused.iter().filter(|(_, code)| *code == ErrorCode::LeaseEnded);
-                let runs = ended.filter_map(|(position, _)| Some(tasks.get(*position as usize)?.1.run));
-                if let Some(run) = runs.max() {
-                    self.queue.drop_run(run);
-                }
-            }
-            Ok(_) => {}
-            Err(error) => self.queue.close(&error.to_string()),
-        }
-    }
-
-    /// Sends results of short tasks that would otherwise wait for a long one to end.
-    fn flush_when_due(self: Arc<Self>) {
-        while self.outbox.wait_until_due() {
-            self.flush();
-        }
     }
 }

@@ -34,8 +34,11 @@ pub(super) struct Sent {
     pub(super) tasks: Vec<(LeaseId, TaskHead)>,
 }
 
+/// What is put in first leaves first, whichever thread sends it.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
+    /// Held from taking out to having sent.
+    turn: Mutex<()>,
     state: Mutex<State>,
     filled: Condvar,
 }
@@ -106,8 +109,30 @@ impl Outbox {
         if state.is_full() { Urgency::Now } else { Urgency::Later }
     }
 
-    /// Empties the box.
-    pub(super) fn take(&self) -> Option<Sent> {
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives all there is to `send`, if there is anything. Nobody else sends meanwhile.
+    pub(super) fn send<R>(&self, send: impl FnOnce(Sent) -> R) -> Option<R> {
+        let _turn = self.turn();
+        self.take().map(send)
+    }
+
+    /// Adds a result and gives all there is to `send`: no other thread can come between and send it.
+    pub(super) fn put_and_send<R>(
+        &self,
+        task: &Task,
+        result: &mut Vec<u8>,
+        now_ns: u64,
+        send: impl FnOnce(Sent) -> R,
+    ) -> Option<R> {
+        let _turn = self.turn();
+        self.put(task, result, now_ns, 0);
+        self.take().map(send)
+    }
+
+    fn take(&self) -> Option<Sent> {
         let mut state = self.state();
         if state.is_empty() {
             return None;
@@ -195,6 +220,36 @@ mod tests {
         assert_eq!(sizes, [(1, 1), (2, 2), (3, BATCH_BYTES), (4, 1)]);
         assert_eq!(items[3].result.value[..], [4]);
         assert!(outbox.take().is_none());
+    }
+
+    #[test]
+    fn a_thread_that_is_slow_to_send_is_overtaken_by_no_other() {
+        let outbox = Outbox::default();
+        outbox.say(vec![7], 0);
+        let (overtaken, waited) = std::sync::mpsc::channel();
+        let order = Mutex::new(Vec::new());
+        let sent = |sent: Sent| order.lock().unwrap().push((sent.said.len(), sent.items.len()));
+        std::thread::scope(|scope| {
+            outbox.send(|first| {
+                let (outbox, sent) = (&outbox, &sent);
+                scope.spawn(move || {
+                    outbox.put_and_send(&task(1), &mut vec![1], 0, sent);
+                    overtaken.send(()).unwrap();
+                });
+                assert!(waited.recv_timeout(Duration::from_millis(100)).is_err(), "another has sent meanwhile");
+                sent(first);
+            });
+        });
+        assert_eq!(order.into_inner().unwrap(), [(1, 0), (0, 1)]);
+    }
+
+    #[test]
+    fn what_is_put_in_to_be_sent_is_sent_by_who_put_it_in() {
+        let outbox = Outbox::default();
+        outbox.say(vec![7], 0);
+        let sent = outbox.put_and_send(&task(1), &mut vec![1], 0, |sent| (sent.said.len(), sent.items.len()));
+        assert_eq!(sent, Some((1, 1)));
+        assert!(outbox.send(|_| ()).is_none());
     }
 
     #[test]

@@ -4,6 +4,7 @@ import pickle
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TextIO
 
 from nws import _native
@@ -57,10 +58,17 @@ class Speaker:
         line: str | None = None,
     ) -> None:
         told = (category.__module__, category.__qualname__, str(message), filename, lineno)
-        self._loop.say(True, pickle.dumps(told))
+        if not self._loop.say(True, pickle.dumps(told)):
+            _write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
-def _handler(say: Callable[[bool, bytes], None]) -> Any:
+def _write(text: str) -> None:
+    """Say in a child that a task has forked what its parent would have sent."""
+    with suppress(OSError, ValueError):
+        print(text.rstrip("\n"), file=sys.stderr, flush=True)
+
+
+def _handler(say: Callable[[bool, bytes], bool]) -> Any:
     import logging
 
     class Forward(logging.Handler):
@@ -75,7 +83,8 @@ def _handler(say: Callable[[bool, bytes], None]) -> Any:
                     data = pickle.dumps(told)
                 except Exception:  # something that the program has added to the record
                     data = pickle.dumps({name: value for name, value in told.items() if isinstance(value, _PLAIN)})
-                say(False, data)
+                if not say(False, data):
+                    _write(self.format(record))
             except Exception:
                 self.handleError(record)
 

@@ -11,7 +11,7 @@ use mio::{Poll, Waker};
 
 use crate::admission::Rules;
 use crate::config::Config;
-use crate::event_loop::{EventLoop, WAKER};
+use crate::event_loop::{EventLoop, SURPLUS_CONNECTIONS, WAKER};
 use crate::gauges::Gauges;
 use crate::http::{WEB_DESCRIPTORS, WebPages};
 use crate::listener::Listener;
@@ -139,8 +139,9 @@ impl Server {
     }
 }
 
-/// Descriptors that are not for clients: listeners, the poll, logs, standard streams, and some to spare.
-const OTHER_DESCRIPTORS: usize = 64;
+/// Descriptors that are not for clients within the limit: those of clients above it, listeners, the poll,
+/// logs, standard streams, and some to spare.
+const OTHER_DESCRIPTORS: usize = 2 * SURPLUS_CONNECTIONS + 64;
 
 /// Lowers the limit on connections to what the limit on descriptors leaves, and says so. Else who comes
 /// when there are none left would wait without an answer.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use mio::{Poll, Waker};
 
 use crate::admission::Rules;
-use crate::config::Config;
+use crate::config::{Config, check_tmp_dir};
 use crate::event_loop::{EventLoop, SURPLUS_CONNECTIONS, WAKER};
 use crate::gauges::Gauges;
 use crate::http::{WEB_DESCRIPTORS, WebPages};
@@ -97,6 +97,11 @@ impl Server {
         };
         if let Some(message) = shortage {
             shared.log.write(Level::Warn, &message, &[]);
+        }
+        if config.limits.values_disk_bytes != Some(0)
+            && let Err(error) = check_tmp_dir(&config.tmp_dir)
+        {
+            shared.log.write(Level::Warn, &error.to_string(), &[]);
         }
         let head_patience = Duration::from_millis(config.limits.handshake_ms.into());
         let rules = Rules { token: config.token, allow_users: config.allow_users, classic_from: config.classic_from };

@@ -9,6 +9,7 @@ mod bell;
 mod buffers;
 mod call;
 mod client;
+mod commands;
 mod compact;
 mod connecting;
 mod cores;
@@ -35,6 +36,9 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<bell::PyBell>()?;
     module.add_class::<call::Call>()?;
     module.add_class::<client::Connection>()?;
+    module.add_class::<commands::PyCause>()?;
+    module.add_class::<commands::PyCommandEvent>()?;
+    module.add_class::<commands::PyCommandHost>()?;
     module.add_class::<events::EventLog>()?;
     module.add_class::<lease::Lease>()?;
     module.add_class::<long::LongStore>()?;

@@ -1,11 +1,15 @@
 """The part of the package that is written in Rust. Private: use the modules beside it."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from os import PathLike
+from typing import Any, Literal, final
 
 __all__ = [
     "Bell",
     "Call",
+    "Cause",
+    "CommandEvent",
+    "CommandHost",
     "Connection",
     "Cursor",
     "EventLog",
@@ -153,6 +157,56 @@ class Lease:
     def finish(self, name: str, object: object, encoding: str | None = None) -> Call: ...
     def done(self) -> Call: ...
     def release(self) -> None: ...
+
+@final
+class Cause:
+    @property
+    def text(self) -> str: ...
+    @property
+    def exit_code(self) -> int | None: ...
+    @property
+    def signal(self) -> int | None: ...
+    @property
+    def peak_memory_bytes(self) -> int: ...
+    @property
+    def out_of_memory(self) -> bool | None: ...
+    @property
+    def stderr_tail(self) -> list[str]: ...
+
+@final
+class CommandEvent:
+    @property
+    def kind(self) -> Literal["started", "not_started", "ended", "host_died"]: ...
+    @property
+    def id(self) -> int | None: ...
+    @property
+    def pid(self) -> int | None: ...
+    @property
+    def message(self) -> str | None: ...
+    @property
+    def cause(self) -> Cause | None: ...
+
+@final
+class CommandHost:
+    def __new__(cls, binary: str | PathLike[str]) -> CommandHost: ...
+    def launch(
+        self,
+        args: Sequence[str],
+        *,
+        stdin: int | None = None,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        descriptors: Sequence[tuple[int, int]] = ...,
+        env: Sequence[tuple[str, str | None]] = ...,
+        cwd: str | PathLike[str] | None = None,
+    ) -> int: ...
+    def ask_to_end(self, id: int) -> None: ...
+    def end(self, id: int) -> None: ...
+    def next_event(self, timeout_s: float | None = None) -> CommandEvent | None: ...
+    def fileno(self) -> int: ...
+    def stop(self) -> None: ...
+    @property
+    def pid(self) -> int: ...
 
 @final
 class EventLog:

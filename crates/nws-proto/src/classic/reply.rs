@@ -51,26 +51,24 @@ fn put_head<V>(sink: &mut impl Sink<V>, status: &[u8], descriptor: Descriptor, c
 pub fn workspaces_text(workspaces: &[WorkspaceInfo]) -> Vec<u8> {
     let mut text = Vec::new();
     for info in workspaces {
-        let persistent: &[u8] = if info.persistent { b"True" } else { b"False" };
-        text.push(if info.mine { b'>' } else { b' ' });
-        text.extend_from_slice(&info.name);
-        for field in [&info.owner, persistent, format!("{}", info.variables.len()).as_bytes()] {
-            text.push(b'\t');
-            text.extend_from_slice(field);
-        }
-        text.push(b'\t');
-        for (place, name) in info.variables.iter().enumerate() {
-            if place > 0 {
-                text.push(b',');
-            }
-            text.extend_from_slice(name);
-        }
-        text.push(b'\n');
+        put_workspace_line(&mut text, info, info.variables.len(), &info.variables.join(&b','));
     }
     if workspaces.is_empty() {
         text.push(b'\n');
     }
     text
+}
+
+/// A line of that answer: a workspace with so many variables, whose names stand with commas between them.
+pub fn put_workspace_line(text: &mut Vec<u8>, info: &WorkspaceInfo, variables: usize, names: &[u8]) {
+    let persistent: &[u8] = if info.persistent { b"True" } else { b"False" };
+    text.push(if info.mine { b'>' } else { b' ' });
+    text.extend_from_slice(&info.name);
+    for field in [&info.owner, persistent, format!("{variables}").as_bytes(), names] {
+        text.push(b'\t');
+        text.extend_from_slice(field);
+    }
+    text.push(b'\n');
 }
 
 /// The answer to `list vars`: a line for each variable, with no line end after the last.

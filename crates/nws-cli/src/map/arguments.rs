@@ -24,17 +24,17 @@ const MOST_LINES: usize = 1 << 16;
 /// combinations. Each input is data: it goes into arguments of the command, never through a shell.
 /// Where no argument of the command has a place for it, it becomes the last argument.
 ///
-///     {}     the input                    {.}    without its extension
-///     {/}    its last part, as of a path  {//}   its folder
-///     {/.}   its last part without extension
-///     {1}    the first of several inputs; so {2}, {1.}, {1/}, {1//}, {1/.}
-///     {#}    the number of the job, from 1
+///   {}     the input                    {.}    without its extension
+///   {/}    its last part, as of a path  {//}   its folder
+///   {/.}   its last part without extension
+///   {1}    the first of several inputs; so {2}, {1.}, {1/}, {1//}, {1/.}
+///   {#}    the number of the job, from 1
 ///
 /// Examples:
 ///
-///     ls *.wav | nws map -- flac --silent -o {.}.flac {}
-///     nws map -- convert {1} -resize {2} {1.}-{2}.png ::: *.jpg ::: 200 800
-///     nws map -- sh -c 'sort "$1" | uniq -c > "$1.counts"' sh {} ::: *.txt
+///   ls *.wav | nws map -- flac --silent -o {.}.flac {}
+///   nws map -- convert {1} -resize {2} {1.}-{2}.png ::: *.jpg ::: 200 800
+///   nws map -- sh -c 'sort "$1" | uniq -c > "$1.counts"' sh {} ::: *.txt
 ///
 /// The outputs come in the order of the inputs, each in one piece. When this command ends, in
 /// whatever way, so do all that it started.

@@ -53,6 +53,7 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<sleigh_worker::WorkerLoop>()?;
     module.add_class::<stream::Stream>()?;
     module.add_function(wrap_pyfunction!(sleigh_worker::worker_bootstrap, module)?)?;
+    module.add_function(wrap_pyfunction!(client::server_of_url, module)?)?;
     cores::register(module)?;
     Ok(())
 }

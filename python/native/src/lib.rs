@@ -15,6 +15,7 @@ mod cores;
 mod errors;
 mod events;
 mod lease;
+mod seeding;
 mod sleigh_master;
 mod sleigh_worker;
 mod stream;
@@ -37,6 +38,8 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<workspace::Cursor>()?;
     module.add_class::<workspace::Stored>()?;
     module.add_class::<workspace::Workspace>()?;
+    module.add_class::<seeding::SeededDraws>()?;
+    module.add_class::<seeding::SeededLock>()?;
     module.add_class::<sleigh_master::SleighCore>()?;
     module.add_class::<sleigh_master::Run>()?;
     module.add_class::<sleigh_worker::WorkerStart>()?;

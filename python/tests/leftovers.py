@@ -52,3 +52,30 @@ def wait_for_none(mark: str, timeout_s: float = 10.0) -> None:
         wait_until(gone, "all processes have ended", timeout_s)
     except AssertionError:
         raise AssertionError(f"left running after {timeout_s} s: {last}") from None
+
+
+def tree(root: int) -> list[int]:
+    """Return the process ids of all that descend from this process now, itself first."""
+    parents = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            try:
+                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+    found = [root]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found
+
+
+def wait_for_ends(pids: list[int], timeout_s: float = 10.0) -> None:
+    """Wait until none of these processes lives."""
+
+    def lives(pid: int) -> bool:
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except OSError:
+            return False
+
+    wait_until(lambda: not any(map(lives, pids)), f"{pids} have ended", timeout_s)

@@ -18,16 +18,21 @@
 //!   │◄───────────────────── Stopped  │
 //! ```
 
-use std::io::{self, BufRead};
-use std::os::fd::AsFd;
+use std::io::{self, BufRead, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use rustix::net::SendFlags;
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Longest line on a control channel, in bytes.
 pub const LINE_BYTES: usize = 16 << 20;
+/// Most descriptors that go along with one message.
+pub const MOST_DESCRIPTORS: usize = 64;
 /// The worker's end of its link to the host.
 pub const WORKER_LINK_FD: i32 = 3;
 /// The worker's page.
@@ -35,6 +40,10 @@ pub const WORKER_PAGE_FD: i32 = 4;
 /// Where output is captured: the ends to read and to write of a pipe for standard output, and those
 /// of one for standard error.
 pub const WORKER_CAPTURE_FDS: [i32; 4] = [5, 6, 7, 8];
+
+/// How long a host may take to take descriptors that are on their way.
+const IN_FLIGHT: Duration = Duration::from_secs(10);
+const TRY_AGAIN: Duration = Duration::from_millis(1);
 
 /// Where a server is and how to prove that one may use it.
 #[derive(Clone, Serialize, Deserialize, PartialEq, Eq)]
@@ -268,17 +277,58 @@ pub enum FromWorker {
 /// # Errors
 /// Those of the socket, and `InvalidData` for a message that cannot be told in JSON.
 pub fn write_message(socket: impl AsFd, message: &impl Serialize) -> io::Result<()> {
+    write_message_with(socket, message, &[])
+}
+
+/// The same, and hands over up to [`MOST_DESCRIPTORS`] descriptors with it.
+///
+/// # Errors
+/// As for [`write_message`], and `InvalidInput` for a message that nobody would read, as it is longer
+/// than [`LINE_BYTES`].
+pub(crate) fn write_message_with(
+    socket: impl AsFd,
+    message: &impl Serialize,
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
     let mut line = serde_json::to_vec(message).map_err(io::Error::other)?;
+    if line.len() > LINE_BYTES {
+        let problem = format!("expected a message of at most {LINE_BYTES} bytes, got one of {}", line.len());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+    }
     line.push(b'\n');
     let mut unsent = &line[..];
+    if !descriptors.is_empty() {
+        let count = send_descriptors(&socket, unsent, descriptors)?;
+        unsent = unsent.get(count..).unwrap_or_default();
+    }
     while !unsent.is_empty() {
         match rustix::net::send(&socket, unsent, SendFlags::NOSIGNAL) {
             Ok(count) => unsent = unsent.get(count..).unwrap_or_default(),
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
     Ok(())
+}
+
+/// Sends the descriptors with the first of the bytes; how many of these were sent.
+fn send_descriptors(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let deadline = Instant::now() + IN_FLIGHT;
+    loop {
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
+            let problem = format!("expected at most {MOST_DESCRIPTORS} descriptors, got {}", descriptors.len());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+        }
+        match sendmsg(&socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL) {
+            Ok(count) => return Ok(count),
+            Err(Errno::INTR) => {}
+            // The kernel bounds how many are on their way: the other end has to take some first.
+            Err(Errno::TOOMANYREFS) if Instant::now() < deadline => std::thread::sleep(TRY_AGAIN),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Reads one message; `None` at the end of the channel.

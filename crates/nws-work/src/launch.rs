@@ -1,18 +1,22 @@
 //! Starts a host process and holds the master's end of the control channel.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufReader};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::control::{FromHost, Start, ToHost, read_message, write_message};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::control::{FromHost, Start, ToHost, read_message, write_message, write_message_with};
 use crate::error::WorkError;
-use crate::roles::{self, OWN_PROGRAM, ROLE_VARIABLE, Role};
+use crate::roles::{self, OWN_PROGRAM, ROLE_VARIABLE, Role, Serves};
 
 /// How long a host may take to end before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,17 +41,31 @@ impl Host {
         binary: &Path,
         start: Start,
         outfile: Option<&Path>,
-        mut on_message: impl FnMut(Option<FromHost>) + Send + 'static,
+        on_message: impl FnMut(Option<FromHost>) + Send + 'static,
+    ) -> Result<Host, WorkError> {
+        let host = Self::launch(binary, Serves::Sleigh, &start.worker.args, outfile, on_message)?;
+        host.send(&ToHost::Start(Box::new(start)))?;
+        Ok(host)
+    }
+
+    /// The same for a host that serves in any way: `own_args` are what this program is started with
+    /// again where it is its own host.
+    pub(crate) fn launch<M: DeserializeOwned>(
+        binary: &Path,
+        serves: Serves,
+        own_args: &[impl AsRef<OsStr>],
+        outfile: Option<&Path>,
+        mut on_message: impl FnMut(Option<M>) + Send + 'static,
     ) -> Result<Host, WorkError> {
         let (ours, theirs) = UnixStream::pair()?;
         // As standard input the descriptor needs no work between fork and exec, so that also a
         // large master starts its host at once.
         let mut command = Command::new(binary);
         if binary == Path::new(OWN_PROGRAM) {
-            let told = Role::Warden.told(&theirs)?;
-            command.arg0(roles::own_name()).args(&start.worker.args).env(ROLE_VARIABLE, told);
+            let told = Role::Warden(serves).told(&theirs)?;
+            command.arg0(roles::own_name()).args(own_args).env(ROLE_VARIABLE, told);
         } else {
-            command.arg("host");
+            command.arg("host").args(serves.arguments());
         }
         command.stdin(Stdio::from(OwnedFd::from(theirs)));
         if let Some(path) = outfile {
@@ -58,7 +76,6 @@ impl Host {
             command.spawn().map_err(|error| WorkError::Start(format!("cannot start {}: {error}", binary.display())))?;
         let reader = ours.try_clone()?;
         let host = Host { control: Mutex::new(ours), process: Mutex::new(process), owner_pid: std::process::id() };
-        host.send(&ToHost::Start(Box::new(start)))?;
         std::thread::Builder::new().name("nws-control".into()).spawn(move || {
             let mut reader = BufReader::new(reader);
             loop {
@@ -78,19 +95,37 @@ impl Host {
     ///
     /// # Errors
     /// Those of the channel: the host has ended.
-    pub fn send(&self, message: &ToHost) -> io::Result<()> {
-        let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
-        write_message(&mut *control, message)
+    pub fn send(&self, message: &impl Serialize) -> io::Result<()> {
+        write_message(&*self.control(), message)
+    }
+
+    /// The same, and hands over descriptors with it.
+    pub(crate) fn send_with(&self, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        write_message_with(&*self.control(), message, descriptors)
+    }
+
+    fn control(&self) -> MutexGuard<'_, UnixStream> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this process is a fork's copy of the one that started the host.
+    pub(crate) fn is_foreign(&self) -> bool {
+        std::process::id() != self.owner_pid
     }
 
     /// Ends the host and all that it started, and waits for that.
     pub fn stop(&self) {
-        if std::process::id() != self.owner_pid {
+        self.stop_by(&ToHost::Stop);
+    }
+
+    /// The same, asked for by this message.
+    pub(crate) fn stop_by(&self, message: &impl Serialize) {
+        if self.is_foreign() {
             // A forked copy of the master: the host is not its own.
             return;
         }
         // Where the channel is broken the host is ending already.
-        let _ = self.send(&ToHost::Stop);
+        let _ = self.send(message);
         let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
         let deadline = Instant::now() + STOP_TIMEOUT;
         let mut pause = Duration::from_micros(200);

@@ -6,9 +6,12 @@
 //! [`page`] that says what a worker is doing, and the [`envelope`] around tasks and results.
 //! Nothing here knows how a language encodes functions and arguments: payloads are bytes.
 //!
+//! [`commands`] is the same supervision for programs that are no workers of a sleigh.
+//!
 //! Start with [`envelope`], then follow a task through [`master`] and [`worker`].
 
 pub mod clock;
+pub mod commands;
 pub mod control;
 pub mod envelope;
 mod error;

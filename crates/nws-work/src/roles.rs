@@ -29,13 +29,44 @@ pub const OWN_PROGRAM: &str = "/proc/self/exe";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// What the master starts: see [`crate::host::warden`].
-    Warden,
-    /// The host proper, with its warden's process id: see [`crate::host::serve`].
-    Host(i32),
+    Warden(Serves),
+    /// The host proper, with its warden's process id: see [`crate::host::serve`] and
+    /// [`crate::host::serve_commands`].
+    Host(i32, Serves),
     /// The embedded server.
     Server,
     /// A worker.
     Worker,
+}
+
+/// What a host does for its master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// It holds the workers of a sleigh.
+    Sleigh,
+    /// It starts the [commands](crate::commands) that it is told to.
+    Commands,
+}
+
+impl Serves {
+    fn name(self) -> &'static str {
+        match self {
+            Serves::Sleigh => "sleigh",
+            Serves::Commands => "commands",
+        }
+    }
+
+    fn of(name: &str) -> Option<Self> {
+        [Serves::Sleigh, Serves::Commands].into_iter().find(|serves| serves.name() == name)
+    }
+
+    /// What the program `nws host` is told beside its part.
+    pub(crate) fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Serves::Sleigh => &[],
+            Serves::Commands => &["--commands"],
+        }
+    }
 }
 
 /// Whether this process got its part from the environment, so that others shall, too.
@@ -62,8 +93,9 @@ pub fn enter() {
 pub fn play(role: Role) -> io::Result<()> {
     enter();
     match role {
-        Role::Warden => named(c"nws-warden", crate::host::warden),
-        Role::Host(warden_pid) => named(c"nws-host", || crate::host::serve(warden_pid)),
+        Role::Warden(serves) => named(c"nws-warden", || crate::host::warden(serves)),
+        Role::Host(warden_pid, Serves::Sleigh) => named(c"nws-host", || crate::host::serve(warden_pid)),
+        Role::Host(warden_pid, Serves::Commands) => named(c"nws-host", || crate::host::serve_commands(warden_pid)),
         Role::Server => named(c"nws-serve", || {
             // The program may have printed the beginning of a line before it became a server.
             println!();
@@ -118,8 +150,8 @@ impl Role {
     pub(crate) fn told(self, channel: impl AsFd) -> io::Result<String> {
         let inode = inode_of(channel)?;
         Ok(match self {
-            Role::Warden => format!("warden:{inode}"),
-            Role::Host(warden) => format!("host:{inode}:{warden}"),
+            Role::Warden(serves) => format!("warden:{inode}:{}", serves.name()),
+            Role::Host(warden, serves) => format!("host:{inode}:{}:{warden}", serves.name()),
             Role::Server => format!("server:{inode}"),
             Role::Worker => format!("worker:{inode}"),
         })
@@ -134,8 +166,11 @@ fn read(told: &str) -> Option<(Role, u64)> {
     let mut parts = told.split(':');
     let (name, inode) = (parts.next()?, parts.next()?.parse().ok()?);
     let role = match name {
-        "warden" => Role::Warden,
-        "host" => Role::Host(parts.next()?.parse().ok()?),
+        "warden" => Role::Warden(Serves::of(parts.next()?)?),
+        "host" => {
+            let serves = Serves::of(parts.next()?)?;
+            Role::Host(parts.next()?.parse().ok()?, serves)
+        }
         "server" => Role::Server,
         "worker" => Role::Worker,
         _ => return None,
@@ -155,10 +190,13 @@ mod tests {
     fn what_is_told_is_read() {
         let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
         let inode = inode_of(&one).unwrap();
-        for role in [Role::Warden, Role::Host(17), Role::Server, Role::Worker] {
+        let hosts = [Serves::Sleigh, Serves::Commands].map(|serves| [Role::Warden(serves), Role::Host(17, serves)]);
+        for role in hosts.into_iter().flatten().chain([Role::Server, Role::Worker]) {
             assert_eq!(read(&role.told(&one).unwrap()), Some((role, inode)));
         }
-        for other in ["", "worker", "worker:", "worker:x", "worker:1:2", "host:1", "host:1:x", "boss:1"] {
+        for other in
+            ["", "worker", "worker:", "worker:x", "worker:1:2", "host:1", "host:1:sleigh:x", "warden:1:x", "boss:1"]
+        {
             assert_eq!(read(other), None, "{other}");
         }
     }

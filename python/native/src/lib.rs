@@ -2,22 +2,26 @@
 //!
 //! It holds mechanism only: encoding of values, connections and waits. Names, defaults and policy
 //! are the facade's, in `python/src/nws`. This file registers what the others define: start with
-//! `client` and `workspace` for what `nws.client` uses, `call` for how it waits, `value` for how an
+//! `client` and `workspace` for what `nws.client` uses, `call` for how it waits, `long` for files, `value` for how an
 //! object becomes bytes, `errors` for the exceptions.
 
 mod bell;
 mod buffers;
 mod call;
 mod client;
+mod commands;
 mod compact;
 mod connecting;
 mod cores;
+mod cursor;
 mod errors;
 mod events;
 mod lease;
+mod long;
 mod seeding;
 mod sleigh_master;
 mod sleigh_worker;
+mod step;
 mod stream;
 mod value;
 mod variables;
@@ -33,10 +37,16 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<bell::PyBell>()?;
     module.add_class::<call::Call>()?;
     module.add_class::<client::Connection>()?;
+    module.add_class::<commands::PyCause>()?;
+    module.add_class::<commands::PyCommandEvent>()?;
+    module.add_class::<commands::PyCommandHost>()?;
     module.add_class::<events::EventLog>()?;
     module.add_class::<lease::Lease>()?;
-    module.add_class::<workspace::Cursor>()?;
-    module.add_class::<workspace::Stored>()?;
+    module.add_class::<long::LongStore>()?;
+    module.add_class::<long::LongValue>()?;
+    module.add_class::<step::Step>()?;
+    module.add_class::<cursor::Cursor>()?;
+    module.add_class::<cursor::Stored>()?;
     module.add_class::<workspace::Workspace>()?;
     module.add_class::<seeding::SeededDraws>()?;
     module.add_class::<seeding::SeededLock>()?;

@@ -192,8 +192,8 @@ class Sleigh:
         columns, one for each varying argument; anything else is one column. `fixedArgs` are appended to each task's
         arguments: a list of them, or one that is no list. `argPermute` lists indexes into varying and fixed arguments
         together: which to pass, in which order. `loadFactor` is the most tasks a worker that are under way at one time;
-        by default all. A worker takes tasks by chunks of `chunkSize`, several at a time while they are short; by default
-        how many it takes follows from how long they are alone. `retries` overrides the sleigh's. A task that takes
+        by default all. A worker takes tasks by chunks of `chunkSize`, several at a time while they are short; how many
+        it takes follows else from how long they are alone. `retries` overrides the sleigh's. A task that takes
         longer than `timeout` seconds is ended with its worker and fails alone. With `seed` the random numbers of a task
         follow from that and its index, on whichever worker it runs.
 

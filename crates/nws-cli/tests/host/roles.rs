@@ -1,7 +1,7 @@
 //! What this program does when a test runs it as another process.
 
 use std::fs::OpenOptions;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -41,7 +41,16 @@ pub(crate) fn worker_command() -> WorkerCommand {
 }
 
 pub(crate) fn master_command() -> Command {
-    let (args, (name, value)) = role("master");
+    program("master")
+}
+
+/// A master of commands instead of a sleigh.
+pub(crate) fn commands_master_command() -> Command {
+    program("commands_master")
+}
+
+fn program(name: &str) -> Command {
+    let (args, (name, value)) = role(name);
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(args).env(name, value.unwrap()).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     // What a shell runs in the background ignores interrupts, and its children would do so too.
@@ -122,17 +131,20 @@ fn perform(task: &str) -> String {
             Ok(_) => end_self(Signal::STOP),
             Err(_) => "again".to_owned(),
         },
-        // Children in the same session, in another, and no descendant by parentage any more; then
-        // it works for ever.
         ["family", path] => {
-            let script = format!(
-                "sleep 1000 & setsid sleep 1000 & (setsid sh -c 'echo >{path}.new; mv {path}.new {path}; exec sleep 1000' &); wait"
-            );
-            Command::new("/bin/sh").args(["-c", &script]).status().unwrap();
+            Command::new("/bin/sh").args(["-c", &family(path)]).status().unwrap();
             String::new()
         }
         _ => panic!("unknown task: {task}"),
     }
+}
+
+/// A script of children in the same session, in another, and no descendant by parentage any more; it
+/// makes a file when they are there, and works for ever.
+pub(crate) fn family(path: &str) -> String {
+    format!(
+        "sleep 1000 & setsid sleep 1000 & (setsid sh -c 'echo >{path}.new; mv {path}.new {path}; exec sleep 1000' &); wait"
+    )
 }
 
 /// The signal may take its effect on another thread first, so this one must not go on.
@@ -158,5 +170,27 @@ fn master() {
             eprintln!("ready {} {}", sleigh.host_pid(), sleigh.server().unix.as_ref().unwrap().display());
             let _ = std::io::stdin().read_line(&mut String::new());
         }
+    }
+}
+
+/// Not a test: a master of a command that goes on for ever, and of one that answers. It ignores
+/// interrupts, asks the second when it is told to, and says what it answered.
+#[test]
+fn commands_master() {
+    if !plays("commands_master") {
+        return;
+    }
+    nws_supervise::ignore_interrupts();
+    let path = std::env::var("NWS_HOST_TEST_PATH").unwrap();
+    let (host, _events) = crate::commands::start();
+    let (_family, _) = crate::commands::shell(&host, &family(&path));
+    let (mut cat, mut answers) = crate::commands::shell(&host, "cat");
+    crate::sleighs::wait_for_file(Path::new(&path));
+    eprintln!("ready {}", host.pid());
+    while std::io::stdin().read_line(&mut String::new()).unwrap() > 0 {
+        cat.write_all(b"here\n").unwrap();
+        let mut answer = String::new();
+        answers.read_line(&mut answer).unwrap();
+        eprintln!("answer {answer}");
     }
 }

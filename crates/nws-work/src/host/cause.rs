@@ -27,7 +27,7 @@ impl From<&End> for Cause {
 
 impl Cause {
     /// A cause of which there is nothing but words.
-    pub(super) fn in_words(text: impl Into<String>) -> Self {
+    pub(crate) fn in_words(text: impl Into<String>) -> Self {
         Self { text: text.into(), ..Self::default() }
     }
 

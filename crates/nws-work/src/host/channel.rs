@@ -1,21 +1,24 @@
 //! One end of a control channel, never waited for.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, recvmsg, send};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::control::LINE_BYTES;
+use crate::control::{LINE_BYTES, MOST_DESCRIPTORS};
 
 /// A socket that carries one message a line, both ways.
 #[derive(Debug)]
 pub(super) struct Channel {
     socket: OwnedFd,
     incoming: Vec<u8>,
+    /// What came along with messages, oldest first; an empty set where there was no room for it.
+    descriptors: VecDeque<Vec<OwnedFd>>,
     /// What the socket does not take yet.
     outgoing: VecDeque<u8>,
 }
@@ -30,7 +33,7 @@ pub(super) struct Received<M> {
 
 impl Channel {
     pub(super) fn new(socket: OwnedFd) -> Self {
-        Self { socket, incoming: Vec::new(), outgoing: VecDeque::new() }
+        Self { socket, incoming: Vec::new(), descriptors: VecDeque::new(), outgoing: VecDeque::new() }
     }
 
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
@@ -43,19 +46,47 @@ impl Channel {
     /// `InvalidData` where a line is too long or not a message.
     pub(super) fn receive<M: DeserializeOwned>(&mut self) -> io::Result<Received<M>> {
         let mut received = Received { messages: Vec::new(), ended: false };
+        while self.receive_some(&mut received)? {}
+        Ok(received)
+    }
+
+    /// As [`Channel::receive`], but no more than a piece: at most one message with descriptors is
+    /// among it. `false`: nothing more is there now.
+    pub(super) fn receive_some<M: DeserializeOwned>(&mut self, received: &mut Received<M>) -> io::Result<bool> {
         let mut buffer = [0; 16 << 10];
-        loop {
-            match recv(&self.socket, &mut buffer[..], RecvFlags::DONTWAIT) {
-                Ok((0, _)) | Err(Errno::CONNRESET) => {
-                    received.ended = true;
-                    return Ok(received);
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+        match recvmsg(&self.socket, &mut [IoSliceMut::new(&mut buffer)], &mut ancillary, flags) {
+            Ok(message) if message.bytes == 0 => received.ended = true,
+            Err(Errno::CONNRESET) => received.ended = true,
+            Ok(message) => {
+                // What did not fit leaves a gap that only its own message may fall into.
+                let cut = message.flags.contains(ReturnFlags::CTRUNC);
+                let came = ancillary.drain().filter_map(|message| match message {
+                    RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors.collect::<Vec<_>>()),
+                    _ => None,
+                });
+                let came: Vec<Vec<OwnedFd>> = came.collect();
+                if cut {
+                    self.descriptors.push_back(Vec::new());
+                } else {
+                    self.descriptors.extend(came);
                 }
-                Ok((count, _)) => self.take_in(&buffer[..count], &mut received.messages)?,
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(received),
-                Err(error) => return Err(error.into()),
+                self.take_in(buffer.get(..message.bytes).unwrap_or_default(), &mut received.messages)?;
+                return Ok(true);
             }
+            Err(Errno::INTR) => return Ok(true),
+            Err(Errno::AGAIN) => {}
+            Err(error) => return Err(error.into()),
         }
+        Ok(false)
+    }
+
+    /// The descriptors that came with the oldest message that has any and was not asked for; empty
+    /// where this process had no room for them.
+    pub(super) fn take_descriptors(&mut self) -> Option<Vec<OwnedFd>> {
+        self.descriptors.pop_front()
     }
 
     fn take_in<M: DeserializeOwned>(&mut self, mut bytes: &[u8], messages: &mut Vec<M>) -> io::Result<()> {

@@ -1,19 +1,19 @@
 //! The host proper: its loop, and what it does about each thing that happens.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use nws_client::Connection;
 use nws_supervise::{End, Happening, ProcessId, Supervisor};
-use rustix::process::{Pid, PidfdFlags, Signal, getppid, pidfd_open, pidfd_send_signal};
 
 use super::channel::Channel;
 use super::crew::{Crew, Ended};
 use super::deaths::Deaths;
 use super::guardian::{Guardian, Post, Poster};
 use super::memory::MemoryWatch;
+use super::seat::{self, CONTROL, Seat, TERMINATION, VIGIL, WARDEN};
 use super::server::EmbeddedServer;
 use super::terms::Terms;
 use super::vigil::Pulse;
@@ -26,14 +26,8 @@ use crate::page::Wanted;
 const WORKERS: u32 = 4096;
 /// How long the end of the server's process may come after that of the connection to it.
 const SERVER_END: Duration = Duration::from_millis(500);
-/// How often a channel whose other end does not read is tried again.
-const UNREAD: Duration = Duration::from_millis(20);
 
-const CONTROL: u64 = 0;
-const TERMINATION: u64 = 1;
-const WARDEN: u64 = 2;
-const SERVER: u64 = 3;
-const VIGIL: u64 = 4;
+const SERVER: u64 = seat::FREE;
 const LINKS: u64 = 16;
 
 /// Why everything ends.
@@ -78,15 +72,7 @@ pub(super) struct Host {
 /// # Errors
 /// Where the system refuses what every process may do.
 pub fn serve(warden_pid: i32) -> io::Result<()> {
-    nws_supervise::ignore_interrupts();
-    let termination = nws_supervise::termination_requests()?;
-    let mut supervisor = Supervisor::new()?;
-    let control = Channel::new(io::stdin().as_fd().try_clone_to_owned()?);
-    supervisor.watch_fd(control.descriptor(), CONTROL)?;
-    supervisor.watch_fd(&termination, TERMINATION)?;
-    let warden = watch_warden(warden_pid, &mut supervisor)?;
-    let pulse = Pulse::inherited(Instant::now())?;
-    supervisor.watch_fd(pulse.descriptor(), VIGIL)?;
+    let Seat { supervisor, control, pulse, warden, termination } = Seat::take(warden_pid)?;
     let (poster, posts) = Poster::new(supervisor.waker());
     let mut host = Host {
         supervisor,
@@ -112,19 +98,8 @@ pub fn serve(warden_pid: i32) -> io::Result<()> {
     };
     let over = host.run()?;
     host.close(over);
+    drop(termination);
     Ok(())
-}
-
-/// Has the warden's end told; `None` where it has ended already.
-fn watch_warden(pid: i32, supervisor: &mut Supervisor) -> io::Result<Option<OwnedFd>> {
-    let Some(pid) = Pid::from_raw(pid) else { return Ok(None) };
-    let Ok(warden) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(None) };
-    // Were it gone, its number could be another's: but then it would not be our parent.
-    if getppid() != Some(pid) {
-        return Ok(None);
-    }
-    supervisor.watch_fd(&warden, WARDEN)?;
-    Ok(Some(warden))
 }
 
 impl Host {
@@ -153,7 +128,7 @@ impl Host {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let tasks = self.terms.patience(self.crew.workers().map(|(_, worker)| worker.running_on()), monotonic_ns());
         let left = [left, tasks].into_iter().flatten().min();
-        if behind { Some(left.map_or(UNREAD, |left| left.min(UNREAD))) } else { left }
+        if behind { Some(left.map_or(seat::UNREAD, |left| left.min(seat::UNREAD))) } else { left }
     }
 
     fn happened(&mut self, happening: Option<Happening>) {
@@ -191,9 +166,7 @@ impl Host {
     /// The warden is stopped, or hangs: it would not end anything when we die, so all ends now.
     fn end_warden(&mut self) {
         self.died("its warden process was silent (stopped, or hanging)", None);
-        if let Some(warden) = &self.warden {
-            let _ = pidfd_send_signal(warden, Signal::KILL);
-        }
+        seat::kill(self.warden.as_ref());
     }
 
     fn tell_and_end(&mut self, message: &FromHost) {

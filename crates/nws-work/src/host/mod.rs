@@ -12,7 +12,9 @@
 //! - `guardian`: the host's own session. `deaths`: brings the end of a process and that of its
 //!   session together. `charge`: decides who pays for a death.
 //! - `inner`: the loop around them. `settling`: what follows from a death. `group`: who is too late.
-//!   `closing`: the orderly end. `vigil`: how warden and host notice that the other is stopped.
+//!   `closing`: the orderly end.
+//! - `commands`: another host proper, which starts commands for its master and knows no server.
+//! - `seat`: what both have in common. `vigil`: how warden and host notice that the other is stopped.
 //!
 //! Nothing here is in the path of tasks and results.
 
@@ -20,6 +22,7 @@ mod cause;
 mod channel;
 mod charge;
 mod closing;
+mod commands;
 mod crew;
 mod deaths;
 mod group;
@@ -27,6 +30,7 @@ mod guardian;
 mod inner;
 mod leftovers;
 mod memory;
+mod seat;
 mod server;
 mod settling;
 mod terms;
@@ -34,5 +38,6 @@ mod unwanted;
 mod vigil;
 mod warden;
 
+pub use commands::serve_commands;
 pub use inner::serve;
 pub use warden::warden;

@@ -12,7 +12,7 @@ use rustix::process::{PidfdFlags, getppid, pidfd_open};
 use super::channel::Channel;
 use super::vigil::{VIGIL_FD, Watch};
 use crate::control::{Cause, FromHost};
-use crate::roles::{self, Role};
+use crate::roles::{self, Role, Serves};
 
 /// How long the host proper may take to end everything before it is ended itself.
 const ORDERLY_END: Duration = Duration::from_secs(3);
@@ -30,7 +30,7 @@ const VIGIL: u64 = 3;
 /// # Errors
 /// Where that is no socket, or the system refuses what every process may do, which the master is
 /// told then, too.
-pub fn warden() -> io::Result<()> {
+pub fn warden(serves: Serves) -> io::Result<()> {
     nws_supervise::ignore_interrupts();
     if !FileType::from_raw_mode(fstat(io::stdin())?.st_mode).is_socket() {
         let message = "expected a socket to a master as standard input, got something else; sleighs start this by \
@@ -38,7 +38,7 @@ pub fn warden() -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     let mut control = Channel::new(io::stdin().as_fd().try_clone_to_owned()?);
-    let end = watch(&control);
+    let end = watch(&control, serves);
     if let Ok(folder) = RuntimeDir::open() {
         // To look for servers is to remove the folders of dead ones.
         let _ = folder.servers();
@@ -58,7 +58,7 @@ fn explain(end: &End, silent: bool) -> Cause {
 }
 
 /// How the host proper ended, and whether that was for its silence.
-fn watch(control: &Channel) -> io::Result<(End, bool)> {
+fn watch(control: &Channel, serves: Serves) -> io::Result<(End, bool)> {
     // The master's pid first: it may be gone at any moment, and its number another's.
     let master = getppid().and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
     nws_supervise::new_session();
@@ -70,11 +70,12 @@ fn watch(control: &Channel) -> io::Result<(End, bool)> {
     supervisor.watch_hangup(control.descriptor(), HANGUP)?;
     supervisor.watch_fd(&termination, TERMINATION)?;
     let pid = std::process::id().to_string();
-    let role = Role::Host(std::process::id().cast_signed());
+    let role = Role::Host(std::process::id().cast_signed(), serves);
+    let arguments = [&["host", "--warden", &pid], serves.arguments()].concat();
     let (mut vigil, its_vigil) = Watch::new(Instant::now())?;
     supervisor.watch_fd(vigil.descriptor(), VIGIL)?;
     let host = supervisor.spawn(
-        roles::spawn(role, &["host", "--warden", &pid], control.descriptor())?
+        roles::spawn(role, &arguments, control.descriptor())?
             .descriptor(control.descriptor().try_clone_to_owned()?, 0)
             .descriptor(its_vigil, VIGIL_FD)
             .stdout(Output::Inherit)

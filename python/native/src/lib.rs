@@ -18,6 +18,7 @@ mod errors;
 mod events;
 mod lease;
 mod long;
+mod seeding;
 mod sleigh_master;
 mod sleigh_worker;
 mod step;
@@ -47,6 +48,8 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<cursor::Cursor>()?;
     module.add_class::<cursor::Stored>()?;
     module.add_class::<workspace::Workspace>()?;
+    module.add_class::<seeding::SeededDraws>()?;
+    module.add_class::<seeding::SeededLock>()?;
     module.add_class::<sleigh_master::SleighCore>()?;
     module.add_class::<sleigh_master::Run>()?;
     module.add_class::<sleigh_worker::WorkerStart>()?;

@@ -1,7 +1,5 @@
 //! Sleighs as the tests use them.
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::inotify;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 

@@ -18,6 +18,7 @@ mod events;
 mod lease;
 mod sleigh_master;
 mod sleigh_worker;
+mod spread;
 mod stream;
 mod value;
 mod variables;
@@ -47,6 +48,7 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<sleigh_worker::WorkerLoop>()?;
     module.add_class::<stream::Stream>()?;
     module.add_function(wrap_pyfunction!(sleigh_worker::worker_bootstrap, module)?)?;
+    spread::register(module)?;
     cores::register(module)?;
     Ok(())
 }

@@ -51,6 +51,12 @@ pub(crate) fn time(text: &str) -> Result<Duration, String> {
     read_time(text).map(Duration::from_millis).ok_or_else(|| "expected a time such as 500ms, 2.5s or 10min".to_owned())
 }
 
+/// The port of a server that runs; 0 is none.
+pub(crate) fn port(text: &str) -> Result<u16, String> {
+    let port = text.parse().ok().filter(|port| *port != 0);
+    port.ok_or_else(|| "expected the port of a server, 1 to 65535; `nws ls` shows those that run".to_owned())
+}
+
 impl ServerChoice {
     /// Whether one was named.
     pub(crate) fn is_named(&self) -> bool {

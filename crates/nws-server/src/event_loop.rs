@@ -44,6 +44,7 @@ use crate::stored::Stored;
 use crate::table::Table;
 use crate::timers::Timers;
 use crate::transit::SpareQueues;
+pub(crate) use arrivals::SURPLUS_CONNECTIONS;
 use deliver::GIVEN_BACK_A_TURN_UNITS;
 pub(crate) use note::Note;
 use spin::Spin;

@@ -194,7 +194,7 @@ impl World {
         let carried = if self.dice.one_in(2) { Carried::ByTcp } else { Carried::ByUnix };
         let narrow = self.dice.one_in(if self.narrow { 2 } else { 6 });
         let room_bytes = if narrow { 1 + self.dice.below(600) } else { 300_000 };
-        let surplus = self.server.connections().0 >= self.limits.connections;
+        let surplus = !self.server.has_room(carried);
         let link = self.server.connect(carried, "10.0.0.1:1", room_bytes);
         let slow = narrow || self.dice.one_in(5);
         let speaker = if self.dice.one_in(3) {

@@ -53,6 +53,14 @@ impl<T> LongCall<T> {
     }
 }
 
+impl<T> LongCall<T> {
+    /// Asks the server to end the wait. It is over soon, with [`Error::Canceled`] or a value that was on its
+    /// way.
+    pub fn cancel(&self) {
+        self.awaited.cancel();
+    }
+}
+
 impl<T> Future for LongCall<T> {
     type Output = Result<T, Error>;
 

@@ -43,6 +43,10 @@ impl EventLoop {
         self.admit_connection(stream, address);
     }
 
+    pub(crate) fn takes_one_more(&self, unix: bool) -> bool {
+        self.has_room(unix)
+    }
+
     pub(crate) fn core(&self) -> &Core<Stored> {
         &self.core
     }

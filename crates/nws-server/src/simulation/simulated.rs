@@ -99,6 +99,11 @@ impl Simulated {
         link
     }
 
+    /// Whether the next connection is within the limit.
+    pub fn has_room(&self, carried: Carried) -> bool {
+        self.event_loop.takes_one_more(carried == Carried::ByUnix)
+    }
+
     /// One turn of the loop. `shuffle` puts into order what the poll tells of, by place; what it takes
     /// out is told in the next turn.
     pub fn turn(&mut self, now_ms: u64, shuffle: impl FnOnce(&mut Vec<usize>)) {

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nws.client import NetWorkSpace, NwsServer
+from nws.taylorism._worker import registry
 from server_process import ServerProcess
 
 faulthandler.enable()
@@ -17,6 +18,14 @@ faulthandler.enable()
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def _own_workers() -> Iterator[None]:
+    """Instructions find the workers that a test defines itself or imports, not those of other tests."""
+    before = dict(registry._styles)
+    yield
+    registry._styles = before
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ from nws._binary import binary_path
 class ServerProcess:
     """Runs until the end of its `with` block; `port` is where it serves, `socket` the path of its Unix socket."""
 
-    def __init__(self, runtime_folder: Path) -> None:
+    def __init__(self, runtime_folder: Path, *settings: str) -> None:
         self.process = subprocess.Popen(
-            [binary_path(), "serve", "--port", "0", "--web-port", "0"],
+            [binary_path(), "serve", "--port", "0", "--web-port", "0", *settings],
             stdout=subprocess.PIPE,
             env=os.environ | {"NWS_RUNTIME_DIR": str(runtime_folder)},
             text=True,

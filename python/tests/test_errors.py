@@ -79,3 +79,12 @@ def test_the_tree_of_exceptions_is_the_documented_one() -> None:
     for child, parent in tree.items():
         assert child.__bases__[0] is parent
     assert issubclass(_errors.NwsTimeoutException, TimeoutError)
+
+
+@pytest.mark.parametrize(
+    ("errno", "expected"), [(32, BrokenPipeError), (13, PermissionError), (2, FileNotFoundError), (28, OSError)]
+)
+def test_a_file_that_fails_is_pythons_own_error(errno: int, expected: type[OSError]) -> None:
+    error = _native.error_of_file(errno)
+    assert type(error) is expected
+    assert "writing the value failed: " in str(error)

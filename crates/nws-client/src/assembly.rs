@@ -49,6 +49,10 @@ pub(crate) struct Assemblies {
 impl Assemblies {
     /// Gives a reply out, or begins to read what is not in it. False: nobody asked.
     pub(crate) fn take(&mut self, shared: &Shared, request: RequestId, reply: Reply<Given>) -> bool {
+        let reply = match reply {
+            Reply::Failed(fault) if shared.take_own_part(request) => return self.fail(shared, fault),
+            reply => reply,
+        };
         let readings = readings(&reply);
         if readings.is_empty() {
             let whole = reply.try_map(|value| match value {
@@ -97,6 +101,21 @@ impl Assemblies {
             self.begin(shared);
         } else {
             self.ask(shared);
+        }
+        true
+    }
+
+    /// A part cannot be had: what it is of is given back, and who waits for it is told.
+    fn fail(&mut self, shared: &Shared, fault: Fault) -> bool {
+        if self.parts == 0 {
+            return false;
+        }
+        self.parts -= 1;
+        if self.unwanted > 0 {
+            self.unwanted -= 1;
+        } else if let Some(unreadable) = self.waiting.pop_front() {
+            unreadable.give_back(shared, Reply::Failed(fault));
+            self.begin(shared);
         }
         true
     }

@@ -7,18 +7,18 @@ use bytes::Bytes;
 use mio::unix::SourceFd;
 use mio::{Interest, Poll};
 use nws_proto::{
-    Event, Given, LongRequest, OpenMode, ReadingId, Reply, Request, RequestId, SessionId, TransferId, VariableHandle,
-    Wait, WorkspaceHandle,
+    Cursor, Event, Given, LongRequest, OpenMode, ReadingId, Reply, Request, RequestId, Retrieve, SessionId,
+    VariableHandle, Wait, WorkspaceHandle,
 };
 
-use crate::awaited::{Answer, Awaited, Place};
+use crate::awaited::{Answer, Awaited, Late, Place};
 use crate::error::ConnectProblem;
 use crate::handshake::{self, Deadline};
 use crate::in_flight::Receiver;
-use crate::pending::{Pending, Slot};
+use crate::pending::Pending;
 use crate::pieces::{InPieces, Pieces};
 use crate::shared::{SOCKET, Shared};
-use crate::{ConnectOptions, Endpoint, Error, dial, io_thread};
+use crate::{ConnectOptions, Endpoint, Error, LongCall, LongValue, Transfer, dial, io_thread};
 
 /// A connection to a server, to be cloned and used from any thread.
 ///
@@ -116,11 +116,7 @@ impl Connection {
     /// Sends a request. Never waits: what the kernel does not take at once is queued; see
     /// [`Connection::wait_queued_below`].
     pub fn request(&self, request: Request<Bytes>) -> Pending {
-        let slot = Arc::new(Slot::default());
-        match self.shared().submit(&request, Receiver::Pending(Arc::clone(&slot))) {
-            Ok(id) => Pending::sent(self.clone(), id, slot, can_wait(&request)),
-            Err((_, error)) => Pending::failed(error),
-        }
+        self.pending(can_wait(&request), |receiver| self.shared().submit(&request, receiver))
     }
 
     /// Sends a request and gives its outcome to a function, which runs on the I/O thread: it must not
@@ -234,30 +230,18 @@ impl Connection {
 
     /// Sends a retrieval whose long values are not to be assembled.
     pub(crate) fn request_unread(&self, request: &Request<Bytes>) -> Awaited<Reply<Given>> {
-        let slot = Arc::new(Place::default());
-        match self.shared().submit(request, Receiver::Unread(Arc::clone(&slot))) {
-            Ok(id) => Awaited::sent(self.clone(), id, slot, can_wait(request)),
-            Err((_, error)) => Awaited::failed(error),
-        }
+        self.awaited(can_wait(request), Receiver::Unread, |receiver| self.shared().submit(request, receiver))
     }
 
     /// Asks for a part of a value.
     pub(crate) fn read_part(&self, reading: ReadingId, offset: u64, max_bytes: u32) -> Awaited<Bytes> {
-        let slot = Arc::new(Place::default());
         let request = LongRequest::ReadPart { reading, offset, max_bytes };
-        match self.shared().submit_long(&request, Receiver::PartTo(Arc::clone(&slot))) {
-            Ok(id) => Awaited::sent(self.clone(), id, slot, false),
-            Err((_, error)) => Awaited::failed(error),
-        }
+        self.awaited(false, Receiver::PartTo, |receiver| self.shared().submit_long(&request, receiver))
     }
 
     /// Sends a request about a value that travels in parts, but for a part to be read.
     pub(crate) fn request_long(&self, request: &LongRequest) -> Pending {
-        let slot = Arc::new(Slot::default());
-        match self.shared().submit_long(request, Receiver::Pending(Arc::clone(&slot))) {
-            Ok(id) => Pending::sent(self.clone(), id, slot, false),
-            Err((_, error)) => Pending::failed(error),
-        }
+        self.pending(false, |receiver| self.shared().submit_long(request, receiver))
     }
 
     /// The same where the answer does not matter.
@@ -266,26 +250,52 @@ impl Connection {
         let _ = self.shared().submit_long(request, Receiver::Nobody);
     }
 
-    /// Sends a request whose value came by a transfer.
-    pub(crate) fn request_transferred(&self, request: &Request<TransferId>) -> Pending {
-        let slot = Arc::new(Slot::default());
-        match self.shared().submit(request, Receiver::Pending(Arc::clone(&slot))) {
-            Ok(id) => Pending::sent(self.clone(), id, slot, false),
-            Err((_, error)) => Pending::failed(error),
+    /// Sends a request that does not wait, whose values lie in pieces or came by a transfer.
+    pub(crate) fn request_stored<V: InPieces>(&self, request: &Request<V>) -> Pending {
+        self.pending(false, |receiver| self.shared().submit(request, receiver))
+    }
+
+    fn pending(&self, waits: bool, submit: impl FnOnce(Receiver) -> Result<RequestId, (Receiver, Error)>) -> Pending {
+        self.awaited(waits, Receiver::Pending, submit).into()
+    }
+
+    fn awaited<R: Answer>(
+        &self,
+        waits: bool,
+        receiver: impl FnOnce(Arc<Place<R>>) -> Receiver,
+        submit: impl FnOnce(Receiver) -> Result<RequestId, (Receiver, Error)>,
+    ) -> Awaited<R> {
+        let place = Arc::new(Place::default());
+        match submit(receiver(Arc::clone(&place))) {
+            Ok(id) => Awaited::sent(self.clone(), id, place, waits),
+            Err((_, error)) => Awaited::over(Err(error)),
         }
     }
 
-    /// A number that no transfer of this connection has had.
-    pub(crate) fn new_transfer(&self) -> TransferId {
-        self.shared().next_transfer()
+    /// Begins a value that is sent part by part, for who has handles of his own: see
+    /// [`Workspace::begin_long`](crate::Workspace::begin_long).
+    pub fn begin_transfer(&self) -> Transfer {
+        Transfer::new(self.clone(), self.shared().next_transfer())
     }
 
-    pub(crate) fn abandon(&self, id: RequestId, slot: &Slot, waits: bool) {
-        self.shared().abandon(id, slot, waits);
+    /// Asks for one value to read it part by part, for who has handles of his own; see
+    /// [`Workspace::fetch_long`](crate::Workspace::fetch_long). One that is taken is taken by lease.
+    pub fn retrieve_long(
+        &self,
+        variable: VariableHandle,
+        take: bool,
+        wait: Wait,
+        cursor: Cursor,
+    ) -> LongCall<Option<LongValue>> {
+        let retrieve = Retrieve { variable, take, lease: take, wait, cursor, max_values: 1, max_bytes: 0 };
+        let connection = self.clone();
+        LongCall::new(self.request_unread(&Request::Retrieve(retrieve)), move |outcome| {
+            Ok(LongValue::of(connection, None, outcome?))
+        })
     }
 
-    pub(crate) fn abandon_awaited<R: Answer>(&self, id: RequestId, place: &Place<R>, waits: bool) {
-        self.shared().abandon_awaited(id, place, waits);
+    pub(crate) fn abandon<R: Answer>(&self, id: RequestId, place: &Place<R>, late: Option<Late<R>>, waits: bool) {
+        self.shared().abandon(id, place, late, waits);
     }
 
     pub(crate) fn is_foreign(&self) -> bool {

@@ -9,7 +9,6 @@ use nws_proto::{Given, Reply, RequestId};
 
 use crate::Error;
 use crate::awaited::Place;
-use crate::pending::Slot;
 
 /// What a request led to. The replies that say that nothing was done are errors.
 pub(crate) type Outcome<R = Reply<Bytes>> = Result<R, Error>;
@@ -19,7 +18,7 @@ pub(crate) enum Receiver {
     /// A function, on the I/O thread.
     Then(Box<dyn FnOnce(Outcome) + Send>),
     /// A [`crate::Pending`].
-    Pending(Arc<Slot>),
+    Pending(Arc<Place<Reply<Bytes>>>),
     /// Who reads the values of the reply itself, part by part.
     Unread(Arc<Place<Reply<Given>>>),
     /// Who asked for a part of a value.
@@ -98,8 +97,32 @@ impl InFlight {
         self.receivers.remove(&id.0)
     }
 
+    /// Who asked for the part that has come; `None` where somebody asked for something else, or nobody:
+    /// the table stays as it is.
+    pub(crate) fn remove_part(&mut self, id: RequestId) -> Option<Receiver> {
+        match self.receivers.get(&id.0) {
+            Some(Receiver::Part | Receiver::PartTo(_) | Receiver::Nobody) => self.remove(id),
+            _ => None,
+        }
+    }
+
+    /// Who waits for the reply that has come; `None` where somebody asked for a part of a value and it is
+    /// none, or nobody asked: the table stays as it is.
+    pub(crate) fn remove_replied(&mut self, id: RequestId, failed: bool) -> Option<Receiver> {
+        match self.receivers.get(&id.0) {
+            Some(Receiver::PartTo(_)) if !failed => None,
+            Some(Receiver::Part) => None,
+            _ => self.remove(id),
+        }
+    }
+
     pub(crate) fn contains(&self, id: RequestId) -> bool {
         self.receivers.contains_key(&id.0)
+    }
+
+    /// Whether the I/O thread asked for this, a part of a value that it reads.
+    pub(crate) fn is_own_part(&self, id: RequestId) -> bool {
+        matches!(self.receivers.get(&id.0), Some(Receiver::Part))
     }
 
     /// Whether this answer's values are not to be assembled.

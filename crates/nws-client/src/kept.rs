@@ -8,9 +8,6 @@ use nws_proto::{Grant, LeaseId, Reply, VariableId};
 
 use crate::shared::lock;
 
-/// What becomes of an answer that nobody takes; it may run on the I/O thread.
-pub(crate) type Late = Box<dyn FnOnce(Reply<Bytes>) + Send>;
-
 type OldestFirst = VecDeque<(VariableId, Grant<Bytes>)>;
 
 /// The values by the names of their variables, for the next fetches there.

@@ -66,7 +66,7 @@ pub use endpoint::{ConnectOptions, DEFAULT_PORT, Endpoint, Silence};
 pub use error::{ConnectProblem, Error};
 pub use iter::Iter;
 pub use lease::Lease;
-pub use long::{LongCall, LongStore, LongValue};
+pub use long::{LongCall, LongStore, LongValue, Transfer};
 pub use pending::Pending;
 pub use pieces::Pieces;
 pub use server::{Connecting, Server};

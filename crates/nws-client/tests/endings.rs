@@ -298,3 +298,12 @@ fn whatever_a_server_sends_nobody_is_left_to_wait() {
         script.result();
     }
 }
+
+#[test]
+fn who_waits_for_a_reply_is_told_where_a_part_of_a_value_comes() {
+    let reason = reason_after(|peer, id| {
+        peer.send(id, Opcode::Part, &[1, 0, 0, 0, 7]);
+        peer.expect_end();
+    });
+    assert!(reason.contains("which nobody made"), "{reason}");
+}

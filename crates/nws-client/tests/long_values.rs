@@ -6,60 +6,10 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use nws_client::{ConnectOptions, Connection, Endpoint, Error, Pieces, Server, Value, blocking};
+use nws_client::{Connection, Error, Pieces, Server, Value};
 use nws_proto::*;
-use nws_server::{Config, Limits};
-
-const MIB: usize = 1 << 20;
-
-/// A server that has little memory and takes short frames.
-struct Running {
-    endpoint: Endpoint,
-    options: ConnectOptions,
-    handle: nws_server::Handle,
-    _folder: tempfile::TempDir,
-}
-
-impl Running {
-    fn with(limits: Limits) -> Self {
-        support::watchdog();
-        let folder = tempfile::tempdir().unwrap();
-        let mut config = Config { limits, tmp_dir: folder.path().to_owned(), ..Config::default() };
-        config.tcp = Some(([127, 0, 0, 1], 0).into());
-        let options = ConnectOptions { token: Some(config.token.clone()), ..ConnectOptions::default() };
-        let server = nws_server::Server::bind(config).unwrap();
-        let endpoint = Endpoint::Tcp("127.0.0.1".into(), server.tcp_addr().unwrap().port());
-        let handle = server.handle();
-        std::thread::spawn(|| server.run());
-        Self { endpoint, options, handle, _folder: folder }
-    }
-
-    fn start() -> Self {
-        Self::with(Limits { frame_payload_bytes: 4 << 20, values_bytes: 8 << 20, ..Limits::default() })
-    }
-
-    fn open(&self) -> blocking::Workspace {
-        blocking::Server::connect(&self.endpoint, self.options.clone()).unwrap().open("w").unwrap()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.handle.shutdown();
-    }
-}
-
-fn long(salt: u8, length: usize) -> Value {
-    // Each block of a mebibyte begins with its number, so that none can stand for another.
-    let mut bytes = vec![salt; length];
-    for (number, block) in (0u8..).zip(bytes.chunks_mut(MIB)) {
-        block[0] = number;
-        if let Some(last) = block.last_mut() {
-            *last = !number;
-        }
-    }
-    Value::raw(bytes)
-}
+use nws_server::Limits;
+use support::running::{MIB, Running, long};
 
 #[test]
 fn values_longer_than_a_frame_and_longer_than_memory_come_and_go_like_any_other() {

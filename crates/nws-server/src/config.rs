@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nws_proto::{Token, limits};
 
@@ -66,6 +66,30 @@ impl Default for Config {
 pub fn default_tmp_dir() -> PathBuf {
     let named = std::env::var_os("TMPDIR").filter(|folder| !folder.is_empty());
     named.map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from)
+}
+
+/// Whether long values can be kept in this folder.
+///
+/// # Errors
+/// Where no file can be made there; the message names the folder and the setting.
+///
+/// ```
+/// assert!(nws_server::check_tmp_dir(&std::env::temp_dir()).is_ok());
+/// let error = nws_server::check_tmp_dir("/no/such/folder".as_ref()).unwrap_err();
+/// assert!(error.to_string().contains("/no/such/folder"));
+/// ```
+pub fn check_tmp_dir(folder: &Path) -> io::Result<()> {
+    match platform::open_unnamed(folder) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let message = format!(
+                "long values cannot be kept in {}: {error}; name a folder on a disk that may be written to (setting \
+                 tmp-dir)",
+                folder.display()
+            );
+            Err(io::Error::new(error.kind(), message))
+        }
+    }
 }
 
 /// A new token.

@@ -46,6 +46,8 @@ pub(crate) struct Connection {
     pub(crate) heard_ms: u64,
     /// When it was asked whether it is there, since it was heard.
     pub(crate) pinged_ms: Option<u64>,
+    /// When it was told anything last.
+    pub(crate) told_ms: u64,
     /// Its appointment.
     pub(crate) timer_ms: Option<u64>,
     /// It is to get a goodbye instead of a challenge: there are too many.
@@ -84,6 +86,7 @@ impl Connection {
             opened_ms: now_ms,
             heard_ms: now_ms,
             pinged_ms: None,
+            told_ms: now_ms,
             timer_ms: None,
             surplus,
             listing: None,
@@ -102,6 +105,11 @@ impl Connection {
         self.pinged_ms = None;
     }
 
+    /// Whether it waits for our disk, and would not hear of us what it asks.
+    pub(crate) fn is_kept_waiting(&self) -> bool {
+        self.awaits_disk || self.outbox.loads
+    }
+
     /// When it is to be looked at again, unless it is heard before.
     pub(crate) fn due_ms(&self, limits: &Limits) -> Option<u64> {
         match self.phase {
@@ -110,6 +118,7 @@ impl Connection {
             Phase::Open { silence_ms, .. } => {
                 let (silence_ms, quarter_ms) = (u64::from(silence_ms), u64::from(silence_ms / 4));
                 Some(match self.pinged_ms {
+                    _ if self.is_kept_waiting() => self.told_ms + quarter_ms,
                     None => self.heard_ms + quarter_ms,
                     // A server that was late to ask gives as much time to answer.
                     Some(pinged_ms) => pinged_ms + silence_ms - quarter_ms,
@@ -124,9 +133,11 @@ impl Connection {
         self.long.get_or_insert_default()
     }
 
-    /// What is being received in memory of its own, in bytes, arrived or announced.
+    /// What is in memory of requests that are not executed, in bytes, arrived or announced.
     pub(crate) fn receiving_bytes(&self) -> u64 {
-        self.input.body_bytes() + self.classic.as_ref().map_or(0, |classic| classic.decoder.value_bytes())
+        let classic_bytes = self.classic.as_ref().map_or(0, |classic| classic.decoder.value_bytes());
+        let held_bytes = self.long.as_ref().map_or(0, |long| long.held_bytes());
+        self.input.body_bytes() + classic_bytes + held_bytes
     }
 
     pub(crate) fn session(&self) -> Option<SessionId> {

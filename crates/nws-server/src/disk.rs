@@ -2,40 +2,40 @@
 //!
 //! The event loop never touches the disk: it hands jobs to one thread, which is started with the first
 //! of them, and hears of their ends through its waker. How many bytes are on their way to the thread
-//! is bounded by who asks: [`WINDOW_BYTES`] for a connection, [`WINDOWS_BYTES`] for all.
+//! is bounded by who asks: see [`Windows`].
 //!
 //! A file has no name, so nothing is left of it when the process ends, however it ends. It is closed,
 //! which can take long, on the thread too.
 
-use std::fs::File;
+#[cfg(feature = "simulation")]
+mod driven;
+mod file;
+mod windows;
+
+use std::collections::VecDeque;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use bytes::Bytes;
-use nws_proto::{ErrorCode, Fault, RequestId, TransferId};
+use nws_proto::{ErrorCode, Fault, TransferId};
 
 use crate::platform;
 use crate::server::Shared;
-
-/// Most bytes of one connection that may be on their way to the disk before it is read from no more.
-pub(crate) const WINDOW_BYTES: usize = 4 << 20;
-/// The same of all connections.
-pub(crate) const WINDOWS_BYTES: usize = 32 << 20;
-/// The part of all descriptors that files of values may take.
-const DESCRIPTORS_PART: u64 = 2;
+use file::Open;
+pub(crate) use file::{Space, SpoolFile};
+pub(crate) use windows::Windows;
 
 /// What a job was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// A value of which the frame or classic request has not come whole.
     Spool,
-    /// A piece of a transfer; this request is to be answered then.
-    Transfer(TransferId, Option<RequestId>),
+    /// A piece of this part of a transfer.
+    Part(TransferId, u64),
     /// What is to be sent.
     Read,
 }
@@ -54,8 +54,8 @@ pub(crate) struct Asker {
 #[derive(Debug)]
 pub(crate) struct Completed {
     pub(crate) asker: Asker,
-    /// How many bytes were asked to be written; 0 for a read.
-    pub(crate) written_bytes: usize,
+    /// What it took of the windows; 0 for a read.
+    pub(crate) window_bytes: usize,
     /// What was read; nothing for a write.
     pub(crate) result: io::Result<Bytes>,
 }
@@ -67,93 +67,6 @@ enum Job {
     Close(Open),
 }
 
-/// What values may take on disk, and what they take.
-#[derive(Debug)]
-pub(crate) struct Space {
-    most_bytes: u64,
-    used_bytes: AtomicU64,
-    most_files: usize,
-    files: AtomicUsize,
-}
-
-impl Space {
-    pub(crate) fn most_bytes(&self) -> u64 {
-        self.most_bytes
-    }
-
-    pub(crate) fn used_bytes(&self) -> u64 {
-        self.used_bytes.load(Ordering::Relaxed)
-    }
-
-    fn left_bytes(&self) -> u64 {
-        self.most_bytes.saturating_sub(self.used_bytes())
-    }
-}
-
-/// An open file, which counts as one until it is closed.
-#[derive(Debug)]
-struct Open {
-    file: Option<File>,
-    space: Arc<Space>,
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        drop(self.file.take());
-        self.space.files.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The file of one value. It is opened when its first bytes are written.
-#[derive(Debug)]
-pub(crate) struct SpoolFile {
-    /// Set by the thread that writes.
-    file: OnceLock<File>,
-    bytes: AtomicU64,
-    space: Arc<Space>,
-    /// `None` where there is no thread.
-    jobs: Option<Sender<Job>>,
-}
-
-impl SpoolFile {
-    fn open(&self, folder: &Path) -> io::Result<&File> {
-        if self.file.get().is_none() {
-            // Only the thread that writes comes here, so nobody is overtaken.
-            let _ = self.file.set(platform::open_unnamed(folder)?);
-        }
-        self.file.get().ok_or_else(|| io::Error::other("the file is not open"))
-    }
-
-    /// What was counted counts no more: nobody will see it. The file is closed before what is written from
-    /// now on, or soon after, so space that comes back may be used at once.
-    pub(crate) fn give_up(&self) {
-        let bytes = self.bytes.swap(0, Ordering::Relaxed);
-        self.space.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    /// Counts bytes that are to be written. False: there is no space for them.
-    pub(crate) fn reserve(&self, bytes: usize) -> bool {
-        let bytes = bytes as u64;
-        if bytes > self.space.left_bytes() {
-            return false;
-        }
-        self.space.used_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        true
-    }
-}
-
-impl Drop for SpoolFile {
-    fn drop(&mut self) {
-        self.give_up();
-        let open = Open { file: self.file.take(), space: Arc::clone(&self.space) };
-        if let Some(jobs) = self.jobs.as_ref().filter(|_| open.file.is_some()) {
-            // Where the thread is gone the file is closed here.
-            let _ = jobs.send(Job::Close(open));
-        }
-    }
-}
-
 /// Jobs that are over, and who is to be woken for them.
 #[derive(Debug)]
 struct Ends {
@@ -162,6 +75,11 @@ struct Ends {
 }
 
 impl Ends {
+    #[cfg(feature = "simulation")]
+    fn are_there(&self) -> bool {
+        !self.completed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     fn add(&self, completed: Completed) {
         let mut ends = self.completed.lock().unwrap_or_else(PoisonError::into_inner);
         let first = ends.is_empty();
@@ -173,46 +91,67 @@ impl Ends {
     }
 }
 
+/// Who does the jobs.
+#[derive(Debug)]
+enum Worker {
+    /// A thread that is not started yet.
+    Nobody,
+    Thread(Sender<Job>),
+    /// Whoever simulates: no thread may choose the order there.
+    #[cfg(feature = "simulation")]
+    Driver(driven::Waiting),
+}
+
 /// The loop's side of the disk.
 #[derive(Debug)]
 pub(crate) struct Disk {
     folder: PathBuf,
     space: Arc<Space>,
+    windows: Windows,
     ends: Arc<Ends>,
-    jobs: Option<Sender<Job>>,
-    /// Jobs are done at once, by who asks: for simulations, where no thread may choose the order.
-    inline: bool,
+    worker: Worker,
     /// The number of the last writer.
     writers: u64,
-    /// Jobs that are not over.
+    /// Jobs that are over and of which nobody was told yet.
+    told: VecDeque<Completed>,
+    /// Jobs of which nobody was told that they are over.
     jobs_open: usize,
-    /// Bytes that are on their way to the disk.
+    /// What is on its way to the disk, as the windows count it.
     writing_bytes: usize,
 }
 
 impl Disk {
-    /// Values go to `folder`, and may take `most_bytes` there: where that is not said, nine tenths of
-    /// what is free there now.
-    pub(crate) fn new(folder: PathBuf, most_bytes: Option<u64>, shared: Arc<Shared>) -> Self {
+    /// Values go to `folder`, and may take so much there and on the way: where the first is not said, nine
+    /// tenths of what is free there now.
+    pub(crate) fn new(folder: PathBuf, most_bytes: Option<u64>, values_bytes: u64, shared: Arc<Shared>) -> Self {
         let most_bytes = most_bytes.unwrap_or_else(|| platform::free_bytes(&folder).unwrap_or(0) / 10 * 9);
-        let most_files = usize::try_from(platform::descriptor_limit() / DESCRIPTORS_PART).unwrap_or(usize::MAX);
-        let space =
-            Arc::new(Space { most_bytes, used_bytes: AtomicU64::new(0), most_files, files: AtomicUsize::new(0) });
-        let ends = Arc::new(Ends { completed: Mutex::default(), shared });
-        Self { folder, space, ends, jobs: None, inline: false, writers: 0, jobs_open: 0, writing_bytes: 0 }
+        Self {
+            folder,
+            space: Arc::new(Space::new(most_bytes)),
+            windows: Windows::of(values_bytes),
+            ends: Arc::new(Ends { completed: Mutex::default(), shared }),
+            worker: Worker::Nobody,
+            writers: 0,
+            told: VecDeque::new(),
+            jobs_open: 0,
+            writing_bytes: 0,
+        }
     }
 
-    /// The same without a thread.
-    #[cfg(feature = "simulation")]
-    pub(crate) fn inline(self) -> Self {
-        Self { inline: true, ..self }
+    pub(crate) fn windows(&self) -> Windows {
+        self.windows
+    }
+
+    /// Whether all connections together send faster than the disk takes.
+    pub(crate) fn is_full(&self) -> bool {
+        self.writing_bytes >= self.windows.writing_bytes
     }
 
     pub(crate) fn space(&self) -> &Space {
         &self.space
     }
 
-    /// Bytes that are on their way to the disk.
+    /// What is on its way to the disk, as the windows count it.
     pub(crate) fn writing_bytes(&self) -> usize {
         self.writing_bytes
     }
@@ -251,19 +190,15 @@ impl Disk {
     /// # Errors
     /// `DiskFull` where there are too many, or no thread can be started.
     pub(crate) fn file(&mut self) -> Result<Arc<SpoolFile>, Fault> {
-        let most = self.space.most_files;
-        if self.space.files.load(Ordering::Relaxed) >= most {
+        if let Some(most) = self.space.full_of_files() {
             let what =
                 format!("there are {most} long values already, each with a descriptor of this process (ulimit -n)");
             return Err(self.no_room(what));
         }
-        let jobs = match self.jobs() {
-            Ok(jobs) => jobs,
-            Err(error) => return Err(self.failed(&error)),
-        };
-        self.space.files.fetch_add(1, Ordering::Relaxed);
-        let space = Arc::clone(&self.space);
-        Ok(Arc::new(SpoolFile { file: OnceLock::new(), bytes: AtomicU64::new(0), space, jobs }))
+        match self.jobs() {
+            Ok(jobs) => Ok(SpoolFile::new(&self.space, jobs)),
+            Err(error) => Err(self.failed(&error)),
+        }
     }
 
     /// A number that no other writer has.
@@ -272,20 +207,28 @@ impl Disk {
         self.writers
     }
 
+    /// Where jobs go, where that is a thread.
     fn jobs(&mut self) -> io::Result<Option<Sender<Job>>> {
-        if self.jobs.is_none() && !self.inline {
-            let (jobs, queue) = mpsc::channel();
-            let (ends, folder) = (Arc::clone(&self.ends), self.folder.clone());
-            thread::Builder::new().name("nws-disk".to_owned()).spawn(move || work(&queue, &ends, &folder))?;
-            self.jobs = Some(jobs);
+        match &self.worker {
+            Worker::Thread(jobs) => Ok(Some(jobs.clone())),
+            #[cfg(feature = "simulation")]
+            Worker::Driver(_) => Ok(None),
+            Worker::Nobody => {
+                let (jobs, queue) = mpsc::channel();
+                let (ends, folder) = (Arc::clone(&self.ends), self.folder.clone());
+                thread::Builder::new().name("nws-disk".to_owned()).spawn(move || work(&queue, &ends, &folder))?;
+                self.worker = Worker::Thread(jobs.clone());
+                Ok(Some(jobs))
+            }
         }
-        Ok(self.jobs.clone())
     }
 
-    /// Writes these bytes, which were reserved, at this place of a file.
-    pub(crate) fn write(&mut self, file: &Arc<SpoolFile>, offset: u64, bytes: Bytes, asker: Asker) {
-        self.writing_bytes += bytes.len();
+    /// Writes these bytes, which were reserved, at this place of a file. Says what that takes of the windows.
+    pub(crate) fn write(&mut self, file: &Arc<SpoolFile>, offset: u64, bytes: Bytes, asker: Asker) -> usize {
+        let window_bytes = Windows::taken_by(bytes.len());
+        self.writing_bytes += window_bytes;
         self.ask(Job::Write { file: Arc::clone(file), offset, bytes, asker });
+        window_bytes
     }
 
     /// Reads so many bytes, which are there.
@@ -295,13 +238,18 @@ impl Disk {
 
     fn ask(&mut self, job: Job) {
         self.jobs_open += 1;
-        let job = match &self.jobs {
-            Some(jobs) => match jobs.send(job) {
+        let job = match &mut self.worker {
+            Worker::Thread(jobs) => match jobs.send(job) {
                 Ok(()) => return,
                 // The thread has panicked, which is a defect; the values that it would have taken fail.
                 Err(mpsc::SendError(job)) => job,
             },
-            None => job,
+            #[cfg(feature = "simulation")]
+            Worker::Driver(waiting) => match waiting.add(job) {
+                None => return,
+                Some(job) => job,
+            },
+            Worker::Nobody => job,
         };
         do_job(job, &self.ends, &self.folder);
     }
@@ -311,17 +259,25 @@ impl Disk {
         self.jobs_open > 0
     }
 
-    /// Whether jobs are over that nobody was told of: without a thread nobody wakes the loop.
+    /// Whether jobs are over of which the loop is to hear though nobody wakes it.
     pub(crate) fn has_completed(&self) -> bool {
-        self.inline && self.jobs_open > 0
+        !self.told.is_empty()
+            || match self.worker {
+                #[cfg(feature = "simulation")]
+                Worker::Driver(_) => self.ends.are_there(),
+                _ => false,
+            }
     }
 
-    /// What is over.
-    pub(crate) fn completed(&mut self) -> Vec<Completed> {
-        let completed = std::mem::take(&mut *self.ends.completed.lock().unwrap_or_else(PoisonError::into_inner));
-        self.jobs_open -= completed.len();
-        self.writing_bytes -= completed.iter().map(|one| one.written_bytes).sum::<usize>();
-        completed
+    /// What is over, the next one.
+    pub(crate) fn completed(&mut self) -> Option<Completed> {
+        if self.told.is_empty() {
+            self.told = std::mem::take(&mut *self.ends.completed.lock().unwrap_or_else(PoisonError::into_inner)).into();
+        }
+        let completed = self.told.pop_front()?;
+        self.jobs_open -= 1;
+        self.writing_bytes -= completed.window_bytes;
+        Some(completed)
     }
 }
 
@@ -336,16 +292,16 @@ fn do_job(job: Job, ends: &Ends, folder: &Path) {
     match job {
         Job::Write { file, offset, bytes, asker } => {
             let result = file.open(folder).and_then(|file| file.write_all_at(&bytes, offset));
-            let written_bytes = bytes.len();
+            let window_bytes = Windows::taken_by(bytes.len());
             // Before the loop hears of it: whoever waits for the end of a job may ask what is in use.
             drop((bytes, file));
-            ends.add(Completed { asker, written_bytes, result: result.map(|()| Bytes::new()) });
+            ends.add(Completed { asker, window_bytes, result: result.map(|()| Bytes::new()) });
         }
         Job::Read { file, offset, len, asker } => {
             let mut buffer = vec![0; len];
             let result = file.open(folder).and_then(|file| file.read_exact_at(&mut buffer, offset));
             drop(file);
-            ends.add(Completed { asker, written_bytes: 0, result: result.map(|()| buffer.into()) });
+            ends.add(Completed { asker, window_bytes: 0, result: result.map(|()| buffer.into()) });
         }
         Job::Close(open) => drop(open),
     }
@@ -362,7 +318,7 @@ mod tests {
     fn disk(folder: &Path, most_bytes: u64) -> (Disk, mio::Poll) {
         let poll = mio::Poll::new().unwrap();
         let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
-        (Disk::new(folder.to_owned(), Some(most_bytes), Arc::new(Shared::new(waker, None, false))), poll)
+        (Disk::new(folder.to_owned(), Some(most_bytes), 1 << 30, Arc::new(Shared::new(waker, None, false))), poll)
     }
 
     fn next(disk: &mut Disk, poll: &mut mio::Poll) -> Completed {
@@ -370,7 +326,7 @@ mod tests {
         let mut events = mio::Events::with_capacity(1);
         loop {
             assert!(Instant::now() < until, "the disk thread says nothing");
-            if let Some(completed) = disk.completed().pop() {
+            if let Some(completed) = disk.completed() {
                 return completed;
             }
             poll.poll(&mut events, Some(Duration::from_secs(1))).unwrap();
@@ -384,7 +340,7 @@ mod tests {
         let file = disk.file().unwrap();
         assert!(file.reserve(5));
         disk.write(&file, 0, Bytes::from_static(b"seven"), ASKER);
-        assert_eq!(disk.writing_bytes(), 5);
+        assert!(disk.writing_bytes() > 5, "the job counts as well");
         assert!(next(&mut disk, &mut poll).result.is_ok());
         assert_eq!((disk.writing_bytes(), disk.is_busy()), (0, false));
         disk.read(&file, 1, 3, ASKER);

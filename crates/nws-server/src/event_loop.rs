@@ -44,6 +44,7 @@ use crate::stored::Stored;
 use crate::table::Table;
 use crate::timers::Timers;
 use crate::transit::SpareQueues;
+pub(crate) use arrivals::SURPLUS_CONNECTIONS;
 use deliver::GIVEN_BACK_A_TURN_UNITS;
 pub(crate) use note::Note;
 use spin::Spin;
@@ -93,7 +94,7 @@ pub(crate) struct EventLoop {
     scratch: Scratch,
     spare: Spare,
     spare_queues: SpareQueues,
-    /// Announced by large frames that have not arrived whole, in bytes.
+    /// Of requests that are not executed: announced, or set aside; in bytes.
     receiving_bytes: u64,
     /// Taken by values that were fetched and not sent yet, in bytes.
     transit_bytes: u64,
@@ -152,7 +153,7 @@ impl EventLoop {
         };
         let clock = Clock::new();
         let now_ms = clock.now_ms();
-        let disk = Disk::new(tmp_dir, limits.values_disk_bytes, Arc::clone(&shared));
+        let disk = Disk::new(tmp_dir, limits.values_disk_bytes, limits.values_bytes, Arc::clone(&shared));
         Ok(Self {
             poll,
             listeners,
@@ -242,8 +243,8 @@ impl EventLoop {
         measures.values_disk_bytes = self.disk.space().used_bytes();
         measures.values_disk_limit_bytes = self.disk.space().most_bytes();
         measures.names_bytes = core.names_bytes();
-        measures.undelivered_bytes = undelivered_bytes;
-        measures.receiving_bytes = self.receiving_bytes;
+        measures.undelivered_bytes = undelivered_bytes + self.loaded_bytes as u64;
+        measures.receiving_bytes = self.receiving_bytes + self.disk.writing_bytes() as u64;
         measures.limit_bytes = self.limits.values_bytes;
         measures.waiting = core.waiting() as u64;
         self.shared.gauges.publish(measures);

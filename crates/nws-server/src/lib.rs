@@ -38,7 +38,7 @@ mod table;
 mod timers;
 mod transit;
 
-pub use config::{Config, Limits, default_tmp_dir, random_token};
+pub use config::{Config, Limits, check_tmp_dir, default_tmp_dir, random_token};
 pub use network::{BadNetwork, Network};
 pub use platform::machine_memory_bytes;
 pub use server::{Handle, Server};

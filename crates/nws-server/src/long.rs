@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use nws_core::Payload;
 use nws_proto::classic::VariableName;
 use nws_proto::{Descriptor, Fault, FrameHeader, Request, RequestId, Sent, TransferId, VariableId};
 
-use crate::disk::{Asker, Completed, Disk, Purpose, WINDOW_BYTES};
+use crate::disk::{Asker, Completed, Disk, Purpose};
 use crate::readings::Readings;
-use crate::spool::Writer;
+use crate::spool::{Answer, Writer};
 
 /// A request that is complete but for what the disk has not confirmed.
 #[derive(Debug)]
@@ -22,19 +23,56 @@ pub(crate) enum Held {
     Classic { variable: VariableName, descriptor: Descriptor, only: Option<Option<VariableId>> },
 }
 
+impl Held {
+    /// What values it has in memory, in bytes.
+    fn bytes(&self) -> u64 {
+        let here = |value: &Sent| match value {
+            Sent::Here(bytes) => bytes.held_bytes(),
+            Sent::Transfer(_) => 0,
+        };
+        match self {
+            Held::Transferred(_, Request::Store { items, .. }) => items.iter().map(|item| here(&item.value)).sum(),
+            Held::Transferred(_, Request::Finish { items, .. }) => {
+                items.iter().map(|item| here(&item.result.value)).sum()
+            }
+            _ => 0,
+        }
+    }
+}
+
 /// One connection's long values.
 #[derive(Debug, Default)]
 pub(crate) struct Long {
     /// The value that comes with the request that is being received, or held.
     pub(crate) spool: Option<Writer>,
-    pub(crate) held: Option<Held>,
+    held: Option<Held>,
+    held_bytes: u64,
     pub(crate) transfers: HashMap<TransferId, Writer>,
+    /// Transfers that are over, of which parts are to be answered.
+    dropped: Vec<Writer>,
     pub(crate) readings: Readings,
-    /// What the disk has not confirmed, in bytes; also of transfers that were dropped.
+    /// What the disk has not confirmed, as its windows count it; also of transfers that were dropped.
     outstanding_bytes: usize,
 }
 
 impl Long {
+    /// Sets a request aside.
+    pub(crate) fn hold(&mut self, held: Held) {
+        self.held_bytes = held.bytes();
+        self.held = Some(held);
+    }
+
+    /// What was set aside.
+    pub(crate) fn take_held(&mut self) -> Option<Held> {
+        self.held_bytes = 0;
+        self.held.take()
+    }
+
+    /// What values in memory were set aside, in bytes.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.held_bytes
+    }
+
     /// Sends bytes of the value that is being spooled to the disk.
     pub(crate) fn spool(&mut self, disk: &mut Disk, bytes: Bytes, slot: usize, serial: u64) {
         let Some(writer) = &mut self.spool else { return };
@@ -43,39 +81,57 @@ impl Long {
         self.outstanding_bytes += writer.outstanding_bytes() - before;
     }
 
-    /// Sends a part of a transfer to the disk; or says why it has failed: then no completion comes.
+    /// Sends a piece of a part of a transfer to the disk; the last one says which request is to be answered.
+    ///
+    /// # Errors
+    /// Why the value is given up: no other answer will come.
     pub(crate) fn transfer(
         &mut self,
         disk: &mut Disk,
         transfer: TransferId,
         bytes: Bytes,
+        request: Option<RequestId>,
         asker: Asker,
-    ) -> Option<Fault> {
-        let writer = self.transfers.get_mut(&transfer)?;
+    ) -> Result<(), Fault> {
+        let Some(writer) = self.transfers.get_mut(&transfer) else { return Ok(()) };
         let before = writer.outstanding_bytes();
-        writer.put(disk, bytes, asker);
+        let put = writer.put_piece(disk, transfer, bytes, request, asker);
         self.outstanding_bytes += writer.outstanding_bytes() - before;
-        writer.fault().cloned()
+        put
     }
 
-    /// A write is over.
-    pub(crate) fn completed(&mut self, disk: &Disk, completed: &Completed) {
-        self.outstanding_bytes -= completed.written_bytes;
-        let writer = match completed.asker.purpose {
+    /// Ends a transfer; whether there is one. What is on its way to the disk is still to be answered.
+    pub(crate) fn drop_transfer(&mut self, transfer: TransferId) -> bool {
+        let Some(writer) = self.transfers.remove(&transfer) else { return false };
+        writer.give_up();
+        if writer.outstanding_bytes() > 0 {
+            self.dropped.push(writer);
+        }
+        true
+    }
+
+    /// A write is over; the answer to who waits for it.
+    pub(crate) fn completed(&mut self, disk: &Disk, completed: &Completed) -> Option<Answer> {
+        self.outstanding_bytes -= completed.window_bytes;
+        let current = match completed.asker.purpose {
             Purpose::Spool => self.spool.as_mut(),
-            Purpose::Transfer(transfer, _) => self.transfers.get_mut(&transfer),
+            Purpose::Part(transfer, _) => self.transfers.get_mut(&transfer),
             Purpose::Read => None,
         };
-        if let Some(writer) = writer {
-            writer.completed(disk, completed);
-        }
+        // Another one may bear the same number by now.
+        let dropped = self.dropped.iter_mut();
+        let writer = current.into_iter().chain(dropped).find(|writer| writer.has_asked(completed))?;
+        let answer = writer.completed(disk, completed);
+        self.dropped.retain(|writer| writer.outstanding_bytes() > 0);
+        answer
     }
 
-    /// Whether nothing more is to be received until the disk has confirmed some of what it was sent.
-    pub(crate) fn is_full(&self) -> bool {
+    /// Whether nothing more is to be received until the disk has confirmed some of what it was sent, of
+    /// which there may be as much as this.
+    pub(crate) fn is_full(&self, window_bytes: usize) -> bool {
         match self.held {
             Some(_) => self.outstanding_bytes > 0,
-            None => self.outstanding_bytes >= WINDOW_BYTES,
+            None => self.outstanding_bytes >= window_bytes,
         }
     }
 
@@ -84,8 +140,8 @@ impl Long {
         self.outstanding_bytes > 0
     }
 
-    /// Whether it sends anything to the disk.
+    /// Whether it sends anything to the disk and nothing is set aside.
     pub(crate) fn writes(&self) -> bool {
-        self.spool.is_some() || !self.transfers.is_empty()
+        self.held.is_none() && (self.spool.is_some() || !self.transfers.is_empty())
     }
 }

@@ -5,10 +5,12 @@
 //! a time. An empty outbox holds no memory.
 
 mod piece;
+mod sending;
+mod spare;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
-use std::iter;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,38 +21,30 @@ use nws_proto::{
 
 use crate::disk::SpoolFile;
 use crate::stored::Stored;
-use crate::stream::Carrier;
 use piece::Piece;
 pub(crate) use piece::Wanted;
+pub(crate) use sending::Flushed;
+pub(crate) use spare::Spare;
 
 /// From this length on a value is sent from where it is.
 const LARGE_VALUE_BYTES: usize = 4096;
-/// Most pieces of one write.
-const PIECES: usize = 64;
-/// Most bytes of one connection a flush, so that one that reads fast does not keep the others waiting.
-const FLUSH_BYTES: usize = 4 << 20;
-/// Sent bytes at the buffer's start that are worth moving the rest for.
-const COMPACT_BYTES: usize = 1 << 20;
 
 /// A value that goes out between two bytes of the small buffer.
 #[derive(Debug)]
 struct Large {
     /// Bytes of the small buffer that go before it.
     after: usize,
+    /// Where in the small buffer its frame begins, as long as nothing of it is sent because nothing of the
+    /// value has come from the disk.
+    held_from: Option<usize>,
     value: Piece,
 }
 
-/// Why a flush ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flushed {
-    /// All is sent.
-    All,
-    /// The kernel takes no more for now.
-    Blocked,
-    /// What comes next is still on disk.
-    Starved,
-    /// There is more, and it is others' turn.
-    Yielded,
+impl Large {
+    fn shift(&mut self, to: impl Fn(usize) -> usize) {
+        self.after = to(self.after);
+        self.held_from = self.held_from.map(to);
+    }
 }
 
 /// Frames to be sent.
@@ -135,7 +129,7 @@ impl Outbox {
 
     fn put_large(&mut self, len: usize, value: Piece) {
         self.large_bytes += len;
-        self.large.push_back(Large { after: self.small.len(), value });
+        self.large.push_back(Large { after: self.small.len(), held_from: None, value });
     }
 
     fn put_file(&mut self, file: &Arc<SpoolFile>, offset: u64, len_bytes: u64) {
@@ -155,12 +149,40 @@ impl Outbox {
         self.frame(request, reply.opcode(), |outbox| reply.encode(&mut WithReadings { outbox, readings }));
     }
 
-    /// Puts in the answer to who asked for this part of a file.
+    /// Puts in the answer to who asked for this part of a file. It begins to go out when some of the part
+    /// has been loaded, so that who waits for a slow disk can be told something else meanwhile.
     pub(crate) fn part(&mut self, request: RequestId, file: &Arc<SpoolFile>, offset: u64, len: u32) {
+        let start = self.small.len();
         self.frame(request, Opcode::Part, |outbox| {
             Sink::<Stored>::put_u32(outbox, len);
             outbox.put_file(file, offset, len.into());
         });
+        if len > 0
+            && let Some(large) = self.large.back_mut()
+        {
+            large.held_from = Some(start);
+        }
+    }
+
+    /// Puts in an empty frame ahead of what the disk has to bring first, where it can go out now: the place
+    /// in the stream, and how far what follows it has moved. Nothing where more is on its way.
+    pub(crate) fn overtake(&mut self, opcode: Opcode) -> Option<(u64, u64)> {
+        let mut before_bytes = 0;
+        let starved = self.large.iter().position(|large| {
+            let ready = large.value.is_ready();
+            before_bytes += if ready { large.value.len() } else { 0 };
+            !ready
+        });
+        let at = match starved {
+            Some(place) => self.large.get(place)?.held_from?,
+            None if self.is_empty() => self.small.len(),
+            None => return None,
+        };
+        let header = FrameHeader { payload_bytes: 0, request: RequestId(0), opcode: opcode.to_wire() }.encode();
+        self.small.splice(at..at, header);
+        let behind = starved.unwrap_or(self.large.len());
+        self.large.iter_mut().skip(behind).for_each(|large| large.shift(|place| place + header.len()));
+        Some((self.sent + (at - self.small_sent + before_bytes) as u64, header.len() as u64))
     }
 
     /// What is to be loaded next, at most `most` bytes, where less than that is loaded.
@@ -176,6 +198,7 @@ impl Outbox {
         self.loads = false;
         if let Some(large) = self.large.iter_mut().find(|large| !large.value.is_ready()) {
             self.loaded_bytes += bytes.len();
+            large.held_from = None;
             large.value.load(bytes);
         }
     }
@@ -239,221 +262,10 @@ impl Outbox {
         true
     }
 
-    /// Sends what the kernel takes, within what is one connection's share of a turn. A buffer that
-    /// becomes free goes to `spare`.
-    ///
-    /// # Errors
-    /// Where the peer is gone.
-    pub(crate) fn flush(&mut self, carrier: &impl Carrier, spare: &mut Spare) -> io::Result<Flushed> {
-        let mut budget = FLUSH_BYTES;
-        while !self.is_empty() {
-            if budget == 0 {
-                return Ok(Flushed::Yielded);
-            }
-            let (count, asked) = self.send_once(carrier)?;
-            if asked == 0 {
-                return Ok(Flushed::Starved);
-            }
-            if count < asked {
-                return Ok(Flushed::Blocked);
-            }
-            budget = budget.saturating_sub(count);
-        }
-        if self.large.capacity() > 0 {
-            self.large = VecDeque::new();
-        }
-        self.small_sent = 0;
-        spare.put(std::mem::take(&mut self.small));
-        Ok(Flushed::All)
-    }
-
     /// Gets a buffer to write into, where it has none.
     pub(crate) fn prepare(&mut self, spare: &mut Spare) {
         if self.small.capacity() == 0 {
             self.small = spare.take();
         }
-    }
-
-    fn send_once(&mut self, carrier: &impl Carrier) -> io::Result<(usize, usize)> {
-        if self.large.is_empty() {
-            let unsent = &self.small[self.small_sent..];
-            let asked = unsent.len();
-            let count = taken(carrier.send_pieces(&[IoSlice::new(unsent)]))?;
-            self.advance(count);
-            return Ok((count, asked));
-        }
-        let mut pieces = [IoSlice::new(&[]); PIECES];
-        let (mut used, mut asked, mut at) = (0, 0, self.small_sent);
-        let mut larges = self.large.iter();
-        loop {
-            let large = larges.next();
-            let small = &self.small[at..large.map_or(self.small.len(), |large| large.after)];
-            let ready = large.into_iter().flat_map(|large| large.value.ready()).map(|bytes| &bytes[..]);
-            for piece in iter::once(small).chain(ready) {
-                if !piece.is_empty() && used < PIECES {
-                    pieces[used] = IoSlice::new(piece);
-                    used += 1;
-                    asked += piece.len();
-                }
-            }
-            match large {
-                Some(large) if used < PIECES && large.value.is_ready() => at = large.after,
-                _ => break,
-            }
-        }
-        if used == 0 {
-            return Ok((0, 0));
-        }
-        let count = taken(carrier.send_pieces(&pieces[..used]))?;
-        self.advance(count);
-        Ok((count, asked))
-    }
-
-    fn advance(&mut self, mut count: usize) {
-        self.sent += count as u64;
-        while count > 0 {
-            let until = self.large.front().map_or(self.small.len(), |large| large.after);
-            let step = count.min(until - self.small_sent);
-            self.small_sent += step;
-            count -= step;
-            let Some(large) = self.large.front_mut().filter(|_| count > 0) else { break };
-            let (step, loaded) = large.value.advance(count);
-            self.large_bytes -= step;
-            self.loaded_bytes -= loaded;
-            count -= step;
-            if !large.value.is_over() {
-                break;
-            }
-            self.large.pop_front();
-        }
-        if self.small_sent >= COMPACT_BYTES && self.small_sent >= self.small.len() / 2 {
-            self.small.drain(..self.small_sent);
-            self.large.iter_mut().for_each(|large| large.after -= self.small_sent);
-            self.small_sent = 0;
-        }
-    }
-}
-
-/// How much the kernel took.
-fn taken(sent: io::Result<usize>) -> io::Result<usize> {
-    match sent {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-        sent => sent,
-    }
-}
-
-/// Buffers that wait for the next reply, so that busy connections need no allocation and idle ones
-/// hold none.
-#[derive(Debug, Default)]
-pub(crate) struct Spare(Vec<Vec<u8>>);
-
-impl Spare {
-    const BUFFERS: usize = 64;
-    /// Enough for most replies, and not much where thousands of clients are answered at once.
-    const FIRST_BYTES: usize = 256;
-    const BUFFER_BYTES: usize = 64 * 1024;
-
-    fn take(&mut self) -> Vec<u8> {
-        self.0.pop().unwrap_or_else(|| Vec::with_capacity(Self::FIRST_BYTES))
-    }
-
-    fn put(&mut self, mut buffer: Vec<u8>) {
-        if self.0.len() < Self::BUFFERS && (1..=Self::BUFFER_BYTES).contains(&buffer.capacity()) {
-            buffer.clear();
-            self.0.push(buffer);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Read;
-    use std::os::unix::net::UnixStream;
-
-    use nws_proto::{Descriptor, Grant, Index, Item, LeaseId, VariableId};
-
-    use super::*;
-    use crate::clock::Random;
-
-    /// Values of these lengths, in bytes.
-    fn values(random: &mut Random, lengths: &[usize]) -> Reply<Stored> {
-        let mut grant = |index| {
-            let length = lengths[random.next() as usize % lengths.len()];
-            let value = Bytes::from(vec![random.next() as u8; length]);
-            Grant { index: Index(index), deaths: 0, item: Item { descriptor: Descriptor(1), value: value.into() } }
-        };
-        let values = (0..80).map(&mut grant).collect();
-        Reply::Values { variable: VariableId(1), first_lease: LeaseId(0), values }
-    }
-
-    fn as_sent(request: RequestId, reply: &Reply<Stored>) -> Vec<u8> {
-        let in_memory = |value| match value {
-            Stored::Memory(bytes) => Ok(bytes),
-            Stored::Disk { .. } => Err(value),
-        };
-        let reply = reply.clone().try_map(in_memory).unwrap();
-        let mut payload = Vec::new();
-        reply.encode(&mut payload);
-        let header = FrameHeader { payload_bytes: payload.len() as u32, request, opcode: reply.opcode().to_wire() };
-        [&header.encode()[..], &payload].concat()
-    }
-
-    /// Reads up to `most_bytes` of what is there.
-    fn take(peer: &mut UnixStream, most_bytes: usize, got: &mut Vec<u8>) {
-        let mut buffer = vec![0; most_bytes];
-        match peer.read(&mut buffer) {
-            Ok(count) => got.extend_from_slice(&buffer[..count]),
-            Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
-        }
-    }
-
-    #[test]
-    fn what_comes_out_is_what_was_put_in_however_slowly_it_is_read() {
-        let lengths = [0, 1, 100, LARGE_VALUE_BYTES - 1, LARGE_VALUE_BYTES, 20_000, 200_000];
-        for seed in 0..20 {
-            let mut random = Random::new(seed);
-            // Without large values the small buffer grows until its start is worth dropping.
-            let lengths = if seed % 2 == 0 { &lengths[..] } else { &lengths[1..4] };
-            let (ours, mut peer) = UnixStream::pair().unwrap();
-            ours.set_nonblocking(true).unwrap();
-            peer.set_nonblocking(true).unwrap();
-            let (mut outbox, mut spare) = (Outbox::default(), Spare::default());
-            let (mut expected, mut got) = (Vec::new(), Vec::new());
-            for id in 0..60 {
-                let reply = if random.next() >> 63 == 0 { values(&mut random, lengths) } else { Reply::Done };
-                outbox.prepare(&mut spare);
-                outbox.reply(RequestId(id), &reply);
-                expected.extend(as_sent(RequestId(id), &reply));
-                assert_eq!(outbox.end(), expected.len() as u64, "seed {seed}");
-                if random.next() >> 62 == 0 {
-                    outbox.flush(&ours, &mut spare).unwrap();
-                }
-                take(&mut peer, random.next() as usize % 50_000 + 1, &mut got);
-            }
-            while got.len() < expected.len() {
-                outbox.flush(&ours, &mut spare).unwrap();
-                take(&mut peer, 1 << 20, &mut got);
-            }
-            assert!(got == expected, "seed {seed}");
-            assert_eq!(outbox.flush(&ours, &mut spare).unwrap(), Flushed::All);
-            assert_eq!((outbox.small.capacity(), outbox.large.capacity()), (0, 0), "an empty outbox holds no memory");
-            assert_eq!(outbox.sent(), expected.len() as u64);
-        }
-    }
-
-    #[test]
-    fn an_event_stands_in_a_frame_of_its_own() {
-        let (ours, mut peer) = UnixStream::pair().unwrap();
-        let mut outbox = Outbox::default();
-        let event = Event::Goodbye(Fault::new(ErrorCode::ShuttingDown, "bye"));
-        outbox.event(&event);
-        outbox.flush(&ours, &mut Spare::default()).unwrap();
-        drop(ours);
-        let mut got = Vec::new();
-        peer.read_to_end(&mut got).unwrap();
-        let (header, payload) = got.split_first_chunk().unwrap();
-        let header = FrameHeader::decode(header).unwrap();
-        assert_eq!((header.request, header.payload_bytes as usize), (RequestId(0), payload.len()));
-        assert_eq!(Event::decode(header.opcode, Bytes::copy_from_slice(payload)).unwrap(), event);
     }
 }

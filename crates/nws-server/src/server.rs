@@ -10,8 +10,8 @@ use std::time::Duration;
 use mio::{Poll, Waker};
 
 use crate::admission::Rules;
-use crate::config::Config;
-use crate::event_loop::{EventLoop, WAKER};
+use crate::config::{Config, check_tmp_dir};
+use crate::event_loop::{EventLoop, SURPLUS_CONNECTIONS, WAKER};
 use crate::gauges::Gauges;
 use crate::http::{WEB_DESCRIPTORS, WebPages};
 use crate::listener::Listener;
@@ -98,6 +98,11 @@ impl Server {
         if let Some(message) = shortage {
             shared.log.write(Level::Warn, &message, &[]);
         }
+        if config.limits.values_disk_bytes != Some(0)
+            && let Err(error) = check_tmp_dir(&config.tmp_dir)
+        {
+            shared.log.write(Level::Warn, &error.to_string(), &[]);
+        }
         let head_patience = Duration::from_millis(config.limits.handshake_ms.into());
         let rules = Rules { token: config.token, allow_users: config.allow_users, classic_from: config.classic_from };
         let event_loop = EventLoop::new(poll, listeners, rules, config.limits, config.tmp_dir, Arc::clone(&shared))?;
@@ -139,8 +144,9 @@ impl Server {
     }
 }
 
-/// Descriptors that are not for clients: listeners, the poll, logs, standard streams, and some to spare.
-const OTHER_DESCRIPTORS: usize = 64;
+/// Descriptors that are not for clients within the limit: those of clients above it, listeners, the poll,
+/// logs, standard streams, and some to spare.
+const OTHER_DESCRIPTORS: usize = 2 * SURPLUS_CONNECTIONS + 64;
 
 /// Lowers the limit on connections to what the limit on descriptors leaves, and says so. Else who comes
 /// when there are none left would wait without an answer.

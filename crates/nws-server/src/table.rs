@@ -12,12 +12,24 @@ use crate::connection::Connection;
 pub(crate) struct Table {
     slots: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
+    /// How many are above the limit, over TCP and over a Unix socket.
+    surplus: [usize; 2],
     sessions: HashMap<SessionId, usize, BuildHasherDefault<IdHasher>>,
 }
 
 impl Table {
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
+    }
+
+    /// How many connections are not above the limit.
+    pub(crate) fn regular(&self) -> usize {
+        self.len() - self.surplus.iter().sum::<usize>()
+    }
+
+    /// How many connections over this kind of socket are above the limit.
+    pub(crate) fn surplus(&self, unix: bool) -> usize {
+        self.surplus[usize::from(unix)]
     }
 
     /// The slot that the next connection gets.
@@ -27,6 +39,7 @@ impl Table {
 
     /// Puts a connection into [`Table::next_slot`].
     pub(crate) fn insert(&mut self, connection: Connection) {
+        self.surplus[usize::from(connection.stream.is_unix())] += usize::from(connection.surplus);
         let connection = Some(Box::new(connection));
         match self.free.pop() {
             Some(slot) => self.slots[slot] = connection,
@@ -41,6 +54,7 @@ impl Table {
     pub(crate) fn remove(&mut self, slot: usize) -> Option<Box<Connection>> {
         let connection = self.slots.get_mut(slot)?.take()?;
         self.free.push(slot);
+        self.surplus[usize::from(connection.stream.is_unix())] -= usize::from(connection.surplus);
         Some(connection)
     }
 

@@ -98,6 +98,11 @@ impl Transit {
         }
     }
 
+    /// Something was put into the stream of replies at this place: what is behind it moves on.
+    pub(crate) fn shift(&mut self, place: u64, by: u64) {
+        self.parcels.iter_mut().filter(|parcel| parcel.end > place).for_each(|parcel| parcel.end += by);
+    }
+
     /// What the values on their way take, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes

@@ -154,3 +154,26 @@ fn strangers_who_fill_the_tcp_port_leave_room_at_the_unix_socket() {
     assert_eq!(last.goodbye().code, ErrorCode::TooManyConnections);
     assert_eq!(server.unix_client().ask(&Request::Ping), Reply::Pong);
 }
+
+#[test]
+fn strangers_above_the_limit_take_no_room_at_the_unix_socket_either() {
+    let server = Running::with(Limits { connections: 20, ..Limits::default() });
+    let mut strangers: Vec<Raw> = (0..18).map(|_| Raw::tcp(server.tcp)).collect();
+    for stranger in &mut strangers {
+        stranger.challenge();
+    }
+    // They wait for nothing, and are kept until their time to greet is over.
+    let idle: Vec<Raw> = (0..30).map(|_| Raw::tcp(server.tcp)).collect();
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while http::metrics(server.web)["nws_connections"] != 48.0 {
+        assert!(std::time::Instant::now() < deadline);
+    }
+    let mut owners: Vec<Raw> = (0..2).map(|_| server.unix_client()).collect();
+    let mut surplus = Raw::unix(&server.unix);
+    surplus.send_bytes(&GREETING);
+    assert_eq!(surplus.goodbye().code, ErrorCode::TooManyConnections);
+    drop(idle);
+    for owner in &mut owners {
+        assert_eq!(owner.ask(&Request::Ping), Reply::Pong);
+    }
+}

@@ -267,7 +267,7 @@ fn who_does_not_read_a_long_value_holds_nobody_up() {
     }
     // And when they read at last, everything is there.
     for part in 0..60 {
-        let (header, payload) = deaf.receive_frame().unwrap();
+        let (header, payload) = deaf.answer().unwrap();
         assert_eq!(header.request, RequestId(100 + part as u32));
         assert!(decode_part(payload).unwrap() == whole[part * MIB..(part + 1) * MIB]);
     }

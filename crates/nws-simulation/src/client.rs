@@ -94,9 +94,14 @@ impl Client {
     pub(crate) fn new(link: Link, mut speaker: Speaker, slow: bool, dice: &mut Dice) -> Self {
         let pace = if slow { 1 + dice.below(20) } else { usize::MAX };
         let fault = if dice.one_in(3) { Fault::None } else { dice.any(&FAULTS).unwrap_or(Fault::None) };
-        let most = if dice.one_in(3) { 120 } else { 4000 };
-        let until = dice.below(most);
         let amid = dice.one_in(2);
+        let most = match dice.one_in(3) {
+            true => 120,
+            // It is to come so far.
+            false if amid => 8000,
+            false => 4000,
+        };
+        let until = dice.below(most);
         let mut out = Out::default();
         match &mut speaker {
             Speaker::Own(own) => own.begin(&mut out),

@@ -7,13 +7,15 @@
 //! that was acknowledged has to be in exactly one place.
 //!
 //! Start with [`run`]. `world` has the course of a run, `client` what both protocols' clients have in
-//! common, `own` and `classic` what each of them says, `ledger` what must be true of values.
+//! common, `own` and `classic` what each of them says, `ledger` what must be true of values. `hand` is a client
+//! for tests that say themselves what it does.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is how it fails")]
 
 mod classic;
 mod client;
 pub mod fuzz;
+pub mod hand;
 mod ledger;
 mod own;
 mod world;

@@ -2,7 +2,7 @@
 
 use nws_proto::SessionId;
 use nws_server::Limits;
-use nws_server::simulation::{Carried, Simulated};
+use nws_server::simulation::{Carried, DiskOutcome, Simulated};
 use nws_testkit::Dice;
 
 use crate::classic::Classic;
@@ -28,9 +28,21 @@ pub(crate) struct World {
     now_ms: u64,
     /// Links are narrow as a rule.
     narrow: bool,
+    disk: Disk,
     tally: Tally,
     /// What happened, for who looks for a defect.
     past: Vec<String>,
+}
+
+/// What the server's disk is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Disk {
+    /// It answers at once.
+    Prompt,
+    /// It answers late, and in any order.
+    Slow,
+    /// Beside that, some of what it is to write it does not.
+    Failing,
 }
 
 /// Everything small, so that limits are met.
@@ -55,7 +67,9 @@ fn limits(dice: &mut Dice) -> Limits {
 impl World {
     pub(crate) fn new(mut dice: Dice) -> Result<Self, Wrong> {
         let limits = limits(&mut dice);
-        let server = Simulated::new(limits.clone(), TOKEN, dice.roll()).map_err(|error| error.to_string())?;
+        let mut server = Simulated::new(limits.clone(), TOKEN, dice.roll()).map_err(|error| error.to_string())?;
+        let disk = [Disk::Prompt, Disk::Prompt, Disk::Slow, Disk::Failing][dice.below(4)];
+        server.hold_disk(disk != Disk::Prompt);
         let sizes = match dice.below(40) {
             0 => Sizes::Large,
             1..20 => Sizes::Medium,
@@ -63,7 +77,7 @@ impl World {
         };
         let (narrow, ledger) = (dice.one_in(2), Ledger::new(sizes));
         let (clients, tally, past) = (Vec::new(), Tally::new(), Vec::new());
-        Ok(Self { server, limits, clients, ledger, dice, now_ms: 0, narrow, tally, past })
+        Ok(Self { server, limits, clients, ledger, dice, now_ms: 0, narrow, disk, tally, past })
     }
 
     pub(crate) fn tally(&self) -> Tally {
@@ -96,7 +110,7 @@ impl World {
     }
 
     fn step(&mut self) -> Result<(), Wrong> {
-        match self.dice.below(20) {
+        match self.dice.below(22) {
             0 if self.clients.len() < MOST_CLIENTS => self.connect(),
             1..8 => {
                 if let Some(client) = self.any() {
@@ -112,6 +126,7 @@ impl World {
                 }
             }
             15 => self.now_ms += self.dice.below(4) as u64,
+            16..18 => drop(self.disk_moves()),
             _ => self.turn()?,
         }
         self.clients.retain(|client| !client.over);
@@ -129,6 +144,25 @@ impl World {
         if let Some(client) = self.clients.get_mut(at) {
             client.pump(reads, &mut self.ledger, &mut self.dice, &mut self.tally);
         }
+    }
+
+    /// The disk does one of the things that it was asked; whether there was any.
+    fn disk_moves(&mut self) -> bool {
+        let jobs = self.server.disk_jobs();
+        if jobs == 0 {
+            return false;
+        }
+        *self.tally.entry("the disk was late").or_default() += 1;
+        let outcome = match self.disk {
+            Disk::Failing if self.dice.one_in(12) => DiskOutcome::Full,
+            Disk::Failing if self.dice.one_in(12) => DiskOutcome::Broken,
+            _ => DiskOutcome::Done,
+        };
+        let place = if self.dice.one_in(2) { 0 } else { self.dice.below(jobs) };
+        if self.server.do_disk_job(place, outcome) && outcome != DiskOutcome::Done {
+            self.note("the disk failed");
+        }
+        true
     }
 
     fn pump_all(&mut self) -> bool {
@@ -160,7 +194,7 @@ impl World {
         let carried = if self.dice.one_in(2) { Carried::ByTcp } else { Carried::ByUnix };
         let narrow = self.dice.one_in(if self.narrow { 2 } else { 6 });
         let room_bytes = if narrow { 1 + self.dice.below(600) } else { 300_000 };
-        let surplus = self.server.connections().0 >= self.limits.connections;
+        let surplus = !self.server.has_room(carried);
         let link = self.server.connect(carried, "10.0.0.1:1", room_bytes);
         let slow = narrow || self.dice.one_in(5);
         let speaker = if self.dice.one_in(3) {
@@ -223,7 +257,7 @@ impl World {
     /// Everybody acts until `holds`; where nothing moves, time passes.
     fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) -> Result<(), Wrong> {
         for _ in 0..MOST_TURNS {
-            let moved = self.pump_all();
+            let moved = self.pump_all() | self.disk_moves();
             self.server.turn(self.now_ms, |_| ());
             self.look()?;
             self.server.audit()?;

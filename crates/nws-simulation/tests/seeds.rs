@@ -9,8 +9,8 @@ use std::thread;
 use nws_simulation::{Tally, Wrong, run};
 use nws_testkit::Watchdog;
 
-const SEEDS: u64 = 2000;
-const STEPS: usize = 300;
+const SEEDS: u64 = 2500;
+const STEPS: usize = 330;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
@@ -103,6 +103,8 @@ fn assert_everything_happened(tally: &Tally) {
         "silent",
         "taken",
         "taken without an answer",
+        "the disk failed",
+        "the disk was late",
         "too-many-connections",
         "too-many-leases",
         "too-many-readings",

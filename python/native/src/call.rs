@@ -20,7 +20,7 @@ use crate::errors;
 /// How often a wait looks for signals.
 pub(crate) const TICK: Duration = Duration::from_millis(40);
 /// How long an interrupted wait stays for an answer that was on its way.
-const GRACE: Duration = Duration::from_millis(100);
+pub(crate) const GRACE: Duration = Duration::from_millis(100);
 
 pub(crate) type Outcome = Result<Reply<Bytes>, Error>;
 /// Makes the result of an outcome, in Python's own thread.

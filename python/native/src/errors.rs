@@ -115,6 +115,8 @@ pub(crate) fn from_client(py: Python<'_>, error: &Error) -> PyErr {
         Error::Closed { .. } => (Exception::Dropped, "closed"),
         Error::TimedOut => (Exception::Timeout, "timed-out"),
         Error::Canceled => (Exception::Operation, "canceled"),
+        // As Python itself tells it: a full disk or a broken pipe is no fault of the server.
+        Error::Io { kind, .. } => return std::io::Error::new(*kind, error.to_string()).into(),
         Error::Forked => (Exception::Dropped, "forked"),
         _ => (Exception::Server, "internal"),
     };
@@ -135,7 +137,16 @@ fn error_of(py: Python<'_>, number: u16, message: &str) -> PyResult<Py<PyAny>> {
     Ok(from_fault(py, &Fault::new(code, message)).into_value(py).into_any())
 }
 
+/// The exception of a file that cannot be read or written, for this number of the system; for the test.
+#[pyfunction]
+fn error_of_file(py: Python<'_>, errno: i32) -> Py<PyAny> {
+    let error = std::io::Error::from_raw_os_error(errno);
+    let error = Error::Io { action: "writing the value", kind: error.kind(), message: error.to_string() };
+    from_client(py, &error).into_value(py).into_any()
+}
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(error_table, module)?)?;
+    module.add_function(wrap_pyfunction!(error_of_file, module)?)?;
     module.add_function(wrap_pyfunction!(error_of, module)?)
 }

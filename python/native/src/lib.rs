@@ -2,7 +2,7 @@
 //!
 //! It holds mechanism only: encoding of values, connections and waits. Names, defaults and policy
 //! are the facade's, in `python/src/nws`. This file registers what the others define: start with
-//! `client` and `workspace` for what `nws.client` uses, `call` for how it waits, `value` for how an
+//! `client` and `workspace` for what `nws.client` uses, `call` for how it waits, `long` for files, `value` for how an
 //! object becomes bytes, `errors` for the exceptions.
 
 mod bell;
@@ -13,12 +13,16 @@ mod commands;
 mod compact;
 mod connecting;
 mod cores;
+mod cursor;
 mod errors;
 mod events;
 mod lease;
+mod long;
+mod seeding;
 mod sleigh_master;
 mod sleigh_worker;
 mod spread;
+mod step;
 mod stream;
 mod value;
 mod variables;
@@ -39,9 +43,14 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<commands::PyCommandHost>()?;
     module.add_class::<events::EventLog>()?;
     module.add_class::<lease::Lease>()?;
-    module.add_class::<workspace::Cursor>()?;
-    module.add_class::<workspace::Stored>()?;
+    module.add_class::<long::LongStore>()?;
+    module.add_class::<long::LongValue>()?;
+    module.add_class::<step::Step>()?;
+    module.add_class::<cursor::Cursor>()?;
+    module.add_class::<cursor::Stored>()?;
     module.add_class::<workspace::Workspace>()?;
+    module.add_class::<seeding::SeededDraws>()?;
+    module.add_class::<seeding::SeededLock>()?;
     module.add_class::<sleigh_master::SleighCore>()?;
     module.add_class::<sleigh_master::Run>()?;
     module.add_class::<sleigh_worker::WorkerStart>()?;
@@ -49,6 +58,7 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stream::Stream>()?;
     module.add_function(wrap_pyfunction!(sleigh_worker::worker_bootstrap, module)?)?;
     spread::register(module)?;
+    module.add_function(wrap_pyfunction!(client::server_of_url, module)?)?;
     cores::register(module)?;
     Ok(())
 }

@@ -188,7 +188,7 @@ pub(crate) fn kind(descriptor: Descriptor) -> &'static str {
 }
 
 /// Python's own memory where it is worth it: the client may let go of it on any thread.
-fn shared(bytes: &Bound<'_, PyBytes>) -> Bytes {
+pub(crate) fn shared(bytes: &Bound<'_, PyBytes>) -> Bytes {
     if bytes.as_bytes().len() < SHARED_BYTES {
         Bytes::copy_from_slice(bytes.as_bytes())
     } else {

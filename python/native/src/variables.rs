@@ -82,6 +82,24 @@ impl Variables {
         Ok(Call::send_pieces(&self.client, request, self.reader(name, read)))
     }
 
+    /// Sends what needs the variable's handle, in another way than as a request of its own.
+    pub(crate) fn send<T>(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        name: &[u8],
+        send: impl FnOnce(VariableHandle) -> T,
+    ) -> PyResult<T> {
+        check_process(py, &self.client)?;
+        // Under the lock, so that the name stays bound until the request is on its way.
+        let mut bound = lock(&self.bound);
+        Ok(send(self.handle(&mut bound, name)))
+    }
+
+    /// Whether this is a child of the process that connected.
+    pub(crate) fn is_foreign(&self) -> bool {
+        matches!(self.client.closed(), Some(Error::Forked))
+    }
+
     fn reader(
         self: &Arc<Self>,
         name: Vec<u8>,
@@ -118,7 +136,8 @@ impl Variables {
         variable
     }
 
-    fn raised(&self, py: Python<'_>, name: &[u8], error: &Error) -> PyErr {
+    /// The exception of an operation on this variable.
+    pub(crate) fn raised(&self, py: Python<'_>, name: &[u8], error: &Error) -> PyErr {
         let mut cause = None;
         if error.code() == Some(ErrorCode::UnknownHandle) {
             // The answer to the binding came before this one. The next use of the name binds it anew.

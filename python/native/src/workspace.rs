@@ -1,6 +1,6 @@
 //! One workspace as this client has it open.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use nws_client::{Connection, Pieces};
@@ -10,13 +10,15 @@ use nws_proto::{
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyMemoryView};
+use pyo3::types::PyList;
 
-use crate::buffers::Buffer;
 use crate::call::{Call, check_process, lock};
 use crate::client::{name_bytes, name_object, unexpected};
+use crate::cursor::{Cursor, Stored};
 use crate::errors::{self, Exception};
 use crate::lease::Lease;
+use crate::long::{LongStore, LongValue, Retrieving};
+use crate::step::Step;
 use crate::value::{self, Encoding};
 use crate::variables::{Granted, Variables};
 
@@ -28,18 +30,6 @@ const FRAME_BYTES: usize = 64 << 20;
 pub(crate) struct Workspace {
     variables: Arc<Variables>,
     name: Vec<u8>,
-}
-
-/// How far an iterator is.
-#[pyclass(frozen, module = "nws._native")]
-pub(crate) struct Cursor {
-    at: Arc<Mutex<At>>,
-}
-
-/// A value as it is stored, not decoded.
-#[pyclass(frozen, module = "nws._native")]
-pub(crate) struct Stored {
-    granted: Granted,
 }
 
 /// What a retrieval gives.
@@ -127,7 +117,6 @@ impl Workspace {
             let Some((variable, grant)) = granted(py, reply)?.into_iter().next() else {
                 return absent(py, &shown, form, missing);
             };
-            // What is not decoded here is passed over by who makes something of it.
             if form.raw {
                 return Ok(Py::new(py, Stored { granted: (variable, grant) })?.into_any());
             }
@@ -211,12 +200,40 @@ impl Workspace {
         self.variables.call(py, name, request, late, read)
     }
 
-    /// Keeps a value that was fetched for the next fetch.
-    fn keep(&self, py: Python<'_>, name: &Bound<'_, PyAny>, stored: &Bound<'_, Stored>) -> PyResult<()> {
+    /// Begins a value that is sent part by part.
+    fn begin_long(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<LongStore> {
         let name = name_bytes(name, "a variable")?;
         check_process(py, self.variables.client())?;
-        self.variables.keep_first(&name, vec![stored.get().granted.clone()]);
-        Ok(())
+        Ok(LongStore::new(Arc::clone(&self.variables), name))
+    }
+
+    /// Fetches (`take`) or finds a value to be read part by part: a [`LongValue`], or as for `retrieve`
+    /// where there is none. What is fetched is held by lease.
+    #[pyo3(signature = (name, take, timeout_s = None, trying = false, missing = None, cursor = None))]
+    #[allow(clippy::too_many_arguments, reason = "named, in the facade")]
+    fn retrieve_long(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        take: bool,
+        timeout_s: Option<f64>,
+        trying: bool,
+        missing: Option<Py<PyAny>>,
+        cursor: Option<&Bound<'_, Cursor>>,
+    ) -> PyResult<Step> {
+        let name = name_bytes(name, "a variable")?;
+        let wait = if trying { Wait::No } else { wait_of(timeout_s)? };
+        if take && let Some(granted) = self.variables.take_kept(py, &name, 1)?.pop() {
+            let kept = LongValue::kept(&self.variables, name, granted);
+            return Ok(Step::over(self.variables.client(), |py| Ok(Py::new(py, kept)?.into_any())));
+        }
+        let from = cursor.map_or(At::Mode, |cursor| *lock(&cursor.get().at));
+        let client = self.variables.client();
+        let call = self.variables.send(py, &name, |variable| client.retrieve_long(variable, take, wait, from))?;
+        let shown = name.clone();
+        let form = Form { raw: false, timeout_s, trying };
+        let absent = Some(move |py: Python<'_>| absent(py, &shown, form, missing));
+        Ok(Step::new(client, Retrieving { variables: Arc::clone(&self.variables), name, call, absent }))
     }
 
     /// Gives a variable its mode.
@@ -289,51 +306,6 @@ impl Workspace {
             Ok(reply) => read(py, reply),
             Err(error) => Err(errors::from_client(py, &error)),
         })
-    }
-}
-
-#[pymethods]
-impl Cursor {
-    #[new]
-    fn new() -> Self {
-        Self { at: Arc::new(Mutex::new(At::Oldest)) }
-    }
-
-    /// Back to where it began.
-    fn reset(&self) {
-        *lock(&self.at) = At::Oldest;
-    }
-
-    /// Behind this value.
-    fn pass_over(&self, stored: &Bound<'_, Stored>) {
-        let (variable, grant) = &stored.get().granted;
-        *lock(&self.at) = At::After { variable: *variable, index: grant.index };
-    }
-}
-
-#[pymethods]
-impl Stored {
-    /// The 32 bits that say how it is to be read.
-    #[getter]
-    fn descriptor(&self) -> u32 {
-        self.granted.1.item.descriptor.0
-    }
-
-    /// How it was stored: `text`, `bytes`, `json`, `native`, `pickle`, or `other`.
-    #[getter]
-    fn kind(&self) -> &'static str {
-        value::kind(self.granted.1.item.descriptor)
-    }
-
-    /// Whether every language reads it as a string.
-    #[getter]
-    fn is_string(&self) -> bool {
-        self.granted.1.item.descriptor.is_string()
-    }
-
-    /// Its bytes, where they lie.
-    fn view<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
-        PyMemoryView::from(Bound::new(py, Buffer::readonly(self.granted.1.item.value.clone()))?.as_any())
     }
 }
 

@@ -21,16 +21,15 @@ the like make iterators for `async for`. `lease` is for `async with`. Files are 
 """
 
 import asyncio
-from collections.abc import Generator, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
 from nws import _native
-from nws._client import listings
-from nws._client.files import Target, read_bytes
-from nws._client.iterator import Progress, put
-from nws._client.listings import STRING, Encoding, Mode, Variables, Workspaces
-from nws._client.waiting import result
+from nws._client import files, listings
+from nws._client.iterator import Progress
+from nws._client.listings import HOST, PORT, STRING, Encoding, Mode, Variables, Workspaces
+from nws._client.waiting import planned, result
 from nws._errors import NwsOperationException
 
 __all__ = ["Lease", "NetWorkSpace", "NwsServer", "NwsValueIterator"]
@@ -39,11 +38,9 @@ __all__ = ["Lease", "NetWorkSpace", "NwsServer", "NwsValueIterator"]
 class NwsServer:
     """A connection to a server: see `nws.client.NwsServer`. It connects when it is awaited or entered."""
 
-    def __init__(self, host: str = "localhost", port: int = 8765) -> None:
+    def __init__(self, host: str = HOST, port: int = PORT) -> None:
         """Name the server."""
-        listings.check_place(host, port)
-        self.serverHost = host
-        self.serverPort = port
+        self.serverHost, self.serverPort = listings.server_place(host, port)
         self._native: _native.Connection | None = None
         self._connecting = asyncio.Lock()
 
@@ -133,11 +130,11 @@ class NwsValueIterator:
         return self
 
     async def __anext__(self) -> Any:
-        return await self._step(raw=False)
+        return await self._step(lambda: result(self._progress.ask()))
 
     async def next(self) -> Any:
         """Return the next value; `StopAsyncIteration` is the end."""
-        return await self._step(raw=False)
+        return await self._step(lambda: result(self._progress.ask()))
 
     def reset(self) -> None:
         """Go back to the beginning of the variable."""
@@ -149,15 +146,15 @@ class NwsValueIterator:
 
     async def writeTo(self, fobj: Any) -> int:
         """Write the next value to a file and return the number of bytes; `StopAsyncIteration` is the end."""
-        target = await asyncio.to_thread(Target, fobj)
-        return await asyncio.to_thread(self._progress.write, target, await self._step(raw=True))
+        count: int = await self._step(lambda: planned(self._progress.writing(fobj)))
+        return count
 
-    async def _step(self, raw: bool) -> Any:
+    async def _step(self, step: Callable[[], Awaitable[Any]]) -> Any:
         progress = self._progress
         if progress.stopped:
             raise StopAsyncIteration
         try:
-            value = await result(progress.ask(raw))
+            value = await step()
         except NwsOperationException as error:
             if progress.ends_by(error):
                 raise StopAsyncIteration from None
@@ -236,8 +233,8 @@ class NetWorkSpace:
     def __init__(
         self,
         wsName: str = "__default",
-        serverHost: str = "localhost",
-        serverPort: int = 8765,
+        serverHost: str = HOST,
+        serverPort: int = PORT,
         useUse: bool = False,
         server: NwsServer | None = None,
         *,
@@ -348,10 +345,8 @@ class NetWorkSpace:
 
     async def storeFile(self, varName: str, fobj: Any, n: int = 0) -> int:
         """Store what is left of a file as one value, at most `n` bytes of it if `n` is not 0; return how many."""
-        data = await asyncio.to_thread(read_bytes, fobj, n)
-        if data:
-            await self.store(varName, data)
-        return len(data)
+        count: int = await planned(files.storing(self._workspace, varName, fobj, n))
+        return count
 
     async def fetchFile(self, varName: str, fobj: Any, *, timeout: float | None = None) -> int:
         """Take a value of a variable away and write it to a file; wait until there is one; return its bytes."""
@@ -370,11 +365,8 @@ class NetWorkSpace:
         return await self._to_file(varName, fobj, False, None, True)
 
     async def _to_file(self, varName: str, fobj: Any, take: bool, timeout: float | None, trying: bool) -> int:
-        target = await asyncio.to_thread(Target, fobj)
-        stored = await result(self._workspace.retrieve(varName, take, timeout, trying, raw=True))
-        if stored is None:
-            return 0
-        return await asyncio.to_thread(put, self._workspace, varName, target, stored, take)
+        count: int = await planned(files.fetching(self._workspace, varName, fobj, take, timeout, trying))
+        return count
 
     async def deleteVar(self, varName: str) -> None:
         """Delete a variable with its values; those who wait for it get an exception, and its iterators end."""

@@ -46,6 +46,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut findings =
         vec![finding("program", program()), finding("settings", settings()), finding("environment", Ok(variables()))];
     findings.push(finding("descriptors", descriptors()));
+    findings.push(finding("folder for long values", tmp_dir()));
     match RuntimeDir::open() {
         Err(error) => findings.push(finding("runtime folder", Err(error.to_string()))),
         Ok(runtime) => {
@@ -103,6 +104,16 @@ fn descriptors() -> Result<String, String> {
         "a process may open {limit}, and the setting connections allows {connections}: raise the hard limit \
          (ulimit -Hn), or lower the setting"
     ))
+}
+
+fn tmp_dir() -> Result<String, String> {
+    let settings = settings::effective(&Flags::default(), None).and_then(|effective| Settings::of(&effective))?;
+    if settings.values_disk.0 == Some(0) {
+        return Ok("not used".to_owned());
+    }
+    let folder = settings.tmp_dir.0.unwrap_or_else(nws_server::default_tmp_dir);
+    nws_server::check_tmp_dir(&folder).map_err(|error| error.to_string())?;
+    Ok(folder.display().to_string())
 }
 
 fn examine(found: &Found) -> Vec<Finding> {

@@ -47,6 +47,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Ok(show(&effective)?);
     }
     let settings = Settings::of(&effective).map_err(|message| Failure::new(Exit::Usage, message))?;
+    // The usual folder may be of no use where nobody needs it: the server says so then, and does without.
+    if let Some(folder) = &settings.tmp_dir.0
+        && settings.values_disk.0 != Some(0)
+    {
+        nws_server::check_tmp_dir(folder).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    }
     if arguments.background {
         // It fails for who leads a group of processes already, which is as good.
         let _ = rustix::process::setsid();

@@ -85,6 +85,36 @@ fn what_is_wrong_is_told_with_its_place() {
 }
 
 #[test]
+fn a_folder_for_values_that_is_of_no_use_is_told_at_the_start() {
+    let home = Home::new();
+    let (gone, file) = (home.path().join("gone"), home.path().join("file"));
+    fs::write(&file, "").unwrap();
+    for (folder, why) in [(&gone, "No such file or directory"), (&file, "Not a directory")] {
+        for command in ["serve", "start"] {
+            let ran =
+                home.run([command, "--port", "0", "--web-port", "off", "--tmp-dir", &folder.display().to_string()]);
+            assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+            assert!(ran.stderr.starts_with(&format!("nws {command}: ")), "{}", ran.stderr);
+            assert!(ran.stderr.contains("long values cannot be kept in HOME/"), "{}", ran.stderr);
+            assert!(ran.stderr.contains(why), "{}", ran.stderr);
+            assert!(ran.stderr.contains("setting tmp-dir"), "{}", ran.stderr);
+        }
+    }
+    // Nobody asked for the usual one: the server does without.
+    let mut command = home.command(["start", "--port", "0", "--web-port", "off"]);
+    let started = output(command.env("TMPDIR", &gone).spawn().unwrap());
+    assert_eq!(started.status.code(), Some(0), "{}", String::from_utf8_lossy(&started.stderr));
+    // It is said before the server announces itself.
+    let log = fs::read_to_string(home.path().join(".local/state/nws/server-any.log")).unwrap();
+    assert!(log.contains("warn  long values cannot be kept in "), "{log}");
+    let mut command = home.command(["doctor"]);
+    let told = home.ran(&output(command.env("NWS_TMP_DIR", &gone).spawn().unwrap()));
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    let line = told.stdout.lines().find(|line| line.contains("folder for long values")).unwrap();
+    assert!(line.starts_with("WRONG") && line.contains("No such file or directory"), "{line}");
+}
+
+#[test]
 fn the_unit_starts_this_program_and_systemd_is_told_when_it_answers() {
     let home = Home::new();
     let unit = home.nws("serve --print-unit");

@@ -1,6 +1,8 @@
 //! A scripted peer: a thread that speaks frames as a test tells it, well or badly.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod running;
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Once;

@@ -12,8 +12,9 @@ use crate::stream::Stream;
 const ACCEPTED_A_TURN: usize = 128;
 /// How long to wait before accepting again when descriptors ran out, in milliseconds.
 const ACCEPT_PAUSE_MS: u64 = 250;
-/// Connections above the limit that are kept for as long as it takes to tell them so.
-const SURPLUS_CONNECTIONS: usize = 64;
+/// Connections above the limit, of each kind of socket, that are kept for as long as it takes to tell them
+/// so.
+pub(crate) const SURPLUS_CONNECTIONS: usize = 32;
 
 impl EventLoop {
     /// Accepts those who wait at a listener, as many as a turn has time for.
@@ -37,13 +38,17 @@ impl EventLoop {
         self.accept_again_ms.get_or_insert(self.now_ms);
     }
 
+    /// Whether one more connection is within the limit. Any user of this machine gets as far as here by TCP:
+    /// the owner, who alone gets at the Unix socket, shall find room there.
+    pub(super) fn has_room(&self, unix: bool) -> bool {
+        let kept = if unix { 0 } else { self.limits.connections / UNIX_PART };
+        self.table.regular() < self.limits.connections - kept
+    }
+
     pub(super) fn admit_connection(&mut self, mut stream: Stream, address: Vec<u8>) {
-        // Any user of this machine gets as far as here by TCP: the owner, who alone gets at the Unix
-        // socket, shall find room there.
-        let kept = if stream.is_unix() { 0 } else { self.limits.connections / UNIX_PART };
-        let most = self.limits.connections - kept;
-        let surplus = self.table.len() >= most;
-        if self.table.len() >= most + SURPLUS_CONNECTIONS {
+        let unix = stream.is_unix();
+        let surplus = !self.has_room(unix);
+        if surplus && self.table.surplus(unix) >= SURPLUS_CONNECTIONS {
             return;
         }
         let slot = self.table.next_slot();

@@ -296,7 +296,7 @@ impl EventLoop {
         }
         let fetches = matches!(request, Request::Retrieve(Retrieve { take: true, .. }));
         let random = self.random.next();
-        self.core.set_undelivered_bytes(self.undelivered_bytes());
+        self.core.set_undelivered_bytes(self.moving_bytes());
         self.core.request(self.now_ms, random, session, REQUEST, request, &mut self.effects);
         self.carry_out(Some(Asking { session, slot, request: REQUEST, fetches }));
     }

@@ -44,6 +44,11 @@ impl EventLoop {
     pub(super) fn undelivered_bytes(&self) -> u64 {
         self.transit_bytes + self.returns.bytes()
     }
+
+    /// The same with what is on its way to and from the disk.
+    pub(super) fn moving_bytes(&self) -> u64 {
+        self.undelivered_bytes() + (self.disk.writing_bytes() + self.loaded_bytes) as u64
+    }
     fn hand_out(&mut self, asking: Option<Asking>) {
         let mut effects = std::mem::take(&mut self.effects);
         let mut answered = false;

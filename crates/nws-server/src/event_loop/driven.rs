@@ -12,6 +12,7 @@ use crate::admission::Rules;
 use crate::clock::{Clock, Random};
 use crate::config::Limits;
 use crate::connection::{Connection, Phase};
+use crate::disk::Disk;
 use crate::server::Shared;
 use crate::simulation::Held;
 use crate::stored::Stored;
@@ -30,7 +31,7 @@ impl EventLoop {
         let rules = Rules { token, allow_users: false, classic_from: Vec::new() };
         let tmp_dir = std::env::temp_dir();
         let mut event_loop = Self::new(poll, Vec::new(), rules, limits, tmp_dir, Arc::clone(&shared))?;
-        event_loop.disk = event_loop.disk.inline();
+        event_loop.disk = event_loop.disk.driven();
         event_loop.clock = Clock::Virtual(now_ms);
         event_loop.now_ms = event_loop.clock.now_ms();
         event_loop.random = Random::new(seed);
@@ -42,8 +43,16 @@ impl EventLoop {
         self.admit_connection(stream, address);
     }
 
+    pub(crate) fn takes_one_more(&self, unix: bool) -> bool {
+        self.has_room(unix)
+    }
+
     pub(crate) fn core(&self) -> &Core<Stored> {
         &self.core
+    }
+
+    pub(crate) fn disk(&mut self) -> &mut Disk {
+        &mut self.disk
     }
 
     pub(crate) fn connections(&self) -> (usize, usize) {
@@ -52,7 +61,8 @@ impl EventLoop {
 
     pub(crate) fn held(&mut self) -> Held {
         let (values_bytes, transit_bytes) = (self.core.values_bytes(), self.undelivered_bytes());
-        let mut held = Held { values_bytes, transit_bytes, ..Held::default() };
+        let moving_bytes = (self.disk.writing_bytes() + self.loaded_bytes) as u64;
+        let mut held = Held { values_bytes, transit_bytes, moving_bytes, ..Held::default() };
         for slot in self.table.used_slots() {
             let Some(connection) = self.table.get(slot) else { continue };
             held.most_unsent_bytes = held.most_unsent_bytes.max(connection.outbox.unsent_bytes());
@@ -66,6 +76,9 @@ impl EventLoop {
         let (mut sessions, mut receiving_bytes, mut transit_bytes) = (0, 0, 0);
         for slot in self.table.used_slots() {
             let Some(connection) = self.table.get(slot) else { continue };
+            if connection.awaits_disk && !self.disk.is_busy() {
+                return Err(format!("connection {} waits for a disk that has nothing to do", connection.serial));
+            }
             audit_connection(connection, &self.limits)
                 .map_err(|wrong| format!("connection {}: {wrong}", connection.serial))?;
             receiving_bytes += connection.counted_bytes;

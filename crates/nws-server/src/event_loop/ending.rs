@@ -22,14 +22,25 @@ impl EventLoop {
                     format!("expected a hello within {} ms (setting handshake-time)", self.limits.handshake_ms);
                 self.say_goodbye(slot, Fault::new(ErrorCode::Silent, message));
             }
-            // It is the disk that is slow, and it may have said something that was not heard.
-            Phase::Open { .. } if connection.awaits_disk || connection.outbox.loads => connection.heard(self.now_ms),
+            Phase::Open { .. } if connection.is_kept_waiting() => self.keep_in_touch(slot),
             Phase::Open { .. } if connection.pinged_ms.is_none() => {
                 connection.pinged_ms = Some(self.now_ms);
                 connection.outbox.short(Opcode::Ping, &[]);
                 self.flush_soon(slot);
             }
             Phase::Open { silence_ms, .. } => self.end_if_silent(slot, silence_ms),
+        }
+    }
+
+    /// It is the disk that is slow. What the client said meanwhile was not heard, its pings among it, so it is
+    /// told unasked that the server lives.
+    fn keep_in_touch(&mut self, slot: usize) {
+        let Some(connection) = self.table.get(slot) else { return };
+        connection.heard(self.now_ms);
+        connection.told_ms = self.now_ms;
+        if let Some((place, by)) = connection.outbox.overtake(Opcode::Ping) {
+            connection.transit.shift(place, by);
+            self.flush_soon(slot);
         }
     }
 
@@ -122,6 +133,7 @@ impl EventLoop {
         let undelivered = connection.transit.undelivered(connection.outbox.sent());
         connection.awaits_disk = false;
         let long = connection.long.take();
+        self.count_receiving(slot);
         self.table.remove_session(session);
         self.core.session_ended(session, &mut self.effects);
         let unread = long.map(|mut long| long.readings.undelivered()).unwrap_or_default();

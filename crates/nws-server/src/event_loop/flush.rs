@@ -43,10 +43,13 @@ impl EventLoop {
         self.transit_bytes -= connection.transit.bytes();
         connection.transit.sent(connection.outbox.sent(), &mut self.spare_queues);
         self.transit_bytes += connection.transit.bytes();
-        if was_blocked && connection.outbox.sent() > sent {
-            // Who reads what was waiting for it is there, even if its answers to pings are stuck
-            // behind a large value.
-            connection.heard(self.now_ms);
+        if sent_bytes > 0 {
+            connection.told_ms = self.now_ms;
+            if was_blocked {
+                // Who reads what was waiting for it is there, even if its answers to pings are stuck
+                // behind a large value.
+                connection.heard(self.now_ms);
+            }
         }
         let blocked = flushed == Flushed::Blocked;
         if blocked != connection.watches_writing {

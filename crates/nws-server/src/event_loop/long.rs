@@ -9,17 +9,26 @@ use nws_proto::{
 };
 
 use super::{Asking, EventLoop};
-use crate::disk::{Asker, Completed, Purpose, WINDOWS_BYTES};
+use crate::disk::{Asker, Purpose, Windows};
 use crate::input::Spooled;
 use crate::log::Level;
 use crate::long::Held;
 use crate::spool::Writer;
 use crate::stored::Stored;
 
-/// How much is loaded of a file at a time, in bytes: less the more all connections have loaded and not
-/// sent. The least is what everybody gets however many there are who do not read.
-const LOADS: [(usize, usize); 3] = [(16 << 20, 1 << 20), (32 << 20, 256 << 10), (64 << 20, 64 << 10)];
+/// The least that is loaded of a file at a time, in bytes: what everybody gets however many there are who
+/// do not read.
 const LEAST_LOAD_BYTES: usize = 16 << 10;
+/// Most ends of jobs that are heard of in a turn.
+const ENDS_A_TURN: usize = 2048;
+
+/// How much is loaded of a file at a time, in bytes: less the more all connections have loaded and not
+/// sent.
+fn load_bytes(loaded_bytes: usize, windows: Windows) -> usize {
+    let loads = [(4, 1 << 20), (2, 256 << 10), (1, 64 << 10)];
+    let load = loads.iter().find(|(part, _)| loaded_bytes < windows.loading_bytes / part);
+    load.map_or(LEAST_LOAD_BYTES, |(_, load)| (*load).min(windows.loading_bytes))
+}
 
 impl EventLoop {
     /// Takes what the disk thread has done.
@@ -27,42 +36,29 @@ impl EventLoop {
         if !self.disk.is_busy() {
             return;
         }
-        for completed in self.disk.completed() {
+        for _ in 0..ENDS_A_TURN {
+            let Some(completed) = self.disk.completed() else { break };
             let Asker { slot, serial, purpose, .. } = completed.asker;
             let Some(connection) = self.table.get(slot).filter(|connection| connection.serial == serial) else {
                 continue;
             };
             match purpose {
                 Purpose::Read => self.loaded(slot, completed.result),
-                Purpose::Spool | Purpose::Transfer(..) => {
-                    if let Some(long) = &mut connection.long {
-                        long.completed(&self.disk, &completed);
+                Purpose::Spool | Purpose::Part(..) => {
+                    let session = connection.session();
+                    let answer = connection.long.as_mut().and_then(|long| long.completed(&self.disk, &completed));
+                    if let (Some(session), Some((request, outcome))) = (session, answer) {
+                        self.answer(slot, session, request, outcome.map_or_else(Reply::Failed, |()| Reply::Done));
                     }
-                    self.confirm(slot, &completed);
                     self.read_again(slot);
                 }
             }
         }
-        if self.disk.writing_bytes() <= WINDOWS_BYTES / 2 {
+        if self.disk.writing_bytes() <= self.disk.windows().writing_bytes / 2 {
             for slot in std::mem::take(&mut self.awaiting_disk) {
                 self.read_again(slot);
             }
         }
-    }
-
-    /// Answers who sent a part of a transfer, when its last piece is written.
-    fn confirm(&mut self, slot: usize, completed: &Completed) {
-        let Purpose::Transfer(transfer, Some(request)) = completed.asker.purpose else { return };
-        let Some(connection) = self.table.get(slot) else { return };
-        let Some(session) = connection.session() else { return };
-        // An earlier piece of it may have failed.
-        let writer = connection.long.as_ref().and_then(|long| long.transfers.get(&transfer));
-        let reply = match (writer.and_then(Writer::fault), &completed.result) {
-            (Some(fault), _) => Reply::Failed(fault.clone()),
-            (None, Err(error)) => Reply::Failed(self.disk.failed(error)),
-            (None, Ok(_)) => Reply::Done,
-        };
-        self.answer(slot, session, request, reply);
     }
 
     /// A part of a file has come that is to be sent.
@@ -86,8 +82,7 @@ impl EventLoop {
 
     /// Has the disk load what is to be sent next.
     pub(super) fn load(&mut self, slot: usize) {
-        let most =
-            LOADS.iter().find(|(loaded, _)| self.loaded_bytes < *loaded).map_or(LEAST_LOAD_BYTES, |(_, most)| *most);
+        let most = load_bytes(self.loaded_bytes, self.disk.windows());
         let Some(connection) = self.table.get(slot) else { return };
         if let Some(wanted) = connection.outbox.wanted(most) {
             connection.outbox.loads = true;
@@ -100,8 +95,8 @@ impl EventLoop {
     pub(super) fn awaits_disk(&mut self, slot: usize) -> bool {
         let Some(connection) = self.table.get(slot) else { return false };
         let Some(long) = &connection.long else { return false };
-        let all_full = self.disk.writing_bytes() >= WINDOWS_BYTES && long.held.is_none() && long.writes();
-        if !all_full && !long.is_full() {
+        let all_full = self.disk.is_full() && long.writes();
+        if !all_full && !long.is_full(self.disk.windows().connection_bytes) {
             return false;
         }
         connection.awaits_disk = true;
@@ -111,9 +106,18 @@ impl EventLoop {
         true
     }
 
+    /// The connection is not to be read from until all together have less on its way to the disk.
+    pub(super) fn await_disk(&mut self, slot: usize) {
+        if let Some(connection) = self.table.get(slot) {
+            connection.awaits_disk = true;
+            self.awaiting_disk.push(slot);
+        }
+    }
+
     fn read_again(&mut self, slot: usize) {
         let Some(connection) = self.table.get(slot) else { return };
-        let full = connection.long.as_ref().is_some_and(|long| long.is_full());
+        let window_bytes = self.disk.windows().connection_bytes;
+        let full = connection.long.as_ref().is_some_and(|long| long.is_full(window_bytes));
         if connection.awaits_disk && !full {
             connection.awaits_disk = false;
             // It was we who did not listen.
@@ -148,14 +152,14 @@ impl EventLoop {
     /// Sets a request aside until the disk has confirmed its values.
     pub(super) fn hold(&mut self, slot: usize, held: Held) {
         if let Some(connection) = self.table.get(slot) {
-            connection.long().held = Some(held);
+            connection.long().hold(held);
         }
     }
 
     /// Executes what was set aside, where there is something; the disk has confirmed its values.
     pub(super) fn execute_held(&mut self, slot: usize, session: SessionId) -> bool {
         let Some(long) = self.table.get(slot).and_then(|connection| connection.long.as_mut()) else { return false };
-        let Some(held) = long.held.take() else { return false };
+        let Some(held) = long.take_held() else { return false };
         let spooled = long.spool.take();
         match held {
             Held::Spooled(header, head) => match value(spooled).map(|value| whole(header, &head, value)) {

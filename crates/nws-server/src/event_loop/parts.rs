@@ -58,11 +58,9 @@ impl EventLoop {
             );
             return Err(Fault::new(ErrorCode::TooManyTransfers, message));
         }
-        let writer = Writer::new(&mut self.disk);
-        if let Some(fault) = writer.fault() {
-            return Err(fault.clone());
-        }
-        transfers.insert(transfer, writer);
+        // Where the disk can take nothing, those hear of it who send the parts and store the value: they may
+        // have been sent by now, and are about a transfer that was begun.
+        transfers.insert(transfer, Writer::new(&mut self.disk));
         Ok(Some(Reply::Done))
     }
 
@@ -82,8 +80,7 @@ impl EventLoop {
     fn take_part(&mut self, slot: usize, transfer: TransferId, bytes: Bytes, request: Option<RequestId>) -> Outcome {
         let most = self.limits.value_bytes;
         let Some(connection) = self.table.get(slot) else { return Ok(None) };
-        let purpose = Purpose::Transfer(transfer, request);
-        let asker = Asker { slot, serial: connection.serial, writer: 0, purpose };
+        let asker = Asker { slot, serial: connection.serial, writer: 0, purpose: Purpose::Part(transfer, 0) };
         let long = connection.long();
         let writer = long.transfers.get_mut(&transfer).ok_or_else(|| unknown_transfer(transfer))?;
         let length = writer.len_bytes() + bytes.len() as u64;
@@ -91,18 +88,12 @@ impl EventLoop {
             let message = format!("a value has at most {most} bytes (setting value-size), this one {length} or more");
             writer.fail(Fault::new(ErrorCode::ValueTooLong, message));
         }
-        match long.transfer(&mut self.disk, transfer, bytes, asker) {
-            Some(fault) => Err(fault),
-            None => Ok(None),
-        }
+        long.transfer(&mut self.disk, transfer, bytes, request, asker).map(|()| None)
     }
 
     fn drop_transfer(&mut self, slot: usize, transfer: TransferId) -> Outcome {
         let Some(connection) = self.table.get(slot) else { return Ok(None) };
-        match connection.long().transfers.remove(&transfer) {
-            Some(_) => Ok(Some(Reply::Done)),
-            None => Err(unknown_transfer(transfer)),
-        }
+        if connection.long().drop_transfer(transfer) { Ok(Some(Reply::Done)) } else { Err(unknown_transfer(transfer)) }
     }
 
     fn read_part(&mut self, slot: usize, request: RequestId, id: ReadingId, offset: u64, max_bytes: u32) -> Outcome {

@@ -8,7 +8,7 @@ use nws_proto::{Fault, FrameHeader, LongRequest, Opcode, Reply, Request, Request
 use super::{Asking, CONNECTION_UNITS, EventLoop, TURN_UNITS, UNIT_BYTES, weigh};
 use crate::connection::Phase;
 use crate::detach::detach;
-use crate::input::{Arrival, Scratch, TURN_BYTES};
+use crate::input::{Admission, Arrival, Scratch, TURN_BYTES};
 use crate::long::Held;
 use crate::stored::Stored;
 
@@ -46,12 +46,19 @@ impl EventLoop {
         self.receive_and_execute(slot, &mut scratch);
         if let Some(connection) = self.table.get(slot) {
             connection.input.finish(&mut scratch);
-            let announced_bytes = connection.receiving_bytes();
-            self.receiving_bytes -= std::mem::replace(&mut connection.counted_bytes, announced_bytes);
-            self.receiving_bytes += announced_bytes;
         }
+        self.count_receiving(slot);
         scratch.discard();
         self.scratch = scratch;
+    }
+
+    /// Counts anew what is in memory of this connection's requests.
+    pub(super) fn count_receiving(&mut self, slot: usize) {
+        if let Some(connection) = self.table.get(slot) {
+            let bytes = connection.receiving_bytes();
+            self.receiving_bytes -= std::mem::replace(&mut connection.counted_bytes, bytes);
+            self.receiving_bytes += bytes;
+        }
     }
 
     fn receive_and_execute(&mut self, slot: usize, scratch: &mut Scratch) {
@@ -135,7 +142,14 @@ impl EventLoop {
             let room = self.room(slot);
             let Self { table, limits, disk, .. } = self;
             let Some(connection) = table.get(slot) else { return Onward::Stop };
-            let admit = |header: &FrameHeader, come: &[u8]| weigh::frame(header, come, limits, room, disk);
+            let mut stands = false;
+            let admit = |header: &FrameHeader, come: &[u8]| match weigh::frame(header, come, limits, room, disk) {
+                Admission::Spool { .. } if disk.is_full() => {
+                    stands = true;
+                    Admission::Wait
+                }
+                admission => admission,
+            };
             match connection.input.next(scratch, admit) {
                 Ok(Some(Arrival::Short(header, _))) if header.opcode == Opcode::Pong.to_wire() => {}
                 Ok(Some(Arrival::Short(header, payload))) if LongRequest::has(header.opcode) => {
@@ -160,6 +174,10 @@ impl EventLoop {
                 }
                 Ok(Some(Arrival::Skipped(header, fault))) => self.refuse(slot, session, header.request, fault),
                 Ok(Some(Arrival::Spooling(piece))) => self.spool_of_frame(slot, session, piece),
+                Ok(None) if stands => {
+                    self.await_disk(slot);
+                    return Onward::Stop;
+                }
                 Ok(None) => return Onward::Receive,
                 Err(fault) => {
                     self.say_goodbye(slot, fault);
@@ -196,7 +214,7 @@ impl EventLoop {
         let now_ms = self.now_ms + 1;
         self.measures.operations += 1;
         self.spent_units += 1;
-        self.core.set_undelivered_bytes(self.undelivered_bytes());
+        self.core.set_undelivered_bytes(self.moving_bytes());
         self.core.request(now_ms, random, session, id, request, &mut self.effects);
         self.carry_out(Some(Asking { session, slot, request: id, fetches }));
     }

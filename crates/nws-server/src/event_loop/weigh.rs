@@ -34,7 +34,7 @@ impl EventLoop {
         if let Some(connection) = self.table.get(slot) {
             receiving_bytes = receiving_bytes - connection.counted_bytes + connection.receiving_bytes();
         }
-        let taken = self.core.values_bytes() + self.core.names_bytes() + receiving_bytes + self.undelivered_bytes();
+        let taken = self.core.values_bytes() + self.core.names_bytes() + receiving_bytes + self.moving_bytes();
         let bytes = self.limits.values_bytes.saturating_sub(taken);
         let anyhow_bytes = if self.receiving_bytes < RECEIVED_ANYHOW_BYTES { RECEIVED_ANYHOW_PAYLOAD_BYTES } else { 0 };
         Room { bytes, receivable_bytes: bytes.max(anyhow_bytes.max(WEIGHED_PAYLOAD_BYTES).into()) }

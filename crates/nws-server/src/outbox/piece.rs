@@ -46,6 +46,11 @@ impl Piece {
         memory.into_iter().chain(part.into_iter().flatten())
     }
 
+    /// How many bytes of it can be sent now.
+    pub(super) fn len(&self) -> usize {
+        self.ready().map(Bytes::len).sum()
+    }
+
     /// Whether all that is left of it can be sent now.
     pub(super) fn is_ready(&self) -> bool {
         match self {

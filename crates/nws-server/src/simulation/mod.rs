@@ -12,4 +12,4 @@ mod simulated;
 
 pub use link::Link;
 pub(crate) use link::Socket;
-pub use simulated::{Carried, Held, Simulated};
+pub use simulated::{Carried, DiskOutcome, Held, Simulated};

@@ -21,6 +21,17 @@ pub enum Carried {
     ByUnix,
 }
 
+/// What becomes of what the disk was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskOutcome {
+    /// It is done.
+    Done,
+    /// What is to be written finds no space.
+    Full,
+    /// What is to be written cannot be.
+    Broken,
+}
+
 /// What a server holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
@@ -28,6 +39,8 @@ pub struct Held {
     pub values_bytes: u64,
     /// By values that were fetched and not sent yet.
     pub transit_bytes: u64,
+    /// On its way to and from the disk.
+    pub moving_bytes: u64,
     /// The most that is to be sent to one connection.
     pub most_unsent_bytes: usize,
     /// Connections that are not read from until they read.
@@ -86,6 +99,11 @@ impl Simulated {
         link
     }
 
+    /// Whether the next connection is within the limit.
+    pub fn has_room(&self, carried: Carried) -> bool {
+        self.event_loop.takes_one_more(carried == Carried::ByUnix)
+    }
+
     /// One turn of the loop. `shuffle` puts into order what the poll tells of, by place; what it takes
     /// out is told in the next turn.
     pub fn turn(&mut self, now_ms: u64, shuffle: impl FnOnce(&mut Vec<usize>)) {
@@ -106,6 +124,33 @@ impl Simulated {
             return Some(now_ms);
         }
         self.event_loop.patience().map(|patience| now_ms.saturating_add(patience.as_millis() as u64))
+    }
+
+    /// Whether the disk answers only when it is told to from now on, by [`Simulated::do_disk_job`]. Else it
+    /// answers at once.
+    pub fn hold_disk(&mut self, held: bool) {
+        self.event_loop.disk().hold(held);
+    }
+
+    /// How many long values there may be from now on, beside those that there are.
+    pub fn limit_disk_files(&mut self, most: usize) {
+        self.event_loop.disk().limit_files(most);
+    }
+
+    /// How many jobs the disk was asked and has not done.
+    pub fn disk_jobs(&mut self) -> usize {
+        self.event_loop.disk().waiting_jobs()
+    }
+
+    /// Has the disk do the job at this place; the loop hears of it in its next turn. Only what writes can
+    /// fail: whether it was that.
+    pub fn do_disk_job(&mut self, place: usize, outcome: DiskOutcome) -> bool {
+        let error = match outcome {
+            DiskOutcome::Done => None,
+            DiskOutcome::Full => Some(io::ErrorKind::StorageFull.into()),
+            DiskOutcome::Broken => Some(io::Error::other("the disk is broken")),
+        };
+        self.event_loop.disk().do_one(place, error)
     }
 
     /// Tells the server to say goodbye to all.

@@ -81,7 +81,7 @@ impl Raw {
 
     /// The next reply to a retrieval, whose values are all long.
     pub fn long_values(&mut self) -> Vec<Long> {
-        let (header, payload) = self.receive_frame().expect("values come");
+        let (header, payload) = self.answer().expect("values come");
         let reply = Reply::<Given>::decode(header.opcode, payload).unwrap();
         let Reply::Values { first_lease, values, .. } = reply else { panic!("expected values, got {reply:?}") };
         let long = |(grant, lease): (Grant<Given>, u64)| match grant.item.value {
@@ -98,7 +98,7 @@ impl Raw {
 
     pub fn read_part(&mut self, reading: ReadingId, offset: u64, max_bytes: u32) -> Bytes {
         self.send_long(70_002, &LongRequest::ReadPart { reading, offset, max_bytes });
-        let (header, payload) = self.receive_frame().expect("a part comes");
+        let (header, payload) = self.answer().expect("a part comes");
         assert_eq!((header.request, header.opcode), (RequestId(70_002), Opcode::Part.to_wire()), "{payload:?}");
         decode_part(payload).unwrap()
     }

@@ -246,16 +246,21 @@ impl Raw {
         id
     }
 
-    /// The next reply. Pings on the way are answered.
-    pub fn reply(&mut self) -> (RequestId, Reply<Bytes>) {
+    /// The next frame that is a reply or an event. Pings on the way are answered.
+    pub fn answer(&mut self) -> io::Result<(FrameHeader, Bytes)> {
         loop {
-            let (header, payload) = self.receive_frame().expect("a reply comes");
-            if header.opcode == Opcode::Ping.to_wire() {
-                self.send_bytes(&frame(Opcode::Pong, header.request, &[]));
-                continue;
+            let (header, payload) = self.receive_frame()?;
+            if header.opcode != Opcode::Ping.to_wire() {
+                return Ok((header, payload));
             }
-            return (header.request, Reply::decode(header.opcode, payload).unwrap());
+            self.send_bytes(&frame(Opcode::Pong, header.request, &[]));
         }
+    }
+
+    /// The next reply.
+    pub fn reply(&mut self) -> (RequestId, Reply<Bytes>) {
+        let (header, payload) = self.answer().expect("a reply comes");
+        (header.request, Reply::decode(header.opcode, payload).unwrap())
     }
 
     pub fn event(&mut self) -> Event {

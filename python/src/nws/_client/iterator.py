@@ -1,9 +1,10 @@
 """Iterators over the values of a variable."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from nws import _native
-from nws._client.files import Target
+from nws._client import files
 from nws._errors import NwsOperationException
 
 if TYPE_CHECKING:
@@ -38,11 +39,9 @@ class Progress:
         self._cursor.reset()
         self.stopped = False
 
-    def ask(self, raw: bool) -> _native.Call:
-        """Ask for the next value, as it is stored if `raw`."""
-        return self.workspace.retrieve(
-            self.variable, self.take, self._timeout, self._trying, _END, cursor=self._cursor, raw=raw
-        )
+    def ask(self) -> _native.Call:
+        """Ask for the next value."""
+        return self.workspace.retrieve(self.variable, self.take, self._timeout, self._trying, _END, cursor=self._cursor)
 
     def is_end(self, value: object) -> bool:
         """Whether what was answered is the end, which then lasts until `restart` or `reset`."""
@@ -54,21 +53,17 @@ class Progress:
         self.stopped = error.slug == "variable-gone"
         return self.stopped
 
-    def write(self, target: Target, stored: _native.Stored) -> int:
-        """Write a value to a file and go past it; where that fails, it is the next one again."""
-        written = put(self.workspace, self.variable, target, stored, self.take)
-        self._cursor.pass_over(stored)
+    def writing(self, fobj: Any) -> files.Plan:
+        """Write the next value to a file and go past it; where that fails, it is the next one again."""
+        target = yield lambda: files.Target(fobj)
+        value = yield self.workspace.retrieve_long(
+            self.variable, self.take, self._timeout, self._trying, _END, cursor=self._cursor
+        )
+        if self.is_end(value):
+            return _END
+        written = yield from files.writing(target, value)
+        self._cursor.pass_over(value)
         return written
-
-
-def put(workspace: _native.Workspace, varName: str, target: Target, stored: _native.Stored, take: bool) -> int:
-    """Write a value to a file; one that was fetched and cannot be written is kept for the next fetch."""
-    try:
-        return target.write(stored)
-    except BaseException:
-        if take:
-            workspace.keep(varName, stored)
-        raise
 
 
 class NwsValueIterator:
@@ -99,7 +94,7 @@ class NwsValueIterator:
         return self
 
     def __next__(self) -> Any:
-        return self._step(raw=False)
+        return self._step(lambda: self._progress.ask().wait())
 
     def next(self) -> Any:
         """Return the next value, as `next(iterator)` does; `StopIteration` is the end.
@@ -108,7 +103,7 @@ class NwsValueIterator:
         >>> ws.ifind("x").next()
         1
         """
-        return self._step(raw=False)
+        return self._step(lambda: self._progress.ask().wait())
 
     def reset(self) -> None:
         """Go back to the beginning of the variable, as if the iterator had just been made.
@@ -140,15 +135,15 @@ class NwsValueIterator:
         >>> file.getvalue()
         b'one\ntwo\n'
         """
-        target = Target(fobj)
-        return self._progress.write(target, self._step(raw=True))
+        count: int = self._step(lambda: files.done(self._progress.writing(fobj)))
+        return count
 
-    def _step(self, raw: bool) -> Any:
+    def _step(self, step: Callable[[], Any]) -> Any:
         progress = self._progress
         if progress.stopped:
             raise StopIteration
         try:
-            value = progress.ask(raw).wait()
+            value = step()
         except NwsOperationException as error:
             if progress.ends_by(error):
                 raise StopIteration from None

@@ -7,6 +7,7 @@ import weakref
 from typing import Any
 
 from nws import _native
+from nws._client.files import Plan
 
 # How long a canceled wait stays for an answer that was on its way: the server answers at once.
 _GRACE_S = 0.1
@@ -27,14 +28,14 @@ class _Bell:
             if future is not None and not future.done():
                 future.set_result(None)
 
-    async def answer(self, call: _native.Call) -> None:
+    async def answer(self, call: _native.Call | _native.Step) -> None:
         """Return when the call has its result."""
         key = next(self._keys)
-        if not call.ring(self._native, key):
-            return
-        future = self._waiting[key] = asyncio.get_running_loop().create_future()
         try:
-            await asyncio.shield(future)
+            # A step may ring before it is over.
+            while call.ring(self._native, key):
+                future = self._waiting[key] = asyncio.get_running_loop().create_future()
+                await asyncio.shield(future)
         except asyncio.CancelledError:
             call.cancel()
             # What was on its way is kept before anybody can ask for it again.
@@ -49,7 +50,7 @@ class _Bell:
 _bells: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Bell] = weakref.WeakKeyDictionary()
 
 
-async def result(call: _native.Call) -> Any:
+async def result(call: _native.Call | _native.Step) -> Any:
     """Wait for a call and return its result.
 
     Where the task is canceled, the server's wait ends too, and a value that it fetched nevertheless is kept for the
@@ -65,3 +66,17 @@ async def result(call: _native.Call) -> Any:
         call.abandon()
         raise
     return call.result()
+
+
+async def planned(plan: Plan) -> Any:
+    """Do what the plan says, files on other threads, and return what it returns."""
+    outcome: Any = None
+    try:
+        while True:
+            try:
+                doing = plan.send(outcome)
+            except StopIteration as end:
+                return end.value
+            outcome = await (asyncio.to_thread(doing) if callable(doing) else result(doing))
+    finally:
+        plan.close()

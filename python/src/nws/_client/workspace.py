@@ -5,21 +5,20 @@ from types import TracebackType
 from typing import Any, Literal, Self, overload
 
 from nws import _native
-from nws._client import listings
-from nws._client.files import Target, read_bytes
-from nws._client.iterator import NwsValueIterator, put
+from nws._client import files, listings
+from nws._client.iterator import NwsValueIterator
 from nws._client.lease import Lease
-from nws._client.listings import STRING, Encoding, Mode, Variables
+from nws._client.listings import HOST, PORT, STRING, Encoding, Mode, Variables
 from nws._client.server import NwsServer
 
 
 class NetWorkSpace:
     """A workspace on a server.
 
-    `wsName` is its name. `serverHost` and `serverPort` say where the server is, as for `NwsServer`, unless `server` is
-    a connection to use. With `useUse` true, this client never becomes the owner of the workspace; else it does where
-    the workspace has never had one, and then `persistent` says whether the workspace outlives this connection. With
-    `create` false, a workspace that does not exist is `NwsNoWorkSpaceException`.
+    `wsName` is its name. `serverHost` and `serverPort`, or `NWS_URL`, say where the server is, as for `NwsServer`,
+    unless `server` is a connection to use. With `useUse` true, this client never becomes the owner of the workspace;
+    else it does where the workspace has never had one, and then `persistent` says whether the workspace outlives this
+    connection. With `create` false, a workspace that does not exist is `NwsNoWorkSpaceException`.
 
     Every wait takes a `timeout` in seconds, after which it is `NwsTimeoutException` and nothing was taken; without one
     it has no end. Raises `NwsConnectException` where no connection can be made.
@@ -37,8 +36,8 @@ class NetWorkSpace:
     def __init__(
         self,
         wsName: str = "__default",
-        serverHost: str = "localhost",
-        serverPort: int = 8765,
+        serverHost: str = HOST,
+        serverPort: int = PORT,
         useUse: bool = False,
         server: NwsServer | None = None,
         *,
@@ -231,7 +230,8 @@ class NetWorkSpace:
         """Store what is left of a file as one value, at most `n` bytes of it if `n` is not 0; return how many.
 
         At the end of the file it returns 0 and stores nothing. The value is `bytes`. Of a file that was opened as text,
-        the UTF-8 of the text is stored, and `n` never cuts a character.
+        the UTF-8 of the text is stored, and `n` never cuts a character. Where the file cannot be read to its end,
+        nothing is stored. A long value goes through a part at a time.
 
         >>> import io
         >>> file = io.BytesIO(b"some bytes")
@@ -240,17 +240,15 @@ class NetWorkSpace:
         >>> ws.fetch("x"), ws.fetch("x")
         (b'some b', b'ytes')
         """
-        data = read_bytes(fobj, n)
-        if data:
-            self.store(varName, data)
-        return len(data)
+        count: int = files.done(files.storing(self._workspace, varName, fobj, n))
+        return count
 
     def fetchFile(self, varName: str, fobj: Any, *, timeout: float | None = None) -> int:
         """Take a value of a variable away and write it to a file; wait until there is one; return its bytes.
 
         The value must be `bytes` or a string; any other is `NwsOperationException`. A string is written in UTF-8. A
-        file that was opened as text gets the text that the bytes say in UTF-8. A value that could not be written is
-        kept for this object's next fetch of the variable.
+        file that was opened as text gets the text that the bytes say in UTF-8. The value goes through a part at a
+        time; it is gone when all of it is written and the file was flushed. Where that fails it is back at its place.
 
         >>> import io
         >>> ws.store("x", b"some bytes")
@@ -281,9 +279,8 @@ class NetWorkSpace:
         return self._to_file(varName, fobj, False, None, True)
 
     def _to_file(self, varName: str, fobj: Any, take: bool, timeout: float | None, trying: bool) -> int:
-        target = Target(fobj)
-        stored = self._workspace.retrieve(varName, take, timeout, trying, raw=True).wait()
-        return 0 if stored is None else put(self._workspace, varName, target, stored, take)
+        count: int = files.done(files.fetching(self._workspace, varName, fobj, take, timeout, trying))
+        return count
 
     def deleteVar(self, varName: str) -> None:
         """Delete a variable with its values; those who wait for it get an exception, and its iterators end.

@@ -73,7 +73,7 @@ def one_shot_test(input: Iterable[Any]) -> list[str]:
     r"""For tests: have a command read `input` and print each item, without any task; returns the lines.
 
     >>> one_shot_test([1, "b"])
-    ['1\\n', "'b'\\n"]
+    ['1\n', "'b'\n"]
     """
     from nws.spread_jobs import main
 

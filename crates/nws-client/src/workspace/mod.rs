@@ -1,23 +1,22 @@
 //! A workspace: named variables, and what is done with them.
 
+mod long;
+mod replies;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use nws_proto::{
-    Cursor, Item, LeaseId, Mode, Reply, Request, Retrieve, TransferId, VariableHandle, VariableInfo, Wait,
-    WorkspaceHandle, limits,
+    Cursor, Item, LeaseId, Mode, Reply, Request, VariableHandle, VariableInfo, Wait, WorkspaceHandle, limits,
 };
 
-use crate::awaited::Awaited;
 use crate::call::{done, unexpected};
 use crate::in_flight::Outcome;
 use crate::kept::Kept;
 use crate::variables::{Bound, Variables};
-use crate::{
-    Call, Connection, Error, FromValue, IntoValue, Iter, Lease, LongCall, LongStore, LongValue, Mismatch, Pending,
-    Value,
-};
+use crate::{Call, Connection, Error, FromValue, IntoValue, Iter, Lease, Pending};
+use replies::{first, objects, retrieve};
 
 /// A workspace on a server; a clone is the same one.
 ///
@@ -26,7 +25,7 @@ use crate::{
 ///
 /// What is stored is anything that [`IntoValue`] knows, and what is retrieved is read as the type
 /// that is asked for, by [`FromValue`]. One that is of another type is [`Error::Mismatch`]; where it
-/// was taken away, the error holds it. A [`Value`] is stored and retrieved as it is.
+/// was taken away, the error holds it. A [`Value`](crate::Value) is stored and retrieved as it is.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/served.rs"));
@@ -143,74 +142,6 @@ impl Workspace {
             Ok(items) => self.store_items(variable.as_ref(), items),
             Err(error) => Call::over(Err(error.about(variable.as_ref()))),
         }
-    }
-
-    /// Begins a value that is sent part by part: see [`LongStore`].
-    pub fn begin_long(&self) -> LongStore {
-        LongStore::new(self.clone())
-    }
-
-    /// Takes a value away to read it part by part; waits until there is one. It is held by lease until
-    /// it is done: see [`LongValue`].
-    pub fn fetch_long(&self, variable: impl AsRef<[u8]>) -> LongCall<LongValue> {
-        self.long(variable.as_ref(), true, Wait::Forever, Cursor::Mode, some)
-    }
-
-    /// As [`Workspace::fetch_long`], where there is a value.
-    pub fn fetch_long_try(&self, variable: impl AsRef<[u8]>) -> LongCall<Option<LongValue>> {
-        self.long(variable.as_ref(), true, Wait::No, Cursor::Mode, Ok)
-    }
-
-    /// As [`Workspace::fetch_long`], but after `timeout` it is [`Error::TimedOut`].
-    pub fn fetch_long_timeout(&self, variable: impl AsRef<[u8]>, timeout: Duration) -> LongCall<LongValue> {
-        self.long(variable.as_ref(), true, to_wait(timeout), Cursor::Mode, some)
-    }
-
-    /// Reads a value part by part and leaves it where it is; waits until there is one.
-    pub fn find_long(&self, variable: impl AsRef<[u8]>) -> LongCall<LongValue> {
-        self.long(variable.as_ref(), false, Wait::Forever, Cursor::Mode, some)
-    }
-
-    /// As [`Workspace::find_long`], where there is a value.
-    pub fn find_long_try(&self, variable: impl AsRef<[u8]>) -> LongCall<Option<LongValue>> {
-        self.long(variable.as_ref(), false, Wait::No, Cursor::Mode, Ok)
-    }
-
-    /// As [`Workspace::find_long`], but after `timeout` it is [`Error::TimedOut`].
-    pub fn find_long_timeout(&self, variable: impl AsRef<[u8]>, timeout: Duration) -> LongCall<LongValue> {
-        self.long(variable.as_ref(), false, to_wait(timeout), Cursor::Mode, some)
-    }
-
-    fn long<T: 'static>(
-        &self,
-        variable: &[u8],
-        take: bool,
-        wait: Wait,
-        cursor: Cursor,
-        read: impl FnOnce(Option<LongValue>) -> Result<T, Error> + Send + 'static,
-    ) -> LongCall<T> {
-        let connection = &self.inner.opened.connection;
-        if connection.is_foreign() {
-            return LongCall::new(Awaited::failed(Error::Forked), |outcome| outcome.and_then(|_| read(None)));
-        }
-        let bound: Arc<Bound> = self.inner.variables.bound(connection, self.inner.opened.handle, variable);
-        let request = retrieve(bound.handle, take, take, wait, cursor, ONE);
-        let workspace = self.clone();
-        LongCall::new(connection.request_unread(&request), move |outcome| {
-            let reply = outcome.map_err(|error| bound.explain(error))?;
-            read(LongValue::of(&workspace, reply))
-        })
-    }
-
-    pub(crate) fn store_transferred(&self, variable: &[u8], item: Item<TransferId>) -> Call<()> {
-        let connection = &self.inner.opened.connection;
-        let bound: Arc<Bound> = self.inner.variables.bound(connection, self.inner.opened.handle, variable);
-        let request = Request::Store { variable: bound.handle, items: vec![item] };
-        let workspace = self.clone();
-        Call::new(connection.request_transferred(&request), move |outcome| {
-            drop(workspace);
-            done(outcome).map_err(|error| bound.explain(error))
-        })
     }
 
     pub(crate) fn store_items(&self, variable: &[u8], items: Vec<Item<Bytes>>) -> Call<()> {
@@ -413,45 +344,6 @@ impl Workspace {
             read(outcome).map_err(|error| bound.explain(error))
         })
     }
-}
-
-fn some(value: Option<LongValue>) -> Result<LongValue, Error> {
-    value.ok_or(Error::TimedOut)
-}
-
-fn retrieve(
-    variable: VariableHandle,
-    take: bool,
-    lease: bool,
-    wait: Wait,
-    cursor: Cursor,
-    (max_values, max_bytes): (u32, u32),
-) -> Request<Bytes> {
-    Request::Retrieve(Retrieve { variable, take, lease, wait, cursor, max_values, max_bytes })
-}
-
-fn values(outcome: Outcome) -> Result<Vec<Value>, Error> {
-    match outcome? {
-        Reply::Values { values, .. } => Ok(values.into_iter().map(|grant| grant.item.into()).collect()),
-        reply => Err(unexpected(&reply)),
-    }
-}
-
-fn first<T: FromValue>(outcome: Outcome) -> Result<Option<T>, Error> {
-    values(outcome)?.first().map(T::from_value).transpose()
-}
-
-fn objects<T: FromValue>(outcome: Outcome) -> Result<Vec<T>, Error> {
-    let values = values(outcome)?;
-    let mut objects = Vec::with_capacity(values.len());
-    for (position, value) in values.iter().enumerate() {
-        match T::from_value(value) {
-            Ok(object) => objects.push(object),
-            Err(Error::Mismatch(mismatch)) => return Err(Mismatch { values, position, ..*mismatch }.into()),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(objects)
 }
 
 /// Parts of a millisecond count as a whole one; what is longer than the longest wait has no end.

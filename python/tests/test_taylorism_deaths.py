@@ -1,0 +1,277 @@
+"""What dies while a Boss works, and what follows: the exact error, soon, and nothing left."""
+
+import contextlib
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from pathlib import Path
+
+import pytest
+
+from hired import Alive, Sleeper
+from leftovers import MARK, marked, wait_for_none, wait_until
+from nws.taylorism import Boss, BossDied, WorkerDied, run_as_server
+from nws.taylorism.schedulers import LaxistScheduler
+
+# Within which all must be over, whatever has died; slow machines get four times as long.
+SOON_S = 20.0
+
+
+@pytest.fixture
+def mark(monkeypatch):
+    """Mark all processes that a test starts, and let none survive it."""
+    text = uuid.uuid4().hex
+    monkeypatch.setenv(MARK, text)
+    yield text
+    wait_for_none(text, SOON_S)
+
+
+def living(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def started(folder, count=2):
+    """A Boss whose workers wait for ever, and the ids of each worker and its child."""
+    told = [str(folder / f"told {number}") for number in range(count)]
+    boss = run_as_server({}, {"told": told}, scheduler=LaxistScheduler())
+    wait_until(lambda: all(map(os.path.exists, told)), "all workers have begun")
+    return boss, [[int(pid) for pid in Path(one).read_text().split()] for one in told]
+
+
+assert Alive and Sleeper
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_a_killed_worker_is_an_error_and_ends_the_others(mark, tmp_path, how):
+    boss, pids = started(tmp_path)
+    os.kill(pids[1][0], how)
+    with pytest.raises(WorkerDied, match=how.name) as died:
+        boss.wait_till_finished()
+    assert died.value.instructions == {"told": str(tmp_path / "told 1")}
+    assert not any(living(pid) for one in pids for pid in one)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_a_killed_boss_is_an_error_and_ends_its_workers(mark, tmp_path, how):
+    boss, pids = started(tmp_path)
+    os.kill(boss._office.pid, how)
+    with pytest.raises(BossDied, match=how.name):
+        boss.get_report()
+    wait_until(lambda: boss._office.ended, "its end is known")
+    assert not any(living(pid) for one in pids for pid in one)
+
+
+@pytest.mark.parametrize("which", ["warden", "host"])
+def test_a_killed_warden_or_host_is_an_error_and_ends_all(mark, tmp_path, which):
+    boss, pids = started(tmp_path)
+    os.kill(boss._office._host.pid if which == "warden" else parent_of(boss._office.pid), signal.SIGKILL)
+    with pytest.raises(BossDied):
+        boss.wait_till_finished()
+    wait_until(lambda: not any(living(pid) for one in pids for pid in one), "the other of the two has ended all")
+
+
+def test_a_stopped_worker_is_an_error_and_ends_the_others(mark, tmp_path):
+    boss, pids = started(tmp_path)
+    os.kill(pids[0][0], signal.SIGSTOP)
+    with pytest.raises(WorkerDied, match="stopped by SIGSTOP") as died:
+        boss.wait_till_finished()
+    assert died.value.instructions == {"told": str(tmp_path / "told 0")}
+    assert died.value.signal == signal.SIGSTOP
+    assert not any(living(pid) for one in pids for pid in one)
+
+
+def test_a_stopped_boss_is_an_error_and_ends_its_workers(mark, tmp_path):
+    boss, pids = started(tmp_path)
+    os.kill(boss._office.pid, signal.SIGSTOP)
+    with pytest.raises(BossDied, match="stopped by SIGSTOP"):
+        boss.get_report()
+    assert not any(living(pid) for one in pids for pid in one)
+
+
+def parent_of(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_stop_them_working_ends_workers_and_their_children(mark, tmp_path):
+    boss, pids = started(tmp_path)
+    boss.stop_them_working()
+    boss.wait_till_finished()
+    report = boss.get_report()
+    assert (report["status"], report["workers_report"]) == ("pending", [])
+    assert sorted(one["told"] for one in report["pending"]) == [str(tmp_path / f"told {number}") for number in range(2)]
+    assert not any(living(pid) for one in pids for pid in one)
+
+
+@pytest.mark.parametrize("how", ["close", "del", "with"])
+def test_a_boss_that_is_closed_or_forgotten_leaves_nothing(mark, tmp_path, how):
+    boss, pids = started(tmp_path)
+    if how == "close":
+        boss.close()
+        boss.close()
+        with pytest.raises(BossDied, match="closed"):
+            boss.wait_till_finished()
+    elif how == "with":
+        with boss:
+            pass
+    del boss
+    assert not any(living(pid) for one in pids for pid in one)
+
+
+def test_a_fork_of_the_master_has_nothing_of_its_boss(mark, tmp_path):
+    boss, pids = started(tmp_path)
+    child = os.fork()
+    if child == 0:
+        try:
+            boss.get_report()
+        except RuntimeError:
+            boss.close()
+            del boss
+            os._exit(7)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert all(living(pid) for one in pids for pid in one)
+    assert boss.get_report()["status"] == "interim"
+    boss.close()
+
+
+# A master whose workers wait for ever; it tells its Boss's id when they have begun.
+MASTER = """
+import os, signal, sys, threading
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from hired import Alive, Sleeper
+from leftovers import wait_until
+from nws.taylorism import Boss, batch_main, run_as_server
+from nws.taylorism.schedulers import LaxistScheduler
+
+told = [{folder!r} + f"/told {{number}}" for number in range(2)]
+def tell():
+    wait_until(lambda: all(map(os.path.exists, told)), "all workers have begun")
+    print("begun", flush=True)
+{body}
+"""
+
+BODIES = {
+    "waiting": """
+boss = run_as_server({}, {"told": told}, scheduler=LaxistScheduler())
+tell()
+boss.wait_till_finished()
+""",
+    "elsewhere": """
+boss = run_as_server({}, {"told": told}, scheduler=LaxistScheduler())
+tell()
+signal.pause()
+""",
+    "batch": """
+threading.Thread(target=tell, daemon=True).start()
+batch_main({}, {"told": told}, scheduler=LaxistScheduler())
+""",
+}
+
+
+def master(body, folder):
+    """Start such a master, and return it when its workers have begun."""
+    folder.mkdir(exist_ok=True)
+    text = MASTER.format(tests=str(Path(__file__).parent), folder=str(folder), body=BODIES[body])
+    process = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "begun\n", process.communicate()
+    return process
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_end_of_the_master_ends_all(mark, tmp_path, how, body):
+    process = master(body, tmp_path)
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=SOON_S)
+    wait_for_none(mark, SOON_S)
+    if how == signal.SIGINT:
+        assert "KeyboardInterrupt" in errors
+    elif how == signal.SIGTERM and body == "batch":
+        assert "SignalInterruptError: interrupted by SIGTERM" in errors
+    else:
+        assert process.returncode == -how
+
+
+INTERRUPTED = """
+import sys
+sys.path.insert(0, {tests!r})
+from hired import Sleeper
+from nws.taylorism import run_as_server
+print("begins", flush=True)
+while True:
+    boss = run_as_server({{}}, {{"seconds": [0.001] * 20}})
+    boss.get_report()
+    boss.wait_till_finished()
+    assert len(boss.get_report()["workers_report"]) == 20
+"""
+
+
+def interrupted(process):
+    """Interrupt a program until it ends: Python swallows what comes within a finalizer. Returns its standard error."""
+    for _ in range(10):
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=SOON_S / 10)[1]
+    process.kill()
+    return "it goes on"
+
+
+def test_ctrl_c_at_any_moment_leaves_nothing(mark):
+    seed = random.randrange(1 << 30)
+    print("seed", seed)
+    choose = random.Random(seed)
+    text = INTERRUPTED.format(tests=str(Path(__file__).parent))
+    for _ in range(12):
+        process = subprocess.Popen(
+            [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        process.stdout.readline()
+        # At any moment: how long this takes is what makes it random.
+        select.select([process.stdout], [], [], choose.random() * 0.8)
+        errors = interrupted(process)
+        assert "KeyboardInterrupt" in errors
+        wait_for_none(mark, SOON_S)
+
+
+def test_a_master_that_goes_on_after_ctrl_c_can_stop_its_boss(mark, tmp_path):
+    boss, pids = started(tmp_path)
+
+    def interrupt():
+        wait_until(lambda: boss._is_ending, "the master waits")
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        boss.wait_till_finished()
+    assert all(living(pid) for one in pids for pid in one)
+    boss.stop_them_working()
+    boss.wait_till_finished()
+    assert boss.get_report()["status"] == "pending"
+    assert not marked(mark)
+
+
+def test_many_bosses_leave_no_descriptor_and_no_thread(mark):
+    def held():
+        return len(os.listdir("/proc/self/fd")), threading.active_count()
+
+    def one():
+        with Boss() as boss:
+            boss.set_instructions({}, {"seconds": [0.0]})
+            boss.make_them_work()
+            boss.wait_till_finished()
+            boss.get_report()
+
+    one()
+    before = held()
+    for _ in range(5):
+        one()
+    assert held() == before

@@ -11,6 +11,7 @@ import json
 import sys
 from pathlib import Path
 
+import boss
 import demo_speedup
 import first_result
 import long_value
@@ -22,6 +23,7 @@ import sleigh
 from row import Row
 
 MEASURES = {
+    "boss": boss.measure,
     "demo": demo_speedup.measure,
     "first-result": first_result.measure,
     "long-value": long_value.measure,

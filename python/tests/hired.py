@@ -110,3 +110,16 @@ class Alive(Worker):
         os.rename(self.told + ".new", self.told)
         while True:
             signal.pause()
+
+
+class Deaf(Worker):
+    """Goes on whatever signal comes, but for SIGKILL."""
+
+    deaf: str
+
+    def _task(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        Path(self.deaf).touch()
+        while True:
+            signal.pause()

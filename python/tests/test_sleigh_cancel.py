@@ -61,7 +61,7 @@ def test_with_finish_those_that_run_come_to_their_end(sleigh, chunk):
     canceller = threading.Thread(target=pending.cancel, args=(True,))
     canceller.start()
     # What waits at the server is taken back at once, though nothing has been done yet.
-    wait_until(lambda: pending._run.cancelled, "the tasks are taken back")
+    wait_until(lambda: pending._run.cancelled and pending._run._cancel is None, "the tasks are taken back")
     sleigh.userNws.store("go", "done")
     canceller.join(50)
     results = outcomes(pending.wait())
@@ -212,7 +212,7 @@ def test_a_worker_that_replaces_another_begins_no_task_of_a_cancelled_call():
         assert s.userNws.fetch("begun", timeout=50) == 0
         canceller = threading.Thread(target=pending.cancel, args=(True,))
         canceller.start()
-        wait_until(lambda: pending._run.cancelled, "the tasks are taken back")
+        wait_until(lambda: pending._run.cancelled and pending._run._cancel is None, "the tasks are taken back")
         s.userNws.store("go", True)
         canceller.join(50)
         assert outcomes(pending.wait()) == ["Cancelled"] * 50

@@ -1,5 +1,6 @@
 """What dies while a Boss works, and what follows: the exact error, soon, and nothing left."""
 
+import contextlib
 import os
 import random
 import select
@@ -75,6 +76,24 @@ def test_a_killed_warden_or_host_is_an_error_and_ends_all(mark, tmp_path, which)
     with pytest.raises(BossDied):
         boss.wait_till_finished()
     wait_until(lambda: not any(living(pid) for one in pids for pid in one), "the other of the two has ended all")
+
+
+def test_a_stopped_worker_is_an_error_and_ends_the_others(mark, tmp_path):
+    boss, pids = started(tmp_path)
+    os.kill(pids[0][0], signal.SIGSTOP)
+    with pytest.raises(WorkerDied, match="stopped by SIGSTOP") as died:
+        boss.wait_till_finished()
+    assert died.value.instructions == {"told": str(tmp_path / "told 0")}
+    assert died.value.signal == signal.SIGSTOP
+    assert not any(living(pid) for one in pids for pid in one)
+
+
+def test_a_stopped_boss_is_an_error_and_ends_its_workers(mark, tmp_path):
+    boss, pids = started(tmp_path)
+    os.kill(boss._office.pid, signal.SIGSTOP)
+    with pytest.raises(BossDied, match="stopped by SIGSTOP"):
+        boss.get_report()
+    assert not any(living(pid) for one in pids for pid in one)
 
 
 def parent_of(pid):
@@ -196,6 +215,16 @@ while True:
 """
 
 
+def interrupted(process):
+    """Interrupt a program until it ends: Python swallows what comes within a finalizer. Returns its standard error."""
+    for _ in range(10):
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=SOON_S / 10)[1]
+    process.kill()
+    return "it goes on"
+
+
 def test_ctrl_c_at_any_moment_leaves_nothing(mark):
     seed = random.randrange(1 << 30)
     print("seed", seed)
@@ -208,8 +237,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing(mark):
         process.stdout.readline()
         # At any moment: how long this takes is what makes it random.
         select.select([process.stdout], [], [], choose.random() * 0.8)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=SOON_S)
+        errors = interrupted(process)
         assert "KeyboardInterrupt" in errors
         wait_for_none(mark, SOON_S)
 

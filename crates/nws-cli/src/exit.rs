@@ -29,7 +29,10 @@ impl Exit {
     /// All of them, with what they mean, for the manual.
     pub(crate) const MEANINGS: [(Exit, &'static str); 7] = [
         (Exit::Done, "It is done."),
-        (Exit::Nothing, "There was no value, or it did not happen in the time given; doctor found something wrong."),
+        (
+            Exit::Nothing,
+            "There was no value, or it did not happen in the time given; doctor found something wrong; a job of map failed.",
+        ),
         (Exit::Usage, "The command line or a setting is wrong."),
         (Exit::NoServer, "No server answers."),
         (Exit::Refused, "The server refused: the token is missing or wrong, or a limit is exceeded."),

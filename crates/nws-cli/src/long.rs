@@ -9,7 +9,7 @@ use nws_proto::{Descriptor, Language};
 use crate::exit::{Exit, Failure};
 use crate::value::{As, Show};
 
-/// What is read at a time, in bytes; what is shorter is stored as a whole.
+/// What is read at a time, in bytes.
 const PIECE_BYTES: u64 = 1 << 20;
 
 /// Finds out piece by piece whether bytes are UTF-8.
@@ -45,7 +45,8 @@ impl Text {
 }
 
 /// Stores what can be read as one value: text where it is UTF-8, unless raw bytes are asked for. Gives
-/// the bytes back where they are few.
+/// the bytes back where they are few. Whether the value is in memory or on disk is for the server to say,
+/// but for the very long.
 pub(crate) fn store(
     workspace: &Workspace,
     variable: &[u8],

@@ -2,13 +2,14 @@
 //!
 //! `commands` has one file a subcommand, `settings` the server's settings; `remote` says how a command
 //! finds its server, `value` how values are read and shown, `babelfish` who tells what others wrote, `exit` how commands end, `manual` makes the
-//! manual pages, completions and documentation.
+//! manual pages, completions and documentation. `map` is the subcommand of that name.
 
 mod babelfish;
 mod commands;
 mod exit;
 mod long;
 mod manual;
+mod map;
 mod names;
 mod registry;
 mod remote;
@@ -44,6 +45,7 @@ enum Command {
     Watch(commands::watch::Arguments),
     Declare(commands::declare::Arguments),
     Delete(commands::delete::Arguments),
+    Map(map::Arguments),
     Ping(commands::ping::Arguments),
     Doctor(commands::doctor::Arguments),
     Completions(commands::completions::Arguments),
@@ -68,6 +70,7 @@ impl Command {
             Command::Watch(arguments) => ("watch", commands::watch::run(&arguments)),
             Command::Declare(arguments) => ("declare", commands::declare::run(&arguments)),
             Command::Delete(arguments) => ("delete", commands::delete::run(&arguments)),
+            Command::Map(arguments) => ("map", map::run(&arguments)),
             Command::Ping(arguments) => ("ping", commands::ping::run(&arguments)),
             Command::Doctor(arguments) => ("doctor", commands::doctor::run(&arguments)),
             Command::Completions(arguments) => ("completions", commands::completions::run(&arguments)),

@@ -17,8 +17,11 @@ pub(crate) fn servers() -> Result<Vec<Found>, Failure> {
 /// The port that a command means where it says nothing: the one that a server would take.
 pub(crate) fn usual_port() -> Result<u16, Failure> {
     match std::env::var("NWS_SERVER_PORT") {
-        Ok(text) if !text.is_empty() => text.parse().map_err(|_| {
-            let message = format!("the environment variable NWS_SERVER_PORT: expected a port, got {text:?}");
+        Ok(text) if !text.is_empty() => text.parse().ok().filter(|port| *port != 0).ok_or_else(|| {
+            let message = format!(
+                "the environment variable NWS_SERVER_PORT: expected the port of a server, got {text:?}; `nws ls` shows \
+                 those that run"
+            );
             Failure::new(Exit::Usage, message)
         }),
         _ => Ok(DEFAULT_PORT),

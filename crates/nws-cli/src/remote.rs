@@ -17,8 +17,8 @@ use crate::{names, registry};
 /// The server that is meant.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServerChoice {
-    /// The server, as HOST:PORT, HOST, or the PATH of its Unix socket [default: this machine, port 8765
-    /// or $NWS_SERVER_PORT].
+    /// The server, as HOST:PORT, HOST, or the PATH of its Unix socket; nws:// may stand before it [default: this
+    /// machine, port 8765 or $NWS_SERVER_PORT].
     #[arg(long, short, env = "NWS_URL", value_name = "SERVER", hide_env_values = true)]
     server: Option<String>,
     /// The file with the server's token; servers of this user on this machine need none.
@@ -51,6 +51,12 @@ pub(crate) fn time(text: &str) -> Result<Duration, String> {
     read_time(text).map(Duration::from_millis).ok_or_else(|| "expected a time such as 500ms, 2.5s or 10min".to_owned())
 }
 
+/// The port of a server that runs; 0 is none.
+pub(crate) fn port(text: &str) -> Result<u16, String> {
+    let port = text.parse().ok().filter(|port| *port != 0);
+    port.ok_or_else(|| "expected the port of a server, 1 to 65535; `nws ls` shows those that run".to_owned())
+}
+
 impl ServerChoice {
     /// Whether one was named.
     pub(crate) fn is_named(&self) -> bool {
@@ -59,7 +65,7 @@ impl ServerChoice {
 
     pub(crate) fn endpoint(&self) -> Result<Endpoint, Failure> {
         match self.server.as_deref().filter(|server| !server.is_empty()) {
-            Some(text) => Ok(text.strip_prefix("nws://").unwrap_or(text).parse()?),
+            Some(text) => Ok(text.parse()?),
             None => Ok(Endpoint::Tcp("localhost".to_owned(), registry::usual_port()?)),
         }
     }

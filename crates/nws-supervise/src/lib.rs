@@ -42,7 +42,9 @@ mod waker;
 pub use cores::{fitting_workers, usable_cores};
 pub use end::{End, OutOfMemory, Status, signal_name};
 pub use resident::resident_bytes;
-pub use signals::{ignore_interrupts, new_session, termination_requests};
+pub use signals::{
+    end_by_signal, ignore_interrupts, interruption_requests, new_session, taken_signal, termination_requests,
+};
 pub use spawn::{Output, PROCESS_MARKER, Spawn};
 pub use supervisor::{Happening, ProcessId, Supervisor};
 pub use waker::Waker;

@@ -104,6 +104,18 @@ pub(crate) fn ignore(signals: &[i32]) {
     }
 }
 
+/// Does the default about this signal, and lets it come to this thread.
+pub(crate) fn restore(signal: i32) {
+    // SAFETY: no handler is involved, and the set is initialised before it is used.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, signal);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut());
+    }
+}
+
 /// Blocks these signals in this thread and those it starts from now on, and gives a descriptor
 /// that is readable when one of them came.
 pub(crate) fn signal_descriptor(signals: &[i32]) -> io::Result<std::os::fd::OwnedFd> {

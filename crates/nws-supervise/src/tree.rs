@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::spawn::PROCESS_MARKER;
@@ -173,8 +174,13 @@ fn table() -> Vec<Process> {
     entries.flatten().filter_map(|entry| read_process(entry.file_name().to_str()?.parse().ok()?)).collect()
 }
 
+/// Each end of a child reads the whole table, so this makes no system call that it need not make.
 fn read_process(pid: i32) -> Option<Process> {
-    parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+    let file = rustix::fs::open(format!("/proc/{pid}/stat"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    // More than the fields that are looked at take; what follows them may be cut off.
+    let mut line = [0; 1024];
+    let count = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut line)).ok()?;
+    parse(line.get(..count)?)
 }
 
 /// Reads a line of `/proc/PID/stat`. The name in parentheses may hold anything, parentheses too.

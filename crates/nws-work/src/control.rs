@@ -123,7 +123,8 @@ pub enum ToHost {
         /// Its number.
         run: u32,
     },
-    /// Tasks of this run that have not begun are not run any more; those that have go on.
+    /// Tasks of this run that have not begun are not run any more; those that have go on. Answered by
+    /// [`FromHost::Cancelled`].
     Cancel {
         /// Its number.
         run: u32,
@@ -190,6 +191,11 @@ pub enum FromHost {
         task: Option<(u32, u64)>,
         /// Whether that task has thereby failed; else it is run again.
         failed: bool,
+    },
+    /// The answer to [`ToHost::Cancel`]: all workers know.
+    Cancelled {
+        /// The run's number.
+        run: u32,
     },
     /// The answer to [`ToHost::CloseGroup`].
     GroupClosed {

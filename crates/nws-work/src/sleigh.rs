@@ -14,8 +14,8 @@ use crate::master::{Arrival, Master, Tasks};
 const SERVER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long after the connection has broken the host may take to say why.
 const CAUSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long the host may take to close the group of workers.
-const GROUP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the host may take to close the group of workers, or to tell them of a cancel.
+const HOST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a sleigh is started with.
 #[derive(Clone, Debug)]
@@ -67,6 +67,8 @@ struct Said {
     joined: BTreeSet<u32>,
     /// The group was closed before all had joined, and these had.
     group: Option<Vec<u32>>,
+    /// The last run that the host has cancelled.
+    cancelled_run: u32,
     stopping: bool,
     master: Weak<Master>,
     /// What was said before there was a master to tell.
@@ -140,11 +142,11 @@ impl Sleigh {
         if !self.group(Duration::ZERO)?.closed {
             self.tell(&ToHost::CloseGroup)?;
         }
-        let group = self.group(GROUP_TIMEOUT)?;
+        let group = self.group(HOST_TIMEOUT)?;
         if group.closed {
             return Ok(group);
         }
-        let seconds = GROUP_TIMEOUT.as_secs();
+        let seconds = HOST_TIMEOUT.as_secs();
         Err(WorkError::Ended(format!("the host process (nws host) did not close the group within {seconds} s")))
     }
 
@@ -220,6 +222,8 @@ impl Sleigh {
     /// The sleigh has ended.
     pub fn cancel(&self, run: u32) -> Result<Vec<u64>, WorkError> {
         self.tell(&ToHost::Cancel { run })?;
+        self.watch.wait_for_cancel(run);
+        self.check()?;
         self.master.withdraw(run, self.worker_count).map_err(|error| self.watch.explain(error))
     }
 
@@ -261,6 +265,7 @@ impl Watch {
             Some(FromHost::ServerUp { address, .. }) => said.server = Some(address.clone()),
             Some(FromHost::WorkerJoined { rank, .. }) => _ = said.joined.insert(*rank),
             Some(FromHost::GroupClosed { ranks }) => said.group = Some(ranks.clone()),
+            Some(FromHost::Cancelled { run }) => said.cancelled_run = *run,
             Some(message) => {
                 if let Some(reason) = fatal(message) {
                     said.end.get_or_insert(reason);
@@ -318,6 +323,12 @@ impl Watch {
     fn wait_for_group(&self, worker_count: u32, timeout: Duration) {
         let waiting = |said: &mut Said| !said.group_of(worker_count).closed && said.end.is_none() && !said.closed;
         drop(self.changed.wait_timeout_while(self.said(), timeout, waiting));
+    }
+
+    /// Waits until no worker begins a task of this run any more, or the sleigh has ended.
+    fn wait_for_cancel(&self, run: u32) {
+        let waiting = |said: &mut Said| said.cancelled_run < run && said.end.is_none() && !said.closed;
+        drop(self.changed.wait_timeout_while(self.said(), HOST_TIMEOUT, waiting));
     }
 
     /// A broken connection is mostly the consequence of something that the host can name.

@@ -18,8 +18,10 @@ mod errors;
 mod events;
 mod lease;
 mod long;
+mod seeding;
 mod sleigh_master;
 mod sleigh_worker;
+mod spread;
 mod step;
 mod stream;
 mod value;
@@ -47,12 +49,16 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<cursor::Cursor>()?;
     module.add_class::<cursor::Stored>()?;
     module.add_class::<workspace::Workspace>()?;
+    module.add_class::<seeding::SeededDraws>()?;
+    module.add_class::<seeding::SeededLock>()?;
     module.add_class::<sleigh_master::SleighCore>()?;
     module.add_class::<sleigh_master::Run>()?;
     module.add_class::<sleigh_worker::WorkerStart>()?;
     module.add_class::<sleigh_worker::WorkerLoop>()?;
     module.add_class::<stream::Stream>()?;
     module.add_function(wrap_pyfunction!(sleigh_worker::worker_bootstrap, module)?)?;
+    spread::register(module)?;
+    module.add_function(wrap_pyfunction!(client::server_of_url, module)?)?;
     cores::register(module)?;
     Ok(())
 }

@@ -24,8 +24,8 @@ const RESULT_BYTES: usize = nws_proto::limits::VALUE_BYTES as usize;
 #[pyclass(module = "nws._native", frozen)]
 pub(crate) struct WorkerLoop {
     joining: Joining,
-    /// There is something to seed.
-    generators: AtomicBool,
+    /// The task that runs has drawn random numbers, or set their state: the next one is to be seeded.
+    seed_next: AtomicBool,
 }
 
 /// What a worker was told at its start: rank, number of workers, and the text of the settings.
@@ -58,7 +58,7 @@ impl WorkerStart {
         }
         let joining = py.detach(|| newcomer.connect());
         let joining = joining.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-        Ok(WorkerLoop { joining, generators: AtomicBool::new(false) })
+        Ok(WorkerLoop { joining, seed_next: AtomicBool::new(false) })
     }
 }
 
@@ -68,7 +68,7 @@ struct Definition {
     function: Result<Py<PyAny>, Vec<u8>>,
     /// The task's payload is the tuple of its arguments, rather than the only one.
     spread: bool,
-    /// Called with the index before each task, where the call has a seed.
+    /// Called before a task, where the call has a seed and the task before has used it.
     seeder: Option<Py<PyAny>>,
 }
 
@@ -91,10 +91,10 @@ impl WorkerLoop {
         self.worker().running().map(|task| task.index)
     }
 
-    /// A module with random numbers has been imported: from now on tasks of calls with a seed are
-    /// seeded.
-    fn generators_are_there(&self) {
-        self.generators.store(true, Ordering::Relaxed);
+    /// The task that runs has drawn random numbers or set their state, so that the next one is to be
+    /// seeded anew.
+    fn seed_next(&self) {
+        self.seed_next.store(true, Ordering::Relaxed);
     }
 
     /// The name of the sleigh's workspace.
@@ -140,7 +140,7 @@ impl WorkerLoop {
     ) -> PyResult<String> {
         let mut definition: Option<Definition> = None;
         let mut result = Vec::new();
-        let calls = Calls { define, loads, dumps, describe, generators: &self.generators };
+        let calls = Calls { define, loads, dumps, describe, seed_next: &self.seed_next };
         let generation = fork_generation();
         let mut ended_ns = None;
         loop {
@@ -238,7 +238,7 @@ struct Calls<'a, 'py> {
     loads: &'a Bound<'py, PyAny>,
     dumps: &'a Bound<'py, PyAny>,
     describe: &'a Bound<'py, PyAny>,
-    generators: &'a AtomicBool,
+    seed_next: &'a AtomicBool,
 }
 
 impl Calls<'_, '_> {
@@ -251,15 +251,15 @@ impl Calls<'_, '_> {
                 return Ok(Outcome::Failed);
             }
         };
-        // Generators that nobody has imported need no seed.
-        let seeder = known.seeder.as_ref().filter(|_| self.generators.load(Ordering::Relaxed));
-        let value = compact::decode(py, task.payload(), self.loads).and_then(|argument| {
-            if let Some(seeder) = seeder {
-                seeder.call1(py, (task.head.index,))?;
-            }
-            Ok(argument)
-        });
-        let value = value.and_then(|argument| match known.spread {
+        let mut renewed = Ok(());
+        if let Some(seeder) = &known.seeder
+            && self.seed_next.load(Ordering::Relaxed)
+        {
+            self.seed_next.store(false, Ordering::Relaxed);
+            renewed = seeder.call0(py).map(drop);
+        }
+        let argument = renewed.and_then(|()| compact::decode(py, task.payload(), self.loads));
+        let value = argument.and_then(|argument| match known.spread {
             true => function.call1(argument.cast_into::<PyTuple>().map_err(PyErr::from)?),
             false => function.call1((argument,)),
         });

@@ -68,7 +68,7 @@ def _callbacks(
 ) -> tuple[Callable[..., Any], Callable[..., bytes]]:
     """Return what makes a function of a run's definition, and what describes the failure of a task."""
 
-    def define(definition: bytes) -> tuple[Callable[..., Any], bool, int | None, Seeder | None]:
+    def define(definition: bytes) -> tuple[Callable[..., Any], bool, int | None, Callable[[], None] | None]:
         function, spread, chunk_size, group, levels, seed = _pickle.loads(definition)
         speaker.follow(levels)
         if group is not None:

@@ -192,10 +192,10 @@ class Sleigh:
         columns, one for each varying argument; anything else is one column. `fixedArgs` are appended to each task's
         arguments: a list of them, or one that is no list. `argPermute` lists indexes into varying and fixed arguments
         together: which to pass, in which order. `loadFactor` is the most tasks a worker that are under way at one time;
-        by default all. `chunkSize` fixes how many tasks travel together, which by default follows from how long they
-        take. `retries` overrides the sleigh's. A task that takes longer than `timeout` seconds is ended with its worker
-        and fails alone. With `seed` the random numbers of a task follow from that and its index, on whichever worker it
-        runs.
+        by default all. A worker takes tasks by chunks of `chunkSize`, several at a time while they are short; how many
+        it takes follows else from how long they are alone. `retries` overrides the sleigh's. A task that takes
+        longer than `timeout` seconds is ended with its worker and fails alone. With `seed` the random numbers of a task
+        follow from that and its index, on whichever worker it runs.
 
         `fun` is a function, or an expression or statements in a string, which see their arguments as the list
         `SleighArguments`; statements give what they assign to `SleighValue`. `type` is `'invoke'` for functions and

@@ -1,12 +1,13 @@
 //! `nws fetch` and `nws find`: values of a variable, to standard output or a file.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
-use nws_client::Value;
-use nws_client::blocking::{LongValue, Server, Workspace};
+use nws_client::blocking::{LongValue, Server};
+use nws_client::{Call, Value, Workspace};
 
 use crate::babelfish::Babelfish;
 use crate::exit::{Exit, Failure};
@@ -84,12 +85,13 @@ impl Printer {
     }
 
     /// Prints a value, and is done with it. What cannot be written is not taken away.
-    fn print_long(&mut self, output: &mut impl Write, mut value: LongValue) -> Result<(), Failure> {
+    fn print_long(&mut self, output: &mut impl Write, value: nws_client::LongValue) -> Result<Call<()>, Failure> {
+        let mut value = LongValue::from(value);
         if let Some(whole) = long::write(output, &mut value, self.show)? {
             self.print(output, &whole)?;
         }
         output.flush()?;
-        Ok(value.done()?)
+        Ok(nws_client::LongValue::from(value).done())
     }
 }
 
@@ -114,17 +116,16 @@ pub(crate) fn run(arguments: &Arguments, take: bool) -> Result<(), Failure> {
     // Opened before anything is taken away: what cannot be written anywhere stays.
     let mut output = open(arguments)?;
     let mut printer = arguments.form.printer(server);
-    if arguments.all {
-        let count = every(arguments, &workspace, take, |value| Ok(printer.print(&mut output, &value)?))?;
-        if count == 0 {
-            return Err(Failure::quiet(Exit::Nothing));
-        }
-        return Ok(output.flush()?);
-    }
-    match one(arguments, &workspace, take)? {
-        Some(value) => printer.print_long(&mut output, value),
-        None => Err(Failure::quiet(Exit::Nothing)),
-    }
+    let workspace = workspace.as_async();
+    let count = if arguments.all {
+        every(arguments, workspace, take, |value| printer.print_long(&mut output, value))?
+    } else if let Some(value) = one(arguments, workspace, take)? {
+        printer.print_long(&mut output, value)?.wait()?;
+        1
+    } else {
+        0
+    };
+    if count == 0 { Err(Failure::quiet(Exit::Nothing)) } else { Ok(()) }
 }
 
 fn open(arguments: &Arguments) -> Result<Box<dyn Write>, Failure> {
@@ -163,36 +164,52 @@ impl Write for Target {
     }
 }
 
-fn one(arguments: &Arguments, workspace: &Workspace, take: bool) -> Result<Option<LongValue>, Failure> {
+fn one(arguments: &Arguments, workspace: &Workspace, take: bool) -> Result<Option<nws_client::LongValue>, Failure> {
     let variable = names::bytes(&arguments.variable);
     Ok(match (take, arguments.try_once, arguments.patience.timeout) {
-        (true, true, _) => workspace.fetch_long_try(variable)?,
-        (false, true, _) => workspace.find_long_try(variable)?,
-        (true, _, Some(timeout)) => Some(workspace.fetch_long_timeout(variable, timeout)?),
-        (false, _, Some(timeout)) => Some(workspace.find_long_timeout(variable, timeout)?),
-        (true, ..) => Some(workspace.fetch_long(variable)?),
-        (false, ..) => Some(workspace.find_long(variable)?),
+        (true, true, _) => workspace.fetch_long_try(variable).wait()?,
+        (false, true, _) => workspace.find_long_try(variable).wait()?,
+        (true, _, Some(timeout)) => Some(workspace.fetch_long_timeout(variable, timeout).wait()?),
+        (false, _, Some(timeout)) => Some(workspace.find_long_timeout(variable, timeout).wait()?),
+        (true, ..) => Some(workspace.fetch_long(variable).wait()?),
+        (false, ..) => Some(workspace.find_long(variable).wait()?),
     })
 }
 
+/// Values that are fetched ahead, while they are short.
+const AHEAD: usize = 64;
+/// From this length on a value is fetched alone.
+const SHORT_BYTES: u64 = 16 << 10;
+
 /// Values that are stored meanwhile by who reads our output shall not keep us for ever: there are as
-/// many as there were.
+/// many as there were. Each is gone only when `each` has written it: where that fails it is back at its
+/// place, with those that were fetched ahead.
 fn every(
     arguments: &Arguments,
     workspace: &Workspace,
     take: bool,
-    mut each: impl FnMut(Value) -> Result<(), Failure>,
+    mut each: impl FnMut(nws_client::LongValue) -> Result<Call<()>, Failure>,
 ) -> Result<u64, Failure> {
     let variable = names::bytes(&arguments.variable);
-    let infos = workspace.list_variables()?;
+    let infos = workspace.list_variables().wait()?;
     let there = infos.into_iter().find(|info| info.name == variable).map_or(0, |info| info.values);
-    let mut iterator = workspace.ifind_try(variable);
-    let mut count = 0;
+    let (mut fetching, mut finishing) = (VecDeque::new(), VecDeque::new());
+    let (mut asked, mut count, mut ahead, mut behind) = (0, 0, 1, None);
     while count < there {
-        let value = if take { workspace.fetch_try(variable)? } else { iterator.next().transpose()? };
-        let Some(value) = value else { break };
-        each(value)?;
+        while take && asked < there && fetching.len() < ahead {
+            fetching.push_back(workspace.fetch_long_try(variable));
+            asked += 1;
+        }
+        let next = fetching.pop_front().unwrap_or_else(|| workspace.find_long_next(variable, behind));
+        let Some(value) = next.wait()? else { break };
+        behind = Some(value.place());
+        ahead = if value.len_bytes() < SHORT_BYTES { AHEAD } else { 1 };
+        finishing.push_back(each(value)?);
         count += 1;
+        while finishing.len() > ahead {
+            finishing.pop_front().map_or(Ok(()), Call::wait)?;
+        }
     }
+    finishing.into_iter().try_for_each(Call::wait)?;
     Ok(count)
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::exit::{Exit, Failure};
 use crate::registry;
+use crate::remote::port;
 
 /// Tell whether a server of this user runs, and where.
 ///
@@ -15,7 +16,7 @@ use crate::registry;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The server with this port [default: 8765 or $NWS_SERVER_PORT].
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = port)]
     port: Option<u16>,
     /// Print one object of JSON.
     #[arg(long)]

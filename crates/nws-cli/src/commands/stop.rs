@@ -11,7 +11,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use crate::commands::status::by_port;
 use crate::exit::{Exit, Failure};
 use crate::registry;
-use crate::remote::time;
+use crate::remote::{port, time};
 
 /// Stop a server of this user, and wait until it is gone.
 ///
@@ -19,7 +19,7 @@ use crate::remote::time;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The server with this port [default: 8765 or $NWS_SERVER_PORT].
-    #[arg(long, value_name = "PORT", conflicts_with = "all")]
+    #[arg(long, value_name = "PORT", conflicts_with = "all", value_parser = port)]
     port: Option<u16>,
     /// All servers of this user but the embedded ones, which end with their programs.
     #[arg(long)]

@@ -7,6 +7,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use nws_client::Value;
+use nws_client::blocking::Workspace;
+use nws_proto::limits;
 
 use crate::exit::{Exit, Failure};
 use crate::long;
@@ -17,7 +19,8 @@ use crate::value::{self, As};
 /// Add values to a variable.
 ///
 /// The variable comes into being with its first value, and is fifo unless it was declared otherwise;
-/// so does the workspace, which stays until it is deleted.
+/// so does the workspace, which stays until it is deleted. Up to 65,536 values are added all at once or not
+/// at all, where they have 64 MiB at most; more go in several requests, and an error says how many were added.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The variable.
@@ -52,8 +55,38 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let values = values(arguments)?;
     let (_server, workspace) = arguments.place.enter(true)?;
-    Ok(workspace.store_many(names::bytes(&arguments.variable), values)?)
+    add_all(&workspace, names::bytes(&arguments.variable), values)
 }
+
+/// In as few requests as may be.
+fn add_all(workspace: &Workspace, variable: &[u8], values: Vec<Value>) -> Result<(), Failure> {
+    let all = values.len();
+    let mut left = values.into_iter().peekable();
+    let mut added = 0;
+    while left.peek().is_some() {
+        let (mut request, mut request_bytes) = (Vec::new(), 0);
+        while request.len() < limits::BATCH_VALUES as usize
+            && let Some(value) =
+                left.next_if(|next| request.is_empty() || request_bytes + next.bytes.len() <= MOST_BYTES)
+        {
+            request_bytes += value.bytes.len();
+            request.push(value);
+        }
+        let count = request.len();
+        workspace.store_many(variable, request).map_err(|error| {
+            let mut failure = Failure::from(error);
+            if added > 0 {
+                failure.message = format!("{} (the first {added} of {all} values were added)", failure.message);
+            }
+            failure
+        })?;
+        added += count;
+    }
+    Ok(())
+}
+
+/// Of the values of one request.
+const MOST_BYTES: usize = 64 << 20;
 
 /// Where one value comes that need not be held in memory, if one does.
 fn streamed(arguments: &Arguments) -> Result<Option<Box<dyn Read>>, Failure> {
@@ -74,7 +107,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
     Failure::new(Exit::Failed, format!("{} cannot be read: {error}", path.display()))
 }
 
-/// All of them are read before the first is stored: it is all or none.
+/// All of them are read before the first is stored: what cannot be read stores nothing.
 fn values(arguments: &Arguments) -> Result<Vec<Value>, Failure> {
     let mut values = Vec::new();
     if let Some(path) = &arguments.file {

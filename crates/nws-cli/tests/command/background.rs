@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::home::Home;
+use crate::home::{Home, output};
 
 #[test]
 fn a_server_starts_is_there_and_stops() {
@@ -103,4 +103,16 @@ fn a_server_that_does_not_end_in_time_is_told() {
     let ran = home.nws("stop --timeout 20ms");
     rustix::process::kill_process(process, rustix::process::Signal::CONT).unwrap();
     ran.is(1, "", &format!("nws stop: process PID was told to end and is still there; try `kill -9 {pid}`\n"));
+}
+
+#[test]
+fn a_port_of_0_is_no_servers() {
+    let home = Home::served();
+    for command in ["stop", "status"] {
+        let ran = home.nws(&format!("{command} --port 0"));
+        assert!(ran.code == Some(2) && ran.stderr.contains("expected the port of a server, 1 to 65535"), "{ran:?}");
+        let asked = home.command([command]).env("NWS_SERVER_PORT", "0").spawn().unwrap();
+        let ran = home.ran(&output(asked));
+        assert!(ran.code == Some(2) && ran.stderr.contains("expected the port of a server, got \"0\""), "{ran:?}");
+    }
 }

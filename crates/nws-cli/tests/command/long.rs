@@ -8,7 +8,7 @@ use nws_client::{ConnectOptions, Endpoint, Value, blocking};
 use nws_proto::ErrorCode;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use crate::home::{Home, PATIENCE};
+use crate::home::{Home, PATIENCE, output};
 
 const MIB: usize = 1 << 20;
 /// Four times the memory that the server may use for values.
@@ -160,4 +160,86 @@ fn a_value_that_cannot_be_written_is_not_taken_away() {
         assert!(ran.code != Some(0) && ran.stderr.contains("No space left"), "{ran:?}");
         assert!(home.nws("fetch x --raw --timeout 20s").stdout.len() == length);
     }
+}
+
+/// As many bytes as a line, so that each is told apart.
+fn line(number: usize, length: usize) -> String {
+    let number = number.to_string();
+    "0".repeat(length - number.len()) + &number
+}
+
+fn store_lines(home: &Home, count: usize, length: usize) {
+    let lines: String = (0..count).map(|number| line(number, length) + "\n").collect();
+    home.nws_with("store x - --lines", lines.as_bytes()).is(0, "", "");
+}
+
+#[test]
+fn what_fetch_all_cannot_write_is_not_taken_away() {
+    let home = Home::served();
+    for length in [10, 100_000] {
+        store_lines(&home, 200, length);
+        let ran = home.run(["fetch", "x", "--all", "--output", "/dev/full"]);
+        assert!(ran.code == Some(6) && ran.stderr.contains("No space left"), "{ran:?}");
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        drop(reader);
+        let ended = output(home.command(["fetch", "x", "--all"]).stdout(writer).spawn().unwrap());
+        assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()), (Some(0), ""));
+        let all: String = (0..200).map(|number| line(number, length) + "\n").collect();
+        assert!(home.nws("fetch x --all").stdout == all, "each is there, in its place");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_has_had_what_fetch_all_has_taken_away() {
+    let home = Home::served();
+    // None of them fits a pipe.
+    let length = MIB;
+    store_lines(&home, 5, length);
+    let mut child = home.command(["fetch", "x", "--all"]).spawn().unwrap();
+    let mut first = vec![0; length + 1];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(output(child).status.code(), Some(0));
+    let left: String = (1..5).map(|number| line(number, length) + "\n").collect();
+    assert!(first == (line(0, length) + "\n").as_bytes() && home.nws("fetch x --all").stdout == left);
+}
+
+#[test]
+fn find_all_shows_long_values_and_leaves_them() {
+    let home = Home::served_with(&["--values-memory", "16MiB"]);
+    store_lines(&home, 3, 5 * MIB);
+    let all: String = (0..3).map(|number| line(number, 5 * MIB) + "\n").collect();
+    for line in ["find x --all", "fetch x --all"] {
+        assert!(home.nws(line).stdout == all, "{line}");
+    }
+    home.nws("fetch x --all").is(1, "", "");
+}
+
+#[test]
+fn what_fits_stays_in_memory_and_the_limit_that_is_passed_is_named() {
+    let home = Home::served_with(&["--values-memory", "64MiB", "--values-disk", "0"]);
+    for mebibytes in [1, 5, 40] {
+        let text = "x".repeat(mebibytes * MIB);
+        home.nws_with("store x -", text.as_bytes()).is(0, "", "");
+        assert!(home.nws("fetch x --raw").stdout == text);
+    }
+    let ran = home.nws_with("store x -", &vec![b'x'; 80 * MIB]);
+    assert!(ran.code == Some(4) && ran.stderr.contains("values-memory"), "{ran:?}");
+}
+
+#[test]
+fn more_lines_than_one_request_takes_are_stored() {
+    let home = Home::served();
+    store_lines(&home, 70_000, 6);
+    let all: String = (0..70_000).map(|number| line(number, 6) + "\n").collect();
+    assert!(home.nws("fetch x --all").stdout == all);
+}
+
+#[test]
+fn how_many_lines_were_stored_is_said_where_not_all_were() {
+    let home = Home::served_with(&["--values-memory", "10MiB"]);
+    let lines = "line\n".repeat(200_000);
+    let ran = home.nws_with("store x - --lines", lines.as_bytes());
+    assert!(ran.code == Some(4) && ran.stderr.contains("values-memory"), "{ran:?}");
+    assert!(ran.stderr.contains("(the first 131072 of 200000 values were added)"), "{ran:?}");
+    assert!(home.nws("vars --json").stdout.contains("\"values\":131072"));
 }

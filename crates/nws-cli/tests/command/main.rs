@@ -10,7 +10,12 @@ mod home;
 mod limits;
 mod listings;
 mod long;
+mod map;
+mod map_ends;
 mod pages;
+#[allow(dead_code)]
+#[path = "../host/processes.rs"]
+mod processes;
 mod settings;
 mod users;
 mod values;

@@ -45,6 +45,12 @@ impl From<crate::LongValue> for LongValue {
     }
 }
 
+impl From<LongValue> for crate::LongValue {
+    fn from(value: LongValue) -> Self {
+        value.inner
+    }
+}
+
 impl LongValue {
     /// How to read the bytes.
     pub fn descriptor(&self) -> Descriptor {

@@ -99,7 +99,7 @@ impl LongValue {
         self.len_bytes
     }
 
-    /// Where it is from, for who goes on behind it: see [`nws_proto::Cursor::After`].
+    /// Where it is from, for who goes on behind it: see [`Workspace::find_long_next`].
     pub fn place(&self) -> (VariableId, Index) {
         (self.variable, self.index)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nws_proto::{Cursor, Descriptor, Wait};
+use nws_proto::{Cursor, Descriptor, Index, VariableId, Wait};
 
 use super::{ONE, Workspace, retrieve, to_wait};
 use crate::awaited::Awaited;
@@ -44,6 +44,17 @@ impl Workspace {
     /// As [`Workspace::find_long`], but after `timeout` it is [`Error::TimedOut`].
     pub fn find_long_timeout(&self, variable: impl AsRef<[u8]>, timeout: Duration) -> LongCall<LongValue> {
         self.long(variable.as_ref(), false, to_wait(timeout), Cursor::Mode, some)
+    }
+
+    /// Reads the value behind a [`place`](LongValue::place) part by part, or the oldest, where there is one, in
+    /// `fifo` and `single` variables: so each is read once.
+    pub fn find_long_next(
+        &self,
+        variable: impl AsRef<[u8]>,
+        behind: Option<(VariableId, Index)>,
+    ) -> LongCall<Option<LongValue>> {
+        let cursor = behind.map_or(Cursor::Oldest, |(variable, index)| Cursor::After { variable, index });
+        self.long(variable.as_ref(), false, Wait::No, cursor, Ok)
     }
 
     fn long<T: 'static>(

@@ -205,7 +205,10 @@ impl Host {
             }
             ToHost::Run { run, retries, timeout_ms } => self.terms.begin(run, retries, timeout_ms),
             ToHost::RunDone { run } => self.terms.end(run),
-            ToHost::Cancel { run } => self.crew.unwant(run, Wanted::Cancelled),
+            ToHost::Cancel { run } => {
+                self.crew.unwant(run, Wanted::Cancelled);
+                self.control.send(&FromHost::Cancelled { run });
+            }
             ToHost::Abort { run } => self.abort(run),
             ToHost::CloseGroup => self.close_group(),
             ToHost::Stop => self.over = Some(Over::Stopped),

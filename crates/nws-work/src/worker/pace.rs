@@ -9,11 +9,12 @@ const BATCH_TASKS: u32 = 8192;
 /// little against them, and a task that nobody holds can be begun by whoever is free first.
 const AHEAD_NS: f64 = 5e6;
 
-/// Learns from the tasks' durations how many make a batch. Starts at one, at most doubles from
+/// Learns from the tasks' durations how many make a batch. Starts at one chunk, at most doubles from
 /// batch to batch, so that a first short task does not decide over thousands.
 #[derive(Debug)]
 pub(super) struct Pace {
-    fixed: Option<u32>,
+    /// How many tasks are taken together however long they are.
+    chunk: u32,
     batch: u32,
     mean_ns: f64,
     measured: bool,
@@ -21,14 +22,15 @@ pub(super) struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { fixed: None, batch: 1, mean_ns: 0.0, measured: false }
+        Self { chunk: 1, batch: 1, mean_ns: 0.0, measured: false }
     }
 }
 
 impl Pace {
-    /// Forgets; from now on just `chunk_size` if one is given.
+    /// Forgets; from now on takes whole chunks of `chunk_size`, where one is given.
     pub(super) fn begin_run(&mut self, chunk_size: Option<u32>) {
-        *self = Self { fixed: chunk_size.map(|size| size.clamp(1, BATCH_TASKS)), ..Self::default() };
+        let chunk = chunk_size.unwrap_or(1).clamp(1, BATCH_TASKS);
+        *self = Self { chunk, batch: chunk, ..Self::default() };
     }
 
     /// A task took this long.
@@ -48,12 +50,10 @@ impl Pace {
 
     /// How many to ask for now.
     pub(super) fn next_batch(&mut self) -> u32 {
-        if let Some(fixed) = self.fixed {
-            return fixed;
-        }
         if self.measured {
             let fit = (BATCH_NS as f64 / self.mean_ns.max(1.0)) as u32;
-            self.batch = fit.clamp(1, self.batch.saturating_mul(2).min(BATCH_TASKS));
+            let most = self.batch.saturating_mul(2).min(BATCH_TASKS - BATCH_TASKS % self.chunk);
+            self.batch = (fit - fit % self.chunk).clamp(self.chunk, most.max(self.chunk));
         }
         self.batch
     }
@@ -62,7 +62,7 @@ impl Pace {
     /// run.
     pub(super) fn low_water(&self) -> Option<usize> {
         let ahead = self.measured && self.mean_ns < AHEAD_NS;
-        ahead.then(|| self.fixed.unwrap_or(self.batch) as usize / 2)
+        ahead.then_some(self.batch as usize / 2)
     }
 }
 
@@ -116,12 +116,21 @@ mod tests {
     }
 
     #[test]
-    fn a_fixed_chunk_stays() {
+    fn a_chunk_stays_together_and_short_ones_share_a_batch() {
         let mut pace = Pace::default();
         pace.begin_run(Some(7));
-        pace.task_took(1);
         assert_eq!(pace.next_batch(), 7);
+        pace.task_took(100_000_000);
+        assert_eq!(pace.next_batch(), 7, "however long its tasks are");
+        pace.begin_run(Some(7));
+        pace.task_took(1_000);
+        assert_eq!([0; 3].map(|_| pace.next_batch()), [14, 28, 56]);
+        let most = (0..20).map(|_| pace.next_batch()).max();
+        assert_eq!(most, Some(994), "whole chunks of a millisecond");
         pace.begin_run(Some(0));
         assert_eq!(pace.next_batch(), 1);
+        pace.begin_run(Some(u32::MAX));
+        pace.task_took(1);
+        assert_eq!(pace.next_batch(), BATCH_TASKS);
     }
 }

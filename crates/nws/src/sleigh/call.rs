@@ -43,7 +43,8 @@ impl<'a, J: Job> Call<'a, J> {
         Self { sleigh, job, terms: Terms::default() }
     }
 
-    /// How many tasks travel together. By default that follows from how long they take.
+    /// How many tasks stay together on their way to a worker, which takes several such chunks at a time
+    /// while they are short. By default how many it takes follows from how long they are alone.
     pub fn chunk_size(mut self, tasks: u32) -> Self {
         self.terms.chunk_size = Some(tasks);
         self

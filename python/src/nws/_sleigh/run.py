@@ -125,7 +125,7 @@ class Run:
 
     def _obey(self) -> None:
         """Do what was asked for by `cancel`. Results that have come so far are there already."""
-        wish, self._cancel = self._cancel, None
+        wish = self._cancel
         if wish is None or self.over:
             return
         self.cancelled = True
@@ -138,6 +138,8 @@ class Run:
             self._fail(range(self._run.submitted, self._total), "before this task had begun")
             self._total = None
         self.into.flush()
+        if self._cancel == wish:
+            self._cancel = None
 
     def _fail(self, indexes: Iterable[int], when: str) -> None:
         results, places = self.into.results, self.into.indexes

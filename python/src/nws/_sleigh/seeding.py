@@ -10,6 +10,7 @@ Of a sleigh's own seed the number of the call, from 0, comes before `i` in each 
 """
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
@@ -17,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from nws import _native
+from nws._sleigh.generators import Generator, generator_of
 
 __all__ = ["Key", "Seeder"]
 
@@ -27,70 +29,90 @@ _RANDOM, _NUMPY = "random", "numpy.random"
 
 
 class Seeder:
-    """Seeds the generators of this worker before each task of a call that has a seed.
+    """Has the generators of this worker seeded for each task of a call that has a seed.
 
-    It costs a task nothing before a module with generators has been imported; these are seeded when they are.
+    That is done when a task first draws from one, so it costs nothing where none is used.
     """
 
     def __init__(self, loop: _native.WorkerLoop) -> None:
-        """Watch for generators from now on."""
+        """Watch for modules with generators from now on."""
         self._loop = loop
         self._key: Key | None = None
-        self._index: int | None = None
-        self._generators = 0
+        self._generators: list[Generator] = []
+        self._drawn: int | None = None
+        self._made = 0
+        self._forked: int | None = None
+        self._is_child = False
         sys.meta_path.insert(0, _Watch(self._imported))
         for name in (_RANDOM, _NUMPY):
             if name in sys.modules:
                 self._imported(sys.modules[name])
+        os.register_at_fork(before=self._fork, after_in_child=self._become_child)
 
-    def begin(self, key: Key | None) -> "Seeder | None":
-        """A call begins: returns what is to be called before each of its tasks, if anything."""
+    def begin(self, key: Key | None) -> Callable[[], None] | None:
+        """A call begins: returns what is to be called before a task if the one before has drawn, if anything."""
         before, self._key = self._key, key
-        self._index = None
-        if key is None and before is not None:
-            # What follows from the last task's seed would be the same on every worker that ran it.
-            for name in (_RANDOM, _NUMPY):
-                if name in sys.modules:
-                    sys.modules[name].seed()
-        return None if key is None else self
+        self._drawn = None
+        if key is not None:
+            self._renew()
+            return self._renew
+        for generator in self._generators:
+            generator.forget()
+            if before is not None:
+                # What follows from the last task's seed would be the same on every worker that ran it.
+                generator.module.seed()
+        return None
 
-    def __call__(self, index: int) -> None:
-        """The task with this index begins."""
-        self._index, self._generators = index, 0
-        for name in (_RANDOM, _NUMPY):
-            module = sys.modules.get(name)
-            if module is not None:
-                self._seed(module)
+    def _renew(self) -> None:
+        """Another task begins than the one that was seeded."""
+        self._drawn = None
+        for generator in self._generators:
+            generator.due = True
+
+    def _fork(self) -> None:
+        """Have a child of the task go on with what its parent has: it may live when other tasks run."""
+        self._forked = self._loop.index
+        for generator in self._generators:
+            generator.settle()
+
+    def _become_child(self) -> None:
+        self._is_child = True
+
+    def _index(self) -> int | None:
+        return self._forked if self._is_child else self._loop.index
 
     def _seed(self, module: ModuleType) -> None:
-        if self._key is None or self._index is None:
+        index = self._index()
+        if self._key is None or index is None:
             return
         if module.__name__ == _RANDOM:
-            module.seed(" ".join(map(str, (*self._key, self._index))))
+            module.seed(" ".join(map(str, (*self._key, index))))
         else:
-            module.seed(self._sequence(module).generate_state(4))
+            module.seed(self._sequence(module, index).generate_state(4))
 
     def _sequence(self, module: ModuleType, *more: int) -> Any:
         seed, *call = self._key or (0,)
-        return module.SeedSequence(seed, spawn_key=(*call, self._index, *more))
+        return module.SeedSequence(seed, spawn_key=(*call, *more))
 
     def _imported(self, module: ModuleType) -> None:
         """A module with generators is there."""
-        self._loop.generators_are_there()
+        generator = generator_of(module, self._seed, self._loop.seed_next)
+        self._generators.append(generator)
         if module.__name__ == _NUMPY:
             self._replace_default_rng(module)
-        if self._key is not None:
-            self._index = self._loop.index
-            self._seed(module)
+        generator.due = self._key is not None
 
     def _replace_default_rng(self, module: ModuleType) -> None:
         original = module.default_rng
 
         @functools.wraps(original)
         def default_rng(seed: Any = None) -> Any:
-            if seed is None and self._key is not None and self._index is not None:
-                seed = self._sequence(module, self._generators)
-                self._generators += 1
+            index = self._index()
+            if seed is None and self._key is not None and index is not None:
+                if self._drawn != index:
+                    self._drawn, self._made = index, 0
+                seed = self._sequence(module, index, self._made)
+                self._made += 1
             return original(seed)
 
         # Where pickle looks for it.

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from nws._pickle import dumps_result
 from nws.taylorism._failures import Failure, died, failed
-from nws.taylorism._machine import out_of_memory_kills
+from nws.taylorism._machine import LOOKS_EVERY_S, STOPPED_S, Stopped, out_of_memory_kills
 from nws.taylorism._worker import Worker
 from nws.taylorism.interrupt import SignalInterruptError, SignalInterruptHandler
 
@@ -39,6 +39,8 @@ class Job:
         self.began = time.monotonic()
         self.status: int | None = None
         self.stopped = False
+        self.frozen = False
+        self._watch = Stopped(pid)
         self.kills_before = out_of_memory_kills()
         self._data = bytearray()
         self._filled = 0
@@ -77,6 +79,12 @@ class Job:
             assert isinstance(failure, Failure)
             return failure
         assert self.status is not None
+        if self.frozen:
+            return Failure(
+                "",
+                f"the worker was stopped by SIGSTOP or the like, and ended as it did not go on for {STOPPED_S:g} s",
+                ended={"signal": signal.SIGSTOP, "outOfMemory": False},
+            )
         return died(self.status, self._out_of_memory())
 
     def _out_of_memory(self) -> bool | None:
@@ -84,6 +92,12 @@ class Job:
             return False
         now = out_of_memory_kills()
         return None if now is None or self.kills_before is None else now > self.kills_before
+
+    def look(self, now: float) -> None:
+        """End the process where it is stopped and does not go on."""
+        if not self.frozen and self._watch.for_too_long(now):
+            self.frozen = True
+            self.signal(signal.SIGKILL)
 
     def signal(self, number: int) -> None:
         """Send a signal to the process and to those that it started in its session."""
@@ -119,8 +133,9 @@ class Crew:
         self._epoll = select.epoll()
         self._by_descriptor: dict[int, str] = {}
         self.workers: dict[str, Worker] = {}
-        self._free_cores: dict[str, int] = {}
+        self._cores: dict[str, int] = {}
         self._stopping: dict[str, float] = {}
+        self._look_at = 0.0
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when `ended` has something to do."""
@@ -136,12 +151,12 @@ class Crew:
         self.workers[key] = worker
         core = self._core() if binded else None
         if core is not None:
-            self._free_cores[key] = core
+            self._cores[key] = core
         worker.work()
 
     def _core(self) -> int:
         """Return the core that the fewest workers are bound to."""
-        taken = list(self._free_cores.values())
+        taken = list(self._cores.values())
         return min(sorted(os.sched_getaffinity(0)), key=taken.count)
 
     def _key_of(self, worker: Worker) -> str:
@@ -150,10 +165,11 @@ class Crew:
     def start(self, worker: Worker) -> None:
         """Start the process of a worker."""
         key = self._key_of(worker)
-        core = self._free_cores.get(key)
+        core = self._cores.get(key)
         ours, theirs = os.pipe2(os.O_CLOEXEC)
         sys.stdout.flush()
         sys.stderr.flush()
+        dumps_result(None)  # what it finds out about the modules here, workers need not find out again
         pid = os.fork()
         if pid == 0:
             _work(worker, theirs, core, self._leave_behind)
@@ -204,9 +220,9 @@ class Crew:
 
     def timeout_s(self) -> float | None:
         """How long until `ended` has something to do by itself."""
-        if not self._stopping:
+        if not self._jobs:
             return None
-        return max(0.0, min(self._stopping.values()) - time.monotonic())
+        return max(0.0, min([self._look_at, *self._stopping.values()]) - time.monotonic())
 
     def ended(self) -> Iterator[Job]:
         """Yield those whose processes have ended since the last call."""
@@ -225,6 +241,10 @@ class Crew:
             if deadline <= now:
                 self._jobs[key].signal(signal.SIGKILL)
                 self._stopping[key] = float("inf")
+        if now >= self._look_at:
+            self._look_at = now + LOOKS_EVERY_S
+            for job in self._jobs.values():
+                job.look(now)
         for key in over:
             yield self._dismiss(key)
 
@@ -237,7 +257,7 @@ class Crew:
                 self._epoll.unregister(descriptor)
         stopped = self._stopping.pop(key, None) is not None
         job.reap(stopped)
-        self._free_cores.pop(key, None)
+        self._cores.pop(key, None)
         del self.workers[key]
         return job
 

@@ -54,20 +54,26 @@ def fields_of(cls: type, root: type) -> dict[str, Field]:
 
 
 def _annotations(cls: type) -> dict[str, Any]:
-    names = {**getattr(sys.modules.get(cls.__module__), "__dict__", {}), **cls.__dict__}
+    """Return what a class itself annotates; a type that cannot be found is `Any`, so that values are not checked."""
     try:
-        found = inspect.get_annotations(cls)
-    except NameError:  # Python 3.14 evaluates them here; a name that is not there yet is told as text
+        found: dict[str, Any] = dict(inspect.get_annotations(cls))
+    except NameError:  # Python 3.14 evaluates them here
         from annotationlib import Format, get_annotations  # type: ignore[import-not-found, unused-ignore]
 
         found = get_annotations(cls, format=Format.STRING)
-    for name, kind in found.items():
-        if isinstance(kind, str):
-            try:
-                found[name] = eval(kind, names)
-            except Exception:
-                found[name] = Any  # names of a function's body cannot be found any more
-    return found
+    try:
+        hints = typing.get_type_hints(cls, include_extras=True)
+        return {name: hints.get(name, kind) for name, kind in found.items()}
+    except Exception:
+        names = {**getattr(sys.modules.get(cls.__module__), "__dict__", {}), **cls.__dict__}
+        return {name: _evaluated(kind, names) if isinstance(kind, str) else kind for name, kind in found.items()}
+
+
+def _evaluated(kind: str, names: dict[str, Any]) -> Any:
+    try:
+        return eval(kind, names)
+    except Exception:
+        return Any  # names of a function's body cannot be found any more
 
 
 class ByFields:

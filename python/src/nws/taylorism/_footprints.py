@@ -1,12 +1,17 @@
 """Workers whose instructions are declared as a footprint, by the library `footprints`."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
-from footprints import FootprintBase, FootprintBaseMeta, collectors, priorities, reporting
+# The library gives the root logger a handler and another level, which are the user's to choose.
+_before = (logging.root.handlers[:], logging.root.level)
+from footprints import FootprintBase, FootprintBaseMeta, collectors, priorities, reporting  # noqa: E402
 
-from nws.taylorism import _fields
-from nws.taylorism._registry import Fit
+logging.root.handlers[:], logging.root.level = _before
+
+from nws.taylorism import _fields  # noqa: E402
+from nws.taylorism._registry import Fit  # noqa: E402
 
 __all__ = ["DEFAULT_PRIORITY", "Base", "ByFootprint", "discard"]
 

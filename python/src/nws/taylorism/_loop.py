@@ -3,6 +3,7 @@
 It has one thread, so that it may fork: a worker is there within a millisecond or two.
 """
 
+import gc
 import os
 import select
 import socket
@@ -17,6 +18,8 @@ def main(end: socket.socket) -> None:
     """Be the Boss of the master at the other end."""
     wire = Wire(end)
     orders = Orders(wire)
+    # What is there now stays; workers need not copy its pages to find that out.
+    gc.freeze()
     try:
         run(wire, orders)
     except EOFError:

@@ -1,8 +1,35 @@
 """What this machine has."""
 
+import functools
 from pathlib import Path
 
-__all__ = ["memory_mib", "out_of_memory_kills"]
+__all__ = ["LOOKS_EVERY_S", "STOPPED_S", "Stopped", "memory_mib", "out_of_memory_kills"]
+
+# Who was stopped (SIGSTOP) and has not gone on for so long is ended. It is looked for this often.
+STOPPED_S = 4.0
+LOOKS_EVERY_S = 1.0
+
+
+class Stopped:
+    """Watches whether a process is stopped; such a one does not end, and says nothing."""
+
+    def __init__(self, pid: int) -> None:
+        """Watch this process, which the caller knows to be there."""
+        self._stat = f"/proc/{pid}/stat"
+        self._since: float | None = None
+
+    def for_too_long(self, now: float) -> bool:
+        """Look, and say whether it has been stopped at each look for too long."""
+        try:
+            with open(self._stat) as file:
+                stopped = file.read().rpartition(")")[2].split()[0] == "T"
+        except (OSError, IndexError):
+            stopped = False
+        if not stopped:
+            self._since = None
+        elif self._since is None:
+            self._since = now
+        return self._since is not None and now - self._since >= STOPPED_S
 
 
 def memory_mib() -> float:
@@ -60,10 +87,15 @@ def _limits_bytes() -> list[int]:
 
 def out_of_memory_kills() -> int | None:
     """Return how often the kernel has ended a process of this control group for want of memory; None if unknown."""
-    for group in _groups():
-        count = _entry(group / "memory.events", "oom_kill")
-        if count is None:
-            count = _entry(group / "memory.oom_control", "oom_kill")
-        if count is not None:
-            return count
-    return _entry(Path("/proc/vmstat"), "oom_kill")
+    counter = _counter()
+    return None if counter is None else _entry(counter, "oom_kill")
+
+
+@functools.cache
+def _counter() -> Path | None:
+    """The file that counts this; for all workers it is the same."""
+    places = [group / name for group in _groups() for name in ("memory.events", "memory.oom_control")]
+    for place in [*places, Path("/proc/vmstat")]:
+        if _entry(place, "oom_kill") is not None:
+            return place
+    return None

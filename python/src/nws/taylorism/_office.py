@@ -21,6 +21,7 @@ from nws import _native
 from nws._binary import binary_path
 from nws.taylorism import _wire
 from nws.taylorism._failures import Failure
+from nws.taylorism._machine import LOOKS_EVERY_S, STOPPED_S, Stopped
 from nws.taylorism._wire import Frame, Wire
 
 __all__ = ["Office"]
@@ -53,6 +54,7 @@ class Office:
         self.death: str | None = None
         self.ended = False
         self.pid: int | None = None
+        self._watch: Stopped | None = None
         self._owner = os.getpid()
         self._is_closing = False
         self._outbox: deque[_Message] = deque()
@@ -79,12 +81,14 @@ class Office:
 
     def close(self) -> None:
         """End the Boss and all its workers; nothing is left when this returns."""
-        if os.getpid() != self._owner:
+        if os.getpid() != self._owner or self.ended:
             return
         self._is_closing = True
         self._wake()
         if threading.current_thread() is not self._thread:
-            self._thread.join()
+            self._thread.join(_FAREWELL_S)
+        # An interrupt between the taking of a lock and the block that gives it back leaves the thread waiting for it.
+        self._host.stop()
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):
@@ -103,14 +107,14 @@ class Office:
             elif time.monotonic() - closed_at > _FAREWELL_S:
                 cause = "it has closed its end of the connection"
                 break
-            poll.poll(None if closed_at is None else 100)
+            poll.poll(1000 * LOOKS_EVERY_S if closed_at is None else 100)
             if self._is_closing:
                 cause = "it was closed before its work was done"
                 break
             if closed_at is None and not self._exchange():
                 closed_at = time.monotonic()
                 poll.unregister(self._wire)
-            cause = self._events()
+            cause = self._events() or self._look()
         if closed_at is None and not self._is_closing:
             self._exchange()
         self._host.stop()
@@ -159,6 +163,12 @@ class Office:
                 self.failure = pickle.loads(frame.payload)
             self.changed.notify_all()
 
+    def _look(self) -> str | None:
+        """Say so where the process is stopped, and does not go on."""
+        if self._watch is None or not self._watch.for_too_long(time.monotonic()):
+            return None
+        return f"it was stopped by SIGSTOP or the like, and did not go on for {STOPPED_S:g} s"
+
     def _events(self) -> str | None:
         """Return how the process ended, if it has."""
         event = self._host.next_event(0)
@@ -166,6 +176,7 @@ class Office:
             return None
         if event.kind == "started":
             self.pid = event.pid
+            self._watch = None if event.pid is None else Stopped(event.pid)
             return None
         return event.message or str(event.cause)
 

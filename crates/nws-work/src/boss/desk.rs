@@ -9,7 +9,7 @@ use rustix::thread::sched_getaffinity;
 
 use super::Trade;
 use super::office::{Crew, Office, Signal};
-use super::report::{Failure, Report, Trouble, TroubleKind};
+use super::report::{Ended, Trouble, TroubleKind};
 use super::scheduler::Scheduler;
 use super::wire;
 use crate::commands::{CommandEvent, CommandHost, CommandId, Streams};
@@ -20,7 +20,7 @@ pub(super) enum Message<I, R> {
     Event(CommandEvent),
     Instruct(Vec<I>),
     Control(Signal),
-    Report(Sender<Result<Report<I, R>, Failure<I>>>),
+    Report(Sender<Ended<I, R>>),
     /// Whether it would never end.
     IsStuck(Sender<bool>),
     /// The Boss is dropped: everything ends.
@@ -48,7 +48,7 @@ impl<I: Clone, R: Clone> Desk<I, R> {
 
     /// Works until there is nothing more to do. The final report is told once it is there; workers
     /// that nobody listens to may go on then.
-    pub(super) fn run(mut self, messages: &Receiver<Message<I, R>>, tell: &dyn Fn(Result<Report<I, R>, Failure<I>>)) {
+    pub(super) fn run(mut self, messages: &Receiver<Message<I, R>>, tell: &dyn Fn(Ended<I, R>)) {
         let mut is_told = false;
         loop {
             self.office.turn(&mut self.staff, Instant::now());
@@ -94,7 +94,12 @@ impl<I: Clone, R: Clone> Desk<I, R> {
         }
     }
 
-    fn ended(&mut self, id: CommandId, now: Instant, read: impl FnOnce(&Trade<I, R>, &File) -> Result<R, Trouble>) {
+    fn ended(
+        &mut self,
+        id: CommandId,
+        now: Instant,
+        read: impl FnOnce(&Trade<I, R>, &File) -> Result<R, Box<Trouble>>,
+    ) {
         let Some(number) = self.staff.numbers.remove(&id) else { return };
         let Some((_, file)) = self.staff.hired.remove(&number) else { return };
         let result = read(&self.staff.trade, &file);
@@ -104,23 +109,27 @@ impl<I: Clone, R: Clone> Desk<I, R> {
 
 impl<I, R> Trade<I, R> {
     /// What a worker that has ended so has left.
-    fn read(&self, file: &File, cause: Cause) -> Result<R, Trouble> {
+    fn read(&self, file: &File, cause: Cause) -> Result<R, Box<Trouble>> {
         let unreadable = |problem: String| {
             let message = format!("the task was done, but its report cannot be read: {problem}");
-            Trouble::in_words(TroubleKind::Error, message)
+            Box::new(Trouble::in_words(TroubleKind::Error, message))
         };
         match wire::report(file).map_err(|error| unreadable(error.to_string()))? {
-            Some((false, bytes)) => Err((self.decode_failure)(&bytes)),
+            Some((false, bytes)) => Err(Box::new((self.decode_failure)(&bytes))),
             Some((true, bytes)) if cause.exit_code == Some(0) => (self.decode)(&bytes).map_err(unreadable),
-            _ => Err(Trouble { cause: Some(cause.clone()), ..Trouble::in_words(TroubleKind::Died, cause.text) }),
+            _ => {
+                let words = Trouble::in_words(TroubleKind::Died, cause.text.clone());
+                Err(Box::new(Trouble { cause: Some(cause), ..words }))
+            }
         }
     }
 }
 
 impl<I, R> Crew<I> for Staff<I, R> {
-    fn hire(&mut self, number: u64, instructions: &I, core: Option<u32>) -> Result<(), Trouble> {
+    fn hire(&mut self, number: u64, instructions: &I, core: Option<u32>) -> Result<(), Box<Trouble>> {
         let bytes = (self.trade.encode)(instructions).map_err(|problem| {
-            Trouble::in_words(TroubleKind::Error, format!("the instructions cannot be encoded: {problem}"))
+            let message = format!("the instructions cannot be encoded: {problem}");
+            Box::new(Trouble::in_words(TroubleKind::Error, message))
         })?;
         let no_memory = |error: std::io::Error| Trouble::not_started(error.to_string());
         let told = wire::instructions(core, &bytes).map_err(no_memory)?;

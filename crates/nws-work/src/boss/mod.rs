@@ -27,19 +27,26 @@ use crate::commands::{Command, CommandHost};
 use crate::error::WorkError;
 use desk::{Desk, Message};
 pub use office::Signal;
-pub use report::{Failure, Report, Status, Trouble, TroubleKind, WorkerReport};
+pub use report::{Ended, Failure, Report, Status, Trouble, TroubleKind, WorkerReport};
 use scheduler::Scheduler;
+
+/// Makes the bytes of instructions.
+pub type Encode<I> = Box<dyn Fn(&I) -> Result<Vec<u8>, String> + Send>;
+/// Reads a report.
+pub type Decode<R> = Box<dyn Fn(&[u8]) -> Result<R, String> + Send>;
+/// Names the worker with this number.
+pub type Name<I> = Box<dyn Fn(u64, &I) -> String + Send>;
 
 /// What a Boss's instructions and reports are, and who its workers are.
 pub struct Trade<I, R> {
     /// The bytes that a worker gets.
-    pub encode: Box<dyn Fn(&I) -> Result<Vec<u8>, String> + Send>,
+    pub encode: Encode<I>,
     /// What the bytes of its report mean.
-    pub decode: Box<dyn Fn(&[u8]) -> Result<R, String> + Send>,
+    pub decode: Decode<R>,
     /// What the bytes of its failure mean.
     pub decode_failure: fn(&[u8]) -> Trouble,
     /// The name of the worker with this number, counted from 0.
-    pub name: Box<dyn Fn(u64, &I) -> String + Send>,
+    pub name: Name<I>,
     /// How a worker is started.
     pub command: Command,
     /// The program that is the host, as for [`CommandHost::start`], and where that is this program
@@ -58,7 +65,7 @@ pub struct Boss<I, R> {
 /// How it ended: `None` as long as it goes on.
 #[derive(Debug)]
 struct Outcome<I, R> {
-    ended: Mutex<Option<Result<Report<I, R>, Failure<I>>>>,
+    ended: Mutex<Option<Ended<I, R>>>,
     news: Condvar,
 }
 
@@ -102,7 +109,7 @@ impl<I: Clone + Send + 'static, R: Clone + Send + 'static> Boss<I, R> {
     ///
     /// # Errors
     /// What has ended it.
-    pub fn report(&self) -> Result<Report<I, R>, Failure<I>> {
+    pub fn report(&self) -> Ended<I, R> {
         let (ask, answer) = channel();
         self.say(Message::Report(ask));
         match answer.recv() {
@@ -122,7 +129,7 @@ impl<I: Clone + Send + 'static, R: Clone + Send + 'static> Boss<I, R> {
     ///
     /// # Errors
     /// What has ended it.
-    pub fn final_report(&self) -> Option<Result<Report<I, R>, Failure<I>>> {
+    pub fn final_report(&self) -> Option<Ended<I, R>> {
         self.result.lock().clone()
     }
 
@@ -130,7 +137,7 @@ impl<I: Clone + Send + 'static, R: Clone + Send + 'static> Boss<I, R> {
     ///
     /// # Errors
     /// What has ended it.
-    pub fn wait(&self) -> Result<Report<I, R>, Failure<I>> {
+    pub fn wait(&self) -> Ended<I, R> {
         let mut ended = self.result.lock();
         loop {
             if let Some(result) = &*ended {
@@ -156,11 +163,11 @@ impl<I, R> Drop for Boss<I, R> {
 }
 
 impl<I, R> Outcome<I, R> {
-    fn lock(&self) -> MutexGuard<'_, Option<Result<Report<I, R>, Failure<I>>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Ended<I, R>>> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, ended: Result<Report<I, R>, Failure<I>>) {
+    fn tell(&self, ended: Ended<I, R>) {
         self.lock().get_or_insert(ended);
         self.news.notify_all();
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use super::report::{Failure, Report, Status, Trouble, TroubleKind, WorkerReport};
+use super::report::{Ended, Failure, Report, Status, Trouble, TroubleKind, WorkerReport};
 use super::scheduler::{Scheduler, Working};
 
 /// How long a worker that was asked to end may go on.
@@ -32,7 +32,7 @@ pub enum Signal {
 /// Who starts and ends workers. They are known by numbers.
 pub(super) trait Crew<I> {
     /// Starts one. What becomes of it is told to [`Office::ended`].
-    fn hire(&mut self, number: u64, instructions: &I, core: Option<u32>) -> Result<(), Trouble>;
+    fn hire(&mut self, number: u64, instructions: &I, core: Option<u32>) -> Result<(), Box<Trouble>>;
     fn name(&self, number: u64, instructions: &I) -> String;
     fn ask_to_end(&mut self, number: u64);
     fn end(&mut self, number: u64);
@@ -121,7 +121,13 @@ impl<I: Clone, R: Clone> Office<I, R> {
     }
 
     /// A worker has ended, and this is its report, or what went wrong.
-    pub(super) fn ended(&mut self, number: u64, result: Result<R, Trouble>, crew: &mut impl Crew<I>, now: Instant) {
+    pub(super) fn ended(
+        &mut self,
+        number: u64,
+        result: Result<R, Box<Trouble>>,
+        crew: &mut impl Crew<I>,
+        now: Instant,
+    ) {
         let Some(Worker { working, last_moment, .. }) = self.workers.remove(&number) else { return };
         if self.is_deaf {
             return;
@@ -223,7 +229,7 @@ impl<I: Clone, R: Clone> Office<I, R> {
         self.workers.is_empty()
     }
 
-    pub(super) fn report(&self) -> Result<Report<I, R>, Failure<I>> {
+    pub(super) fn report(&self) -> Ended<I, R> {
         if let Some(failure) = self.failure.clone().filter(|_| self.is_over()) {
             return Err(failure);
         }
@@ -243,8 +249,8 @@ impl<I: Clone, R: Clone> Office<I, R> {
 }
 
 impl Trouble {
-    pub(super) fn not_started(message: impl Into<String>) -> Self {
-        Self::in_words(TroubleKind::NotStarted, message)
+    pub(super) fn not_started(message: impl Into<String>) -> Box<Self> {
+        Box::new(Self::in_words(TroubleKind::NotStarted, message))
     }
 }
 

@@ -26,6 +26,9 @@ pub struct Report<I, R> {
     pub pending: Vec<I>,
 }
 
+/// The final report of a Boss, or what has ended it.
+pub type Ended<I, R> = Result<Report<I, R>, Failure<I>>;
+
 /// What one worker reported.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkerReport<R> {
@@ -47,7 +50,7 @@ pub enum Failure<I> {
         /// What it was told to do.
         instructions: I,
         /// What went wrong.
-        trouble: Trouble,
+        trouble: Box<Trouble>,
     },
     /// The scheduler failed.
     Scheduler(String),

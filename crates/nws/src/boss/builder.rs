@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use nws_work::boss::{Boss as Core, Trade};
+use nws_work::boss::{Boss as Core, Name, Trade};
 use nws_work::commands::Command;
 use nws_work::roles::OWN_PROGRAM;
 use serde::de::DeserializeOwned;
@@ -15,13 +15,11 @@ use super::{Boss, Error, GivenOf, OutputOf};
 use crate::init;
 use crate::task::{Given, Job, Task, decode, register};
 
-type Names<I> = Box<dyn Fn(u64, &I) -> String + Send>;
-
 /// Options of a Boss. [`Boss::builder`] makes one, [`Builder::build`] starts the Boss.
 #[must_use = "nothing is started before build()"]
 pub struct Builder<I, R> {
     scheduler: Box<dyn Scheduler<I, R>>,
-    name: Names<I>,
+    name: Name<I>,
     args: Option<Vec<OsString>>,
     env: Vec<(OsString, OsString)>,
     working_dir: Option<PathBuf>,

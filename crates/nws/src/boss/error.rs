@@ -82,7 +82,7 @@ impl<I> From<Failure<I>> for Error<I> {
     fn from(failure: Failure<I>) -> Self {
         match failure {
             Failure::Worker { name, instructions, trouble } => {
-                Error::Worker(Box::new(WorkerFailure { name, instructions, trouble }))
+                Error::Worker(Box::new(WorkerFailure { name, instructions, trouble: *trouble }))
             }
             Failure::Scheduler(text) => Error::Scheduler(text),
             Failure::Lost(text) => Error::Lost(text),

@@ -21,7 +21,7 @@ impl Notes {
 }
 
 impl Crew<&'static str> for Notes {
-    fn hire(&mut self, number: u64, instructions: &&'static str, core: Option<u32>) -> Result<(), Trouble> {
+    fn hire(&mut self, number: u64, instructions: &&'static str, core: Option<u32>) -> Result<(), Box<Trouble>> {
         let core = core.map(|core| format!("@{core}")).unwrap_or_default();
         self.note(format!("{number}:{instructions}{core}"));
         if self.fails { Err(Trouble::not_started("no room")) } else { Ok(()) }
@@ -56,8 +56,8 @@ fn office(
     (office, notes, now)
 }
 
-fn died() -> Trouble {
-    Trouble::in_words(TroubleKind::Died, "killed")
+fn died() -> Box<Trouble> {
+    Box::new(Trouble::in_words(TroubleKind::Died, "killed"))
 }
 
 fn names(report: &Report<&'static str, u32>) -> String {
@@ -153,7 +153,7 @@ fn a_failure_stops_the_others_and_is_told_with_the_guilty_instructions() {
     office.turn(&mut notes, now);
     assert_eq!(notes.take(), "ask0");
     assert!(office.report().is_ok(), "it is told when all have ended");
-    office.ended(0, Err(Trouble::in_words(TroubleKind::Error, "interrupted")), &mut notes, now);
+    office.ended(0, Err(Box::new(Trouble::in_words(TroubleKind::Error, "interrupted"))), &mut notes, now);
     assert!(office.is_over());
     let Err(Failure::Worker { name, instructions, trouble }) = office.report() else { panic!("it failed") };
     assert_eq!((name.as_str(), instructions, trouble), ("worker-1", "b", died()));

@@ -6,9 +6,8 @@
 //! [`page`] that says what a worker is doing, and the [`envelope`] around tasks and results.
 //! Nothing here knows how a language encodes functions and arguments: payloads are bytes.
 //!
-//! [`boss`] hires a worker for each set of instructions, and needs no server.
-//!
-//! [`commands`] is the same supervision for programs that are no workers of a sleigh.
+//! Without a server: [`boss`] hires a worker for each set of instructions, [`spread`] hands tasks to any
+//! commands, and [`commands`] is the same supervision for programs of any kind.
 //!
 //! Start with [`envelope`], then follow a task through [`master`] and [`worker`].
 
@@ -28,6 +27,7 @@ pub mod page;
 pub mod platform;
 pub mod roles;
 pub mod sleigh;
+pub mod spread;
 pub mod threads;
 pub mod worker;
 

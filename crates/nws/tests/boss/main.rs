@@ -70,7 +70,10 @@ fn obey(order: &Order) -> Result<u32, String> {
         Order::Kill(signal) => {
             let signal = rustix::process::Signal::from_named_raw(*signal).unwrap();
             rustix::process::kill_process(rustix::process::getpid(), signal).unwrap();
-            Ok(0)
+            // Another thread may be the one that it comes to.
+            loop {
+                thread::park();
+            }
         }
         Order::Exit(code) => std::process::exit(*code),
     }

@@ -50,7 +50,7 @@ fn each_set_of_instructions_is_carried_out_by_a_worker_of_its_own() {
 fn instructions_and_reports_may_be_long() {
     limited(|| {
         let boss = builder().scheduler(MaxThreads::new(1)).build(double::task()).unwrap();
-        let long: Vec<u8> = (0..20_000_000_u32).map(|number| number as u8).collect();
+        let long: Vec<u8> = (0..3_000_000_u32).map(|number| number as u8).collect();
         boss.set_instructions([long.clone(), vec![]]).unwrap();
         boss.make_them_work().unwrap();
         let report = boss.wait_till_finished().unwrap();

@@ -117,6 +117,8 @@ def test_a_lock_of_a_killed_worker_is_given_back_and_what_it_wrote_is_there(tmp_
     written, told = SharedNumpyArray(numpy.zeros(3)), str(tmp_path / "told")
     with run_as_server({"written": written}, {"lock_told": [told]}) as boss:
         wait_until(lambda: os.path.exists(told), "it has the lock")
+        with pytest.raises(BlockingIOError):
+            os.lockf(written._descriptor, os.F_TLOCK, 0)
         with open(f"/proc/{boss._office.pid}/task/{boss._office.pid}/children") as file:
             os.kill(int(file.read()), signal.SIGKILL)
         with pytest.raises(WorkerDied):

@@ -209,7 +209,9 @@ $ nws find x
 ```
 
 A client finds its server by `--server`, else by `NWS_URL`, else it is the one on this machine with port
-8765 (or `NWS_SERVER_PORT`). Servers of the same user on the same machine need no token; for others
+8765 (or `NWS_SERVER_PORT`). Both name a server as HOST:PORT, HOST, /PATH or unix:PATH of its Unix socket, and
+`nws://` may stand before it; `NWS_URL` means the same to Python's `NetWorkSpace()` and `Sleigh()`, and to
+sleighs in Rust. Servers of the same user on the same machine need no token; for others
 `--token-file` (or `NWS_TOKEN_FILE`) names the file with it.
 
 `nws completions bash` (or `zsh`, `fish`, `elvish`, `powershell`) prints completions for a shell, and its

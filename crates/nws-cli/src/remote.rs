@@ -17,8 +17,8 @@ use crate::{names, registry};
 /// The server that is meant.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServerChoice {
-    /// The server, as HOST:PORT, HOST, or the PATH of its Unix socket [default: this machine, port 8765
-    /// or $NWS_SERVER_PORT].
+    /// The server, as HOST:PORT, HOST, or the PATH of its Unix socket; nws:// may stand before it [default: this
+    /// machine, port 8765 or $NWS_SERVER_PORT].
     #[arg(long, short, env = "NWS_URL", value_name = "SERVER", hide_env_values = true)]
     server: Option<String>,
     /// The file with the server's token; servers of this user on this machine need none.
@@ -65,7 +65,7 @@ impl ServerChoice {
 
     pub(crate) fn endpoint(&self) -> Result<Endpoint, Failure> {
         match self.server.as_deref().filter(|server| !server.is_empty()) {
-            Some(text) => Ok(text.strip_prefix("nws://").unwrap_or(text).parse()?),
+            Some(text) => Ok(text.parse()?),
             None => Ok(Endpoint::Tcp("localhost".to_owned(), registry::usual_port()?)),
         }
     }

@@ -15,11 +15,13 @@ pub const DEFAULT_PORT: u16 = 8765;
 /// Where a server is.
 ///
 /// Its text is `HOST:PORT`, `HOST` (with [`DEFAULT_PORT`]), or `unix:PATH`, where an absolute path
-/// needs no `unix:`.
+/// needs no `unix:`. Before each may stand `nws://`, as in a URL. So it is for whatever names a server in
+/// words: the environment variable `NWS_URL` ([`Endpoint::of_environment`]), the command `nws`, sleighs.
 ///
 /// ```
 /// use nws_client::Endpoint;
 /// assert_eq!("node7:9000".parse(), Ok(Endpoint::Tcp("node7".into(), 9000)));
+/// assert_eq!("nws://node7:9000".parse(), Ok(Endpoint::Tcp("node7".into(), 9000)));
 /// assert_eq!("[::1]".parse(), Ok(Endpoint::Tcp("::1".into(), 8765)));
 /// assert_eq!("/run/nws.sock".parse(), Ok(Endpoint::Unix("/run/nws.sock".into())));
 /// ```
@@ -40,6 +42,20 @@ impl Default for Endpoint {
 }
 
 impl Endpoint {
+    /// The server that the environment variable `NWS_URL` names; none where it is empty or not set.
+    ///
+    /// # Errors
+    /// [`BadArguments`](nws_proto::ErrorCode::BadArguments) where it names none.
+    pub fn of_environment() -> Result<Option<Self>, Error> {
+        match std::env::var_os("NWS_URL") {
+            Some(url) if !url.is_empty() => {
+                let url = url.to_string_lossy();
+                url.parse().map(Some).map_err(|_| Error::misuse(format!("NWS_URL: {}", expected(&url))))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// The port, where this is one of this machine's own.
     pub(crate) fn loopback_port(&self) -> Option<u16> {
         match self {
@@ -65,28 +81,31 @@ impl std::fmt::Display for Endpoint {
 impl FromStr for Endpoint {
     type Err = Error;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
+    fn from_str(whole: &str) -> Result<Self, Error> {
+        // Whoever writes a URL may end it with a slash.
+        let text = whole.strip_prefix("nws://").map_or(whole, |rest| rest.strip_suffix('/').unwrap_or(rest));
+        let not_an_endpoint = || Error::misuse(expected(whole));
         if let Some(path) = text.strip_prefix("unix:").or_else(|| text.starts_with('/').then_some(text)) {
-            return if path.is_empty() { Err(not_an_endpoint(text)) } else { Ok(Endpoint::Unix(path.into())) };
+            return if path.is_empty() { Err(not_an_endpoint()) } else { Ok(Endpoint::Unix(path.into())) };
         }
         let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((host, "")) => (host, None),
-            Some((host, rest)) => (host, Some(rest.strip_prefix(':').ok_or_else(|| not_an_endpoint(text))?)),
+            Some((host, rest)) => (host, Some(rest.strip_prefix(':').ok_or_else(not_an_endpoint)?)),
             // An IPv6 address without brackets has no port.
             None if text.parse::<IpAddr>().is_ok() => (text, None),
             None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
         };
         let port = match port {
-            Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or_else(|| not_an_endpoint(text))?,
+            Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or_else(not_an_endpoint)?,
             None => DEFAULT_PORT,
         };
         let is_host = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c == '/');
-        if is_host { Ok(Endpoint::Tcp(host.to_owned(), port)) } else { Err(not_an_endpoint(text)) }
+        if is_host { Ok(Endpoint::Tcp(host.to_owned(), port)) } else { Err(not_an_endpoint()) }
     }
 }
 
-fn not_an_endpoint(text: &str) -> Error {
-    Error::misuse(format!("expected a server as HOST:PORT, HOST, unix:PATH or /PATH, got {text:?}"))
+fn expected(got: &str) -> String {
+    format!("expected a server as nws://HOST:PORT, HOST:PORT, HOST, unix:PATH or /PATH, got {got:?}")
 }
 
 /// After how much silence either end gives the other up.
@@ -169,8 +188,32 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_is_the_same_as_a_url() {
+        for text in ["localhost:8765", "node", "[::1]:9", "10.0.0.1", "unix:x/y", "/run/nws.sock"] {
+            let endpoint: Result<Endpoint, Error> = text.parse();
+            assert!(endpoint.is_ok());
+            assert_eq!(format!("nws://{text}").parse(), endpoint);
+            assert_eq!(format!("nws://{text}/").parse(), endpoint);
+        }
+    }
+
+    #[test]
     fn what_is_no_endpoint_is_refused_with_the_forms_that_are() {
-        for text in ["", ":80", "a:", "a:x", "a:0", "a:70000", "[::1]x", "unix:", "a b:1", "http://a:1"] {
+        for text in [
+            "",
+            ":80",
+            "a:",
+            "a:x",
+            "a:0",
+            "a:70000",
+            "[::1]x",
+            "unix:",
+            "a b:1",
+            "http://a:1",
+            "nws://",
+            "nws:///",
+            "nws://a:x",
+        ] {
             let error = text.parse::<Endpoint>().unwrap_err().to_string();
             assert!(error.contains("HOST:PORT"), "{text:?}: {error}");
         }

@@ -132,6 +132,21 @@ fn workspace_row(py: Python<'_>, info: &WorkspaceInfo) -> PyResult<WorkspaceRow>
     Ok((name_object(py, &info.name)?, name_object(py, &info.owner)?, info.mine, info.persistent, variables))
 }
 
+/// Host and port of the server that a text names, as `NWS_URL` does; a host with a slash is the path of a
+/// Unix socket.
+#[pyfunction]
+pub(crate) fn server_of_url(url: &str) -> PyResult<(String, u16)> {
+    match url.parse() {
+        Ok(Endpoint::Tcp(host, port)) => Ok((host, port)),
+        Ok(Endpoint::Unix(path)) => {
+            let path = path.to_string_lossy().into_owned();
+            Ok((if path.contains('/') { path } else { format!("./{path}") }, 0))
+        }
+        Ok(other) => Err(PyValueError::new_err(format!("expected a server by TCP or a Unix socket, got {other}"))),
+        Err(error) => Err(PyValueError::new_err(error.to_string())),
+    }
+}
+
 /// The bytes of a name. Those of other clients that are not UTF-8 are `str` with escapes here.
 pub(crate) fn name_bytes(name: &Bound<'_, PyAny>, of: &str) -> PyResult<Vec<u8>> {
     let Ok(text) = name.cast::<PyString>() else {

@@ -28,7 +28,7 @@ from typing import Any, Literal, Self, overload
 from nws import _native
 from nws._client import files, listings
 from nws._client.iterator import Progress
-from nws._client.listings import STRING, Encoding, Mode, Variables, Workspaces
+from nws._client.listings import HOST, PORT, STRING, Encoding, Mode, Variables, Workspaces
 from nws._client.waiting import planned, result
 from nws._errors import NwsOperationException
 
@@ -38,11 +38,9 @@ __all__ = ["Lease", "NetWorkSpace", "NwsServer", "NwsValueIterator"]
 class NwsServer:
     """A connection to a server: see `nws.client.NwsServer`. It connects when it is awaited or entered."""
 
-    def __init__(self, host: str = "localhost", port: int = 8765) -> None:
+    def __init__(self, host: str = HOST, port: int = PORT) -> None:
         """Name the server."""
-        listings.check_place(host, port)
-        self.serverHost = host
-        self.serverPort = port
+        self.serverHost, self.serverPort = listings.server_place(host, port)
         self._native: _native.Connection | None = None
         self._connecting = asyncio.Lock()
 
@@ -235,8 +233,8 @@ class NetWorkSpace:
     def __init__(
         self,
         wsName: str = "__default",
-        serverHost: str = "localhost",
-        serverPort: int = 8765,
+        serverHost: str = HOST,
+        serverPort: int = PORT,
         useUse: bool = False,
         server: NwsServer | None = None,
         *,

@@ -15,6 +15,7 @@ import sys
 from types import FrameType
 from typing import Final
 
+from nws._client.listings import HOST, PORT
 from nws._reader import TIMEOUT_S, Reader
 from nws.client import NetWorkSpace, NwsException, NwsNoWorkSpaceException, NwsOperationException, NwsServer
 
@@ -52,8 +53,8 @@ def _serve_workspace(space: NetWorkSpace, reader: Reader) -> None:
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     # -h is the host, as it has always been.
     parser = argparse.ArgumentParser("pybabelfish", add_help=False, description=__doc__.partition("\n\n")[0])
-    parser.add_argument("-h", "--host", default="localhost", help="the server's host, or the path of its Unix socket")
-    parser.add_argument("-p", "--port", type=int, default=8765, help="its port (default: 8765)")
+    parser.add_argument("-h", "--host", default=HOST, help="the server's host, or the path of its Unix socket")
+    parser.add_argument("-p", "--port", type=int, default=PORT, help="its port (default: 8765)")
     parser.add_argument(
         "-t", "--timeout", type=float, default=TIMEOUT_S, help=f"seconds that a value may take (default: {TIMEOUT_S})"
     )

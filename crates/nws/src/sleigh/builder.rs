@@ -148,10 +148,7 @@ impl Builder {
 fn address(server: Option<Endpoint>) -> Result<Option<ServerAddress>, Error> {
     let named = match server {
         Some(endpoint) => Some(endpoint),
-        None => match std::env::var("NWS_URL") {
-            Ok(url) if !url.is_empty() => Some(from_url(&url)?),
-            _ => None,
-        },
+        None => Endpoint::of_environment().map_err(|error| Error::Argument(error.to_string()))?,
     };
     Ok(match named {
         None => None,
@@ -162,12 +159,6 @@ fn address(server: Option<Endpoint>) -> Result<Option<ServerAddress>, Error> {
             return Err(Error::Argument(message));
         }
     })
-}
-
-fn from_url(url: &str) -> Result<Endpoint, Error> {
-    let wrong = || Error::Argument(format!("NWS_URL: expected nws://HOST:PORT or the path of a socket, got {url:?}"));
-    let text = url.strip_prefix("nws://").or_else(|| url.starts_with('/').then_some(url)).ok_or_else(wrong)?;
-    text.trim_end_matches('/').parse().map_err(|_| wrong())
 }
 
 fn command(
@@ -192,16 +183,6 @@ fn command(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_url_names_a_server_or_is_refused() {
-        assert_eq!(from_url("nws://node7:9000").unwrap(), Endpoint::Tcp("node7".to_owned(), 9000));
-        assert_eq!(from_url("nws://node7").unwrap(), Endpoint::Tcp("node7".to_owned(), 8765));
-        assert_eq!(from_url("/run/nws.sock").unwrap(), Endpoint::Unix("/run/nws.sock".into()));
-        for wrong in ["node7:9000", "http://node7", "nws://node7:x"] {
-            assert!(from_url(wrong).unwrap_err().to_string().contains("expected nws://HOST:PORT"), "{wrong}");
-        }
-    }
 
     #[test]
     fn a_sleigh_without_workers_is_refused() {

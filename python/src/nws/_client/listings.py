@@ -1,6 +1,9 @@
 """The constants of `nws.client`, and what its listings look like."""
 
+import os
 from typing import Final, Literal, TypeAlias
+
+from nws import _native
 
 FIFO: Final = "fifo"
 LIFO: Final = "lifo"
@@ -63,11 +66,37 @@ def place(host: str, port: int) -> str:
     return host if "/" in host else f"{host}:{port}"
 
 
-def check_place(host: object, port: object) -> None:
-    """Raise `TypeError` or `ValueError` where no server can be there."""
+class _Host(str):
+    """A host that nobody gave."""
+
+    __slots__ = ()
+
+
+class _Port(int):
+    """A port that nobody gave."""
+
+    __slots__ = ()
+
+
+HOST: Final[str] = _Host("localhost")
+PORT: Final[int] = _Port(8765)
+
+
+def server_place(host: object, port: object) -> tuple[str, int]:
+    """Return where a server is; where neither was given it is the one that `NWS_URL` names.
+
+    Raises `TypeError` or `ValueError` where no server can be there.
+    """
     if not isinstance(host, str):
         raise TypeError(f"serverHost: expected a str, got {type(host).__name__}")
     if not isinstance(port, int):
         raise TypeError(f"serverPort: expected an int, got {type(port).__name__}")
     if not 0 <= port <= 65535:
         raise ValueError(f"serverPort: expected a port up to 65535, got {port}")
+    url = os.environ.get("NWS_URL") if host is HOST and port is PORT else None
+    if not url:
+        return str(host), int(port)
+    try:
+        return _native.server_of_url(url)
+    except ValueError as error:
+        raise ValueError(f"NWS_URL: {error}") from None

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from nws import _native
 from nws._client import listings
-from nws._client.listings import STRING, Workspaces
+from nws._client.listings import HOST, PORT, STRING, Workspaces
 
 if TYPE_CHECKING:
     from nws._client.workspace import NetWorkSpace
@@ -15,20 +15,21 @@ class NwsServer:
     """A connection to a server.
 
     `host` and `port` say where the server listens; a host with a slash in it is the path of a Unix socket, and then the
-    port means nothing. Workspaces that this connection owns, and that are not persistent, go when it ends: at `close`,
-    at the end of a `with` block, or when nothing refers to it any more.
+    port means nothing. Where neither is given, the environment variable `NWS_URL` may name the server, as
+    `nws://HOST:PORT` or by the path of its Unix socket.
+
+    Workspaces that this connection owns, and that are not persistent, go when it ends: at `close`, at the end of a
+    `with` block, or when nothing refers to it any more.
 
     Raises `NwsConnectException` where no connection can be made.
     """
 
     __module__ = "nws.client"
 
-    def __init__(self, host: str = "localhost", port: int = 8765) -> None:
+    def __init__(self, host: str = HOST, port: int = PORT) -> None:
         """Connect to the server."""
-        listings.check_place(host, port)
-        self.serverHost = host
-        self.serverPort = port
-        self._connection = _native.Connection(host, port)
+        self.serverHost, self.serverPort = listings.server_place(host, port)
+        self._connection = _native.Connection(self.serverHost, self.serverPort)
 
     @classmethod
     def _over(cls, connection: _native.Connection) -> Self:

@@ -8,17 +8,17 @@ from nws import _native
 from nws._client import files, listings
 from nws._client.iterator import NwsValueIterator
 from nws._client.lease import Lease
-from nws._client.listings import STRING, Encoding, Mode, Variables
+from nws._client.listings import HOST, PORT, STRING, Encoding, Mode, Variables
 from nws._client.server import NwsServer
 
 
 class NetWorkSpace:
     """A workspace on a server.
 
-    `wsName` is its name. `serverHost` and `serverPort` say where the server is, as for `NwsServer`, unless `server` is
-    a connection to use. With `useUse` true, this client never becomes the owner of the workspace; else it does where
-    the workspace has never had one, and then `persistent` says whether the workspace outlives this connection. With
-    `create` false, a workspace that does not exist is `NwsNoWorkSpaceException`.
+    `wsName` is its name. `serverHost` and `serverPort`, or `NWS_URL`, say where the server is, as for `NwsServer`,
+    unless `server` is a connection to use. With `useUse` true, this client never becomes the owner of the workspace;
+    else it does where the workspace has never had one, and then `persistent` says whether the workspace outlives this
+    connection. With `create` false, a workspace that does not exist is `NwsNoWorkSpaceException`.
 
     Every wait takes a `timeout` in seconds, after which it is `NwsTimeoutException` and nothing was taken; without one
     it has no end. Raises `NwsConnectException` where no connection can be made.
@@ -36,8 +36,8 @@ class NetWorkSpace:
     def __init__(
         self,
         wsName: str = "__default",
-        serverHost: str = "localhost",
-        serverPort: int = 8765,
+        serverHost: str = HOST,
+        serverPort: int = PORT,
         useUse: bool = False,
         server: NwsServer | None = None,
         *,

@@ -152,19 +152,12 @@ def _place(host: str, port: int) -> tuple[str, int]:
 
 
 def _from_url(url: str) -> tuple[str, int]:
-    from urllib.parse import urlsplit
+    from nws import _native
 
-    if url.startswith("/"):
-        return f"unix:{url}", 0
     try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-        parts = urlsplit("")
-    if parts.scheme != "nws" or not host:
-        raise SleighIllegalValueException(f"NWS_URL: expected nws://HOST:PORT or the path of a socket, got {url!r}")
-    return host, port or 8765
+        return _place(*_native.server_of_url(url))
+    except ValueError as error:
+        raise SleighIllegalValueException(f"NWS_URL: {error}") from None
 
 
 def _nearest(name: str, known: dict[str, Any]) -> str:

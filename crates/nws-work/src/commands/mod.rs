@@ -192,7 +192,8 @@ impl CommandHost {
         Self::start_with(binary, &own_args, on_event)
     }
 
-    /// The same with other arguments for this program, where it is its own host.
+    /// The same, where this program is its own host and is to be started with other arguments than it
+    /// was itself: those of a test program name the test that calls `nws::init()`.
     ///
     /// # Errors
     /// As for [`CommandHost::start`].

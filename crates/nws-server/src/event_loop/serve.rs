@@ -3,11 +3,13 @@
 use std::io;
 
 use bytes::Bytes;
-use nws_proto::{Fault, FrameHeader, LongRequest, Opcode, Reply, Request, RequestId, Retrieve, Sent, SessionId};
+use nws_proto::{
+    Fault, FrameHeader, FromFrame, LongRequest, Opcode, Reply, Request, RequestId, Retrieve, Sent, SessionId,
+};
 
 use super::{Asking, CONNECTION_UNITS, EventLoop, TURN_UNITS, UNIT_BYTES, weigh};
 use crate::connection::Phase;
-use crate::detach::detach;
+use crate::detach::{InFrame, detach};
 use crate::input::{Admission, Arrival, Scratch, TURN_BYTES};
 use crate::long::Held;
 use crate::stored::Stored;
@@ -164,14 +166,11 @@ impl EventLoop {
                 Ok(Some(Arrival::Frame(header, payload))) if LongRequest::has(header.opcode) => {
                     self.execute_long(slot, session, header.request, LongRequest::decode(header.opcode, payload));
                 }
-                Ok(Some(Arrival::Frame(header, payload))) => {
-                    let payload_bytes = payload.len();
-                    let mut request = Request::decode(header.opcode, payload);
-                    if let Ok(request) = &mut request {
-                        detach(payload_bytes, request);
-                    }
-                    self.execute(slot, session, header, request);
-                }
+                Ok(Some(Arrival::Frame(header, payload))) => match detached(header.opcode, payload.clone()) {
+                    Ok(request) => self.ask(slot, session, header.request, request),
+                    // As above.
+                    Err(_) => self.execute(slot, session, header, detached(header.opcode, payload)),
+                },
                 Ok(Some(Arrival::Skipped(header, fault))) => self.refuse(slot, session, header.request, fault),
                 Ok(Some(Arrival::Spooling(piece))) => self.spool_of_frame(slot, session, piece),
                 Ok(None) if stands => {
@@ -222,4 +221,12 @@ impl EventLoop {
     pub(super) fn refuse(&mut self, slot: usize, session: SessionId, request: RequestId, fault: Fault) {
         self.answer(slot, session, request, Reply::Failed(fault));
     }
+}
+
+/// Reads a request whose values do not keep a frame that is much longer than they are.
+fn detached<V: FromFrame + InFrame>(opcode: u16, payload: Bytes) -> Result<Request<V>, Fault> {
+    let payload_bytes = payload.len();
+    let mut request = Request::decode(opcode, payload)?;
+    detach(payload_bytes, &mut request);
+    Ok(request)
 }

@@ -1,15 +1,27 @@
 """A real `nws serve` for tests."""
 
+import ctypes
 import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import Self
 
 from nws._binary import binary_path
 
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def _end_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
 
 class ServerProcess:
-    """Runs until the end of its `with` block; `port` is where it serves, `socket` the path of its Unix socket."""
+    """Runs until the end of its `with` block; `port` is where it serves, `socket` the path of its Unix socket.
+
+    It ends with the thread that started it, so also where the tests are killed.
+    """
 
     def __init__(self, runtime_folder: Path, *settings: str) -> None:
         self.process = subprocess.Popen(
@@ -17,6 +29,7 @@ class ServerProcess:
             stdout=subprocess.PIPE,
             env=os.environ | {"NWS_RUNTIME_DIR": str(runtime_folder)},
             text=True,
+            preexec_fn=_end_with_parent,
         )
         self.port = 0
         self.socket = ""

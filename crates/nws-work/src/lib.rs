@@ -6,7 +6,7 @@
 //! [`page`] that says what a worker is doing, and the [`envelope`] around tasks and results.
 //! Nothing here knows how a language encodes functions and arguments: payloads are bytes.
 //!
-//! [`commands`] is the same supervision for programs that are no workers of a sleigh.
+//! [`spread`] hands tasks to any commands, without a server. [`commands`] is the same supervision for programs that are no workers of a sleigh.
 //!
 //! Start with [`envelope`], then follow a task through [`master`] and [`worker`].
 
@@ -25,6 +25,7 @@ pub mod page;
 pub mod platform;
 pub mod roles;
 pub mod sleigh;
+pub mod spread;
 pub mod threads;
 pub mod worker;
 

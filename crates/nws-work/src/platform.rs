@@ -40,3 +40,14 @@ pub fn leave_fork() -> ! {
     // SAFETY: the call has no preconditions.
     unsafe { libc::_exit(0) }
 }
+
+/// Keeps SIGPIPE from this thread: to write to nobody is an error for it, whatever the program wants.
+pub(crate) fn block_broken_pipes() {
+    // SAFETY: the set is initialised before it is used.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, libc::SIGPIPE);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+    }
+}

@@ -21,6 +21,7 @@ mod long;
 mod seeding;
 mod sleigh_master;
 mod sleigh_worker;
+mod spread;
 mod step;
 mod stream;
 mod value;
@@ -56,6 +57,7 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<sleigh_worker::WorkerLoop>()?;
     module.add_class::<stream::Stream>()?;
     module.add_function(wrap_pyfunction!(sleigh_worker::worker_bootstrap, module)?)?;
+    spread::register(module)?;
     module.add_function(wrap_pyfunction!(client::server_of_url, module)?)?;
     cores::register(module)?;
     Ok(())

@@ -162,10 +162,12 @@ fn whatever_is_killed_at_whatever_moment_nothing_is_left() {
         command.env(variable, value).env("NWS_RUNTIME_DIR", folder.path());
         let mut master = command.env("NWS_HOST_TEST_PATH", folder.path().join("family")).spawn().unwrap();
         let master_process = Process::of(master.id()).unwrap();
-        // The moment itself is the point: each run goes a little further before the blow.
-        std::thread::sleep(Duration::from_millis(3 * (moment / 3)));
-        let words = ["", "host --warden", "serve --embedded"][usize::try_from(moment % 3).unwrap()];
-        let started = with_environment(&name);
+        // The moment itself is the point: each run looks around once more before the blow.
+        let mut started = with_environment(&name);
+        for _ in 0..moment / 3 {
+            started = with_environment(&name);
+        }
+        let words = ["", "host --warden", "serve --embedded"][moment % 3];
         match started.iter().find(|process| command_line(process.pid).contains(words)) {
             Some(victim) if moment % 3 > 0 => victim.signal(Signal::KILL),
             _ => master_process.signal(Signal::KILL),

@@ -8,6 +8,8 @@ use nws_work::control::{FromHost, ServerAddress, Start, WorkerCommand};
 use nws_work::envelope::{Failure, Outcome, ResultHead};
 use nws_work::master::{Arrival, TaskResult, Tasks};
 use nws_work::sleigh::{Options, Sleigh};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
 
 use crate::processes::{LIMIT, Process, command_line, tree};
 use crate::roles::worker_command;
@@ -145,10 +147,16 @@ pub(crate) fn error_of(sleigh: &Sleigh) -> String {
 }
 
 pub(crate) fn wait_for_file(path: &Path) {
+    let changes = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
+    let come = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
+    inotify::add_watch(&changes, path.parent().unwrap(), come).unwrap();
     let deadline = Instant::now() + LIMIT;
+    // Looked for after the watch began, so that nothing comes between.
     while !path.exists() {
-        assert!(Instant::now() < deadline, "{} did not come", path.display());
-        std::thread::sleep(Duration::from_millis(2));
+        let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now())).unwrap();
+        let changed = poll(&mut [PollFd::new(&changes, PollFlags::IN)], Some(&left)).unwrap();
+        assert!(changed > 0, "{} did not come", path.display());
+        rustix::io::read(&changes, &mut [0; 4096]).unwrap();
     }
 }
 

@@ -32,7 +32,7 @@ impl Cause {
     }
 
     /// The same end with what led to it said first.
-    pub(super) fn preceded_by(mut self, words: &str) -> Self {
+    pub(crate) fn preceded_by(mut self, words: &str) -> Self {
         self.text = format!("{words}; {}", self.text);
         self
     }

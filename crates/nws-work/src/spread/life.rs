@@ -1,0 +1,185 @@
+//! One run of one command: its pipes, and what is on its way through them.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustix::io::{Errno, ioctl_fionbio};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::framing::{Framing, Scanner};
+use crate::commands::CommandId;
+use crate::control::Cause;
+
+/// How much of what is no answer is shown.
+const EXCERPT_BYTES: usize = 60;
+
+pub(super) struct Life {
+    pub(super) number: u64,
+    pub(super) id: CommandId,
+    /// `None`: it has been closed, or nobody reads it any more.
+    pub(super) stdin: Option<OwnedFd>,
+    /// `None`: its end has come.
+    pub(super) stdout: Option<OwnedFd>,
+    outgoing: VecDeque<Arc<[u8]>>,
+    /// How much of the first of these is written.
+    written: usize,
+    /// Read, and no answer that was told.
+    pub(super) incoming: Vec<u8>,
+    scanner: Scanner,
+    framing: Framing,
+    /// The task that it has, and when that was handed to it.
+    pub(super) task: Option<(u64, SystemTime)>,
+    pub(super) started: bool,
+    /// Nothing is handed to it until its last answer is settled.
+    pub(super) held: bool,
+    /// Answers that are not settled.
+    pub(super) unsettled: u32,
+    /// Its standard input ends when all is written.
+    closing: bool,
+    /// Why it was ended by us.
+    pub(super) broken: Option<String>,
+    /// How its process ended.
+    pub(super) cause: Option<Cause>,
+}
+
+/// The four ends of its pipes: ours do not block.
+pub(super) struct Pipes {
+    pub(super) stdin: OwnedFd,
+    pub(super) stdout: OwnedFd,
+    pub(super) its_stdin: OwnedFd,
+    pub(super) its_stdout: OwnedFd,
+}
+
+impl Pipes {
+    pub(super) fn new() -> io::Result<Self> {
+        let (its_stdin, stdin) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (stdout, its_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
+        ioctl_fionbio(&stdin, true)?;
+        ioctl_fionbio(&stdout, true)?;
+        Ok(Self { stdin, stdout, its_stdin, its_stdout })
+    }
+}
+
+/// What a reading has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    Some,
+    NothingNow,
+    End,
+}
+
+impl Life {
+    pub(super) fn new(number: u64, id: CommandId, framing: Framing, stdin: OwnedFd, stdout: OwnedFd) -> Self {
+        Self {
+            number,
+            id,
+            stdin: Some(stdin),
+            stdout: Some(stdout),
+            outgoing: VecDeque::new(),
+            written: 0,
+            incoming: Vec::new(),
+            scanner: Scanner::new(framing),
+            framing,
+            task: None,
+            started: false,
+            held: false,
+            unsettled: 0,
+            closing: false,
+            broken: None,
+            cause: None,
+        }
+    }
+
+    /// Whether it can be handed a task.
+    pub(super) fn is_free(&self) -> bool {
+        self.started && !self.held && self.task.is_none() && self.broken.is_none() && self.cause.is_none()
+    }
+
+    /// Writes these bytes after what is being written.
+    pub(super) fn say(&mut self, bytes: Arc<[u8]>) {
+        if !bytes.is_empty() && self.stdin.is_some() {
+            self.outgoing.push_back(bytes);
+        }
+        self.write();
+    }
+
+    /// Says that nothing more comes.
+    pub(super) fn close(&mut self) {
+        self.closing = true;
+        self.write();
+    }
+
+    /// Writes what the pipe takes. Who does not read any more is known by its end.
+    pub(super) fn write(&mut self) {
+        let Some(stdin) = &self.stdin else { return };
+        while let Some(bytes) = self.outgoing.front() {
+            match rustix::io::write(stdin, bytes.get(self.written..).unwrap_or_default()) {
+                Ok(count) => self.written += count,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return,
+                Err(_) => {
+                    self.outgoing.clear();
+                    self.stdin = None;
+                    return;
+                }
+            }
+            if self.written >= bytes.len() {
+                self.outgoing.pop_front();
+                self.written = 0;
+            }
+        }
+        if self.closing {
+            self.stdin = None;
+        }
+    }
+
+    /// Reads once.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Came {
+        let Some(stdout) = &self.stdout else { return Came::End };
+        match rustix::io::read(stdout, &mut *buffer) {
+            Ok(0) => {
+                self.stdout = None;
+                Came::End
+            }
+            Ok(count) => {
+                self.incoming.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                Came::Some
+            }
+            Err(Errno::AGAIN | Errno::INTR) => Came::NothingNow,
+            Err(_) => {
+                self.stdout = None;
+                Came::End
+            }
+        }
+    }
+
+    /// The answer to its task, where that has come whole.
+    ///
+    /// # Errors
+    /// Says why what has come is none.
+    pub(super) fn answer(&mut self, limit_bytes: usize) -> Result<Option<Vec<u8>>, String> {
+        if self.task.is_none() {
+            return Ok(None);
+        }
+        match self.scanner.end(&self.incoming) {
+            Ok(Some(length)) if length <= limit_bytes => {
+                let rest = self.incoming.split_off(length);
+                self.scanner = Scanner::new(self.framing);
+                Ok(Some(std::mem::replace(&mut self.incoming, rest)))
+            }
+            Ok(None) if self.incoming.len() <= limit_bytes => Ok(None),
+            Ok(_) => Err(format!("its answer has more than {limit_bytes} bytes")),
+            Err(why) => Err(format!("what it wrote is no answer: {why}, got {}", self.excerpt())),
+        }
+    }
+
+    /// The beginning of what has come, for people.
+    pub(super) fn excerpt(&self) -> String {
+        let head = self.incoming.get(..EXCERPT_BYTES).unwrap_or(&self.incoming);
+        let more = if self.incoming.len() > head.len() { " …" } else { "" };
+        format!("{:?}{more}", String::from_utf8_lossy(head))
+    }
+}

@@ -1,0 +1,214 @@
+//! Tasks for commands: see `nws_work::spread`. Python makes tasks of objects and reads answers.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nws_work::commands::Command;
+use nws_work::spread::dispatch;
+use nws_work::spread::framing::{Framing, PickleScanner};
+use nws_work::spread::{Answer, Arrival, Options, Over, Spread};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyIterator, PyList};
+
+use crate::call::TICK;
+use crate::commands::{PyCause, raise};
+
+/// An answer that has come.
+#[pyclass(frozen, module = "nws._native")]
+pub(crate) struct SpreadAnswer {
+    answer: Answer,
+}
+
+#[pymethods]
+impl SpreadAnswer {
+    /// Whose answer, from 0 in the order of submission.
+    #[getter]
+    fn task(&self) -> u64 {
+        self.answer.task
+    }
+
+    /// From which command.
+    #[getter]
+    fn worker(&self) -> usize {
+        self.answer.worker
+    }
+
+    /// What it wrote.
+    #[getter]
+    fn payload<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.answer.bytes)
+    }
+
+    /// When the task was sent and when the answer had come, in seconds since 1970.
+    #[getter]
+    fn times(&self) -> (f64, f64) {
+        (seconds(self.answer.sent), seconds(self.answer.came))
+    }
+}
+
+fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// Something else that has come: `kind` is `not_started`, `ended`, `output`, `done`, `no_workers`,
+/// `timed_out`, `too_much_output` or `host_died`.
+#[pyclass(frozen, get_all, module = "nws._native")]
+pub(crate) struct SpreadEvent {
+    kind: &'static str,
+    worker: Option<usize>,
+    task: Option<u64>,
+    message: Option<String>,
+    cause: Option<Py<PyCause>>,
+    given_up: bool,
+    output: Option<Py<PyBytes>>,
+}
+
+impl SpreadEvent {
+    fn of(py: Python<'_>, arrival: Arrival) -> PyResult<Py<PyAny>> {
+        let mut event =
+            Self { kind: "", worker: None, task: None, message: None, cause: None, given_up: false, output: None };
+        let mut ended = None;
+        match arrival {
+            Arrival::Answer(answer) => return Ok(Py::new(py, SpreadAnswer { answer })?.into_any()),
+            Arrival::NotStarted { worker, message } => {
+                (event.kind, event.worker, event.message) = ("not_started", Some(worker), Some(message));
+            }
+            Arrival::Ended { worker, cause, task, given_up } => {
+                (event.kind, event.worker, event.task, event.given_up) = ("ended", Some(worker), task, given_up);
+                ended = Some(cause);
+            }
+            Arrival::Output { worker, bytes } => {
+                (event.kind, event.worker) = ("output", Some(worker));
+                event.output = Some(PyBytes::new(py, &bytes).unbind());
+            }
+            Arrival::Over(Over::Done) => event.kind = "done",
+            Arrival::Over(Over::NoWorkers) => event.kind = "no_workers",
+            Arrival::Over(Over::TimedOut { task }) => (event.kind, event.task) = ("timed_out", Some(task)),
+            Arrival::Over(Over::TooMuchOutput { worker }) => {
+                (event.kind, event.worker) = ("too_much_output", Some(worker));
+            }
+            Arrival::Over(Over::HostDied { cause }) => {
+                event.kind = "host_died";
+                ended = Some(cause);
+            }
+        }
+        event.cause = ended.map(|cause| Py::new(py, PyCause::from(cause))).transpose()?;
+        Ok(Py::new(py, event)?.into_any())
+    }
+}
+
+/// A job that goes on.
+#[pyclass(frozen, module = "nws._native")]
+pub(crate) struct SpreadCore {
+    spread: Spread,
+}
+
+#[pymethods]
+impl SpreadCore {
+    /// Starts all commands, in this order; each reads `prelude` first.
+    #[new]
+    #[pyo3(signature = (*, binary, commands, order, prelude, framing, timeout_s, limit_bytes))]
+    #[allow(clippy::too_many_arguments, reason = "Python names them all")]
+    fn new(
+        py: Python<'_>,
+        binary: PathBuf,
+        commands: Vec<Vec<OsString>>,
+        order: Vec<usize>,
+        prelude: Vec<u8>,
+        framing: &str,
+        timeout_s: Option<f64>,
+        limit_bytes: usize,
+    ) -> PyResult<Self> {
+        let framing = match framing {
+            "pickle" => Framing::Pickle,
+            "json" => Framing::Lines,
+            other => return Err(PyValueError::new_err(format!("expected 'pickle' or 'json', got {other:?}"))),
+        };
+        let commands = commands.into_iter().map(|args| {
+            let mut args = args.into_iter();
+            Command::new(args.next().unwrap_or_default()).args(args)
+        });
+        let timeout = timeout_s.and_then(|timeout_s| Duration::try_from_secs_f64(timeout_s).ok());
+        let commands = commands.collect();
+        let options = Options { binary, commands, order, prelude, framing, timeout, limit_bytes };
+        let spread = py.detach(|| Spread::start(options)).map_err(|error| raise(&error))?;
+        Ok(Self { spread })
+    }
+
+    /// Makes tasks of items while there is room; whether there may be more. The end of the items is told
+    /// to the engine.
+    fn submit(&self, py: Python<'_>, items: &Bound<'_, PyIterator>, dumps: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let mut items = items.clone();
+        for _ in 0..self.spread.room() {
+            match items.next() {
+                Some(item) => self.spread.submit(dumps.call1((item?,))?.extract()?),
+                None => {
+                    self.spread.close();
+                    return Ok(false);
+                }
+            }
+        }
+        py.check_signals()?;
+        Ok(true)
+    }
+
+    /// What has come: waits for it, or until there is room for tasks. Answers of the last call that were
+    /// neither refused nor rejected are results.
+    fn take<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let arrivals = py.detach(|| self.spread.take(Instant::now() + TICK));
+        py.check_signals()?;
+        let arrivals = arrivals.into_iter().map(|arrival| SpreadEvent::of(py, arrival));
+        PyList::new(py, arrivals.collect::<PyResult<Vec<_>>>()?)
+    }
+
+    /// The answer was that the command is too busy.
+    fn refuse(&self, answer: &SpreadAnswer, delay_s: f64) {
+        self.spread.refuse(&answer.answer, delay_s);
+    }
+
+    /// The answer was none.
+    fn reject(&self, answer: &SpreadAnswer, why: &str) {
+        self.spread.reject(&answer.answer, why);
+    }
+
+    /// Ends all commands.
+    fn stop(&self, py: Python<'_>) {
+        py.detach(|| self.spread.stop());
+    }
+}
+
+impl Drop for SpreadCore {
+    fn drop(&mut self) {
+        // Also where other threads of Python wait to go on.
+        Python::attach(|py| py.detach(|| self.spread.stop()));
+    }
+}
+
+/// How long a worker rests that has been too busy: see `nws_work::spread::dispatch`.
+#[pyfunction]
+fn rest_s(delay_s: f64, refusals: u32, queued: usize, workers: usize) -> f64 {
+    dispatch::rest_s(delay_s, refusals, queued, workers)
+}
+
+/// The nearest time that a worker may rest.
+#[pyfunction]
+fn sane_rest_s(rest_s: f64) -> f64 {
+    dispatch::sane_rest_s(rest_s)
+}
+
+/// The length of the pickle that the bytes begin with; None where its end is not among them.
+#[pyfunction]
+fn pickle_end(data: &[u8]) -> PyResult<Option<usize>> {
+    PickleScanner::default().end(data).map_err(PyValueError::new_err)
+}
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<SpreadAnswer>()?;
+    module.add_class::<SpreadCore>()?;
+    module.add_class::<SpreadEvent>()?;
+    module.add_function(wrap_pyfunction!(rest_s, module)?)?;
+    module.add_function(wrap_pyfunction!(sane_rest_s, module)?)?;
+    module.add_function(wrap_pyfunction!(pickle_end, module)?)
+}

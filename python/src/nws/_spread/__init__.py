@@ -1,0 +1,1 @@
+"""What `nws.spread_jobs` is made of."""

@@ -1,0 +1,175 @@
+"""What a command can answer, and the errors of a job."""
+
+import json
+import pickle
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+__all__ = [
+    "Answer",
+    "CannotCreateConnection",
+    "JunkError",
+    "NoResponse",
+    "RemoteException",
+    "TooBusy",
+    "notComputed",
+    "reader",
+    "writer",
+]
+
+
+class _Marker(type):
+    def __call__(cls) -> "type[notComputed]":
+        return notComputed
+
+    def __repr__(cls) -> str:
+        return "notComputed"
+
+    def __bool__(cls) -> bool:
+        return False
+
+
+class notComputed(metaclass=_Marker):
+    """The marker for a value that has not been computed: itself the only one, and false."""
+
+    __module__ = "nws.spread_jobs"
+
+
+class TooBusy(Exception):
+    """An answer: the command cannot do the task now, and would like to be left alone for `delay` seconds.
+
+    A worker may raise it inside `serve`.
+    """
+
+    __module__ = "nws.spread_jobs"
+
+    def __init__(self, delay: float = 1.0) -> None:
+        super().__init__(delay)
+        self.delay = delay
+
+
+class _JobError(Exception):
+    """An error that ends a job."""
+
+    #: What had been computed, with `notComputed` in the places of the rest.
+    results: list[Any]
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.results = []
+
+
+class RemoteException(_JobError):
+    """An answer: the task has failed. It ends the job, and `main` raises it; its `args` are those of the worker.
+
+    `index` is that of the task in `todo`, `arglist` the command, `stdout` and `stderr` are the lines that came with it.
+    """
+
+    __module__ = "nws.spread_jobs"
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.index: int | None = None
+        self.arglist: list[str] = []
+        self.stdout: list[str] = []
+        self.stderr: list[str] = []
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if self.index is None:
+            return text
+        said = "".join(f"\n  {line.rstrip()}" for line in [*self.stdout, *self.stderr])
+        return f"{text}\n(task {self.index}, done by {self.arglist})" + (f"; what it wrote:{said}" if said else "")
+
+    def __reduce__(self) -> Any:
+        return type(self), self.args
+
+
+class NoResponse(_JobError):
+    """No answer can come: the command has ended, or all have. The message says how; so does `ends`.
+
+    `ends` has a pair for each command that is left no more: its arguments, and how it ended last.
+    """
+
+    __module__ = "nws.spread_jobs"
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.ends: list[tuple[list[str], str]] = []
+
+
+class CannotCreateConnection(_JobError):
+    """A command cannot be started; from `main`: none can."""
+
+    __module__ = "nws.spread_jobs"
+
+
+class JunkError(Exception):
+    """What came is no answer."""
+
+
+class Answer(NamedTuple):
+    """An answer that was read."""
+
+    value: Any
+    stdout: Sequence[str] | None
+    stderr: Sequence[str] | None
+
+
+def _lines(given: Any, which: str) -> Sequence[str] | None:
+    if given is None or (isinstance(given, list | tuple) and all(isinstance(line, str) for line in given)):
+        return given
+    raise JunkError(f"expected a list of lines or None as its {which} item, got {given!r:.80}")
+
+
+def checked(answer: Any) -> Answer:
+    """What a worker wrote, as an answer; raises `JunkError`."""
+    if not isinstance(answer, tuple) or len(answer) != 3:
+        raise JunkError(f"expected a tuple of 3 items, got {answer!r:.80}")
+    return Answer(answer[0], _lines(answer[1], "second"), _lines(answer[2], "third"))
+
+
+def _read_pickle(payload: bytes) -> Answer:
+    try:
+        answer = pickle.loads(payload)
+    except Exception as error:  # of any class: reading a pickle runs the code of what is in it
+        raise JunkError(f"it cannot be unpickled ({type(error).__name__}: {error})") from error
+    return checked(answer)
+
+
+def _read_json(payload: bytes) -> Answer:
+    try:
+        answer = json.loads(payload)
+    except ValueError as error:
+        raise JunkError(f"expected a line of JSON, got {payload!r:.80} ({error})") from error
+    if not isinstance(answer, dict) or len(answer.keys() & {"result", "too_busy", "error"}) != 1:
+        raise JunkError(f'expected an object with one of "result", "too_busy", "error", got {payload!r:.80}')
+    stdout, stderr = _lines(answer.get("stdout"), '"stdout"'), _lines(answer.get("stderr"), '"stderr"')
+    if "error" in answer:
+        args = answer["error"] if isinstance(answer["error"], list) else [answer["error"]]
+        return Answer(RemoteException(*args), stdout, stderr)
+    if "too_busy" in answer:
+        if not isinstance(answer["too_busy"], int | float):
+            raise JunkError(f'expected a number of seconds as "too_busy", got {answer["too_busy"]!r:.80}')
+        return Answer(TooBusy(answer["too_busy"]), stdout, stderr)
+    return Answer(answer["result"], stdout, stderr)
+
+
+def _write_json(task: Any) -> bytes:
+    return json.dumps(task, separators=(",", ":")).encode() + b"\n"
+
+
+def _write_pickle(task: Any) -> bytes:
+    return pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
+
+
+def writer(encoding: str) -> Callable[[Any], bytes]:
+    """What makes bytes of a task."""
+    if encoding not in ("pickle", "json"):
+        raise ValueError(f"encoding: expected 'pickle' or 'json', got {encoding!r}")
+    return _write_json if encoding == "json" else _write_pickle
+
+
+def reader(encoding: str) -> Callable[[bytes], Answer]:
+    """What makes an answer of bytes; it raises `JunkError`."""
+    return _read_json if encoding == "json" else _read_pickle

@@ -3,16 +3,18 @@
 use std::io;
 
 use bytes::Bytes;
-use nws_proto::{
-    Fault, FrameHeader, FromFrame, LongRequest, Opcode, Reply, Request, RequestId, Retrieve, Sent, SessionId,
-};
+use nws_proto::{Fault, FrameHeader, LongRequest, Opcode, Reply, Request, RequestId, Retrieve, Sent, SessionId};
 
+use super::long::Progress;
 use super::{Asking, CONNECTION_UNITS, EventLoop, TURN_UNITS, UNIT_BYTES, weigh};
 use crate::connection::Phase;
-use crate::detach::{InFrame, detach};
+use crate::detach::detach;
 use crate::input::{Admission, Arrival, Scratch, TURN_BYTES};
 use crate::long::Held;
 use crate::stored::Stored;
+
+/// A request with more values than this takes so long that it is executed in steps.
+const MANY_VALUES: usize = 8192;
 
 /// Whether to go on with a connection.
 pub(super) enum Onward {
@@ -82,8 +84,6 @@ impl EventLoop {
                     budget -= count;
                     self.measures.received_bytes += count as u64;
                     self.spent_units += count / UNIT_BYTES;
-                    // Anew, as a turn may be long: a wait is counted from when it arrived.
-                    self.now_ms = self.clock.now_ms();
                     connection.heard(self.now_ms);
                     // The poll tells when more comes, but of the end it may have told already.
                     emptied = room_left && !connection.hung_up;
@@ -127,8 +127,10 @@ impl EventLoop {
                 if self.awaits_disk(slot) {
                     return Onward::Stop;
                 }
-                if self.execute_held(slot, session) {
-                    continue;
+                match self.execute_held(slot, session) {
+                    Progress::Nothing => {}
+                    Progress::Step => return Onward::Stop,
+                    Progress::Whole => continue,
                 }
             }
             let Some(connection) = self.table.get(slot) else { return Onward::Stop };
@@ -166,11 +168,31 @@ impl EventLoop {
                 Ok(Some(Arrival::Frame(header, payload))) if LongRequest::has(header.opcode) => {
                     self.execute_long(slot, session, header.request, LongRequest::decode(header.opcode, payload));
                 }
-                Ok(Some(Arrival::Frame(header, payload))) => match detached(header.opcode, payload.clone()) {
-                    Ok(request) => self.ask(slot, session, header.request, request),
-                    // As above.
-                    Err(_) => self.execute(slot, session, header, detached(header.opcode, payload)),
-                },
+                Ok(Some(Arrival::Frame(header, payload))) => {
+                    let payload_bytes = payload.len();
+                    if told_values(header.opcode, &payload) <= MANY_VALUES
+                        && let Ok(mut request) = Request::decode(header.opcode, payload.clone())
+                    {
+                        detach(payload_bytes, &mut request);
+                        self.ask(slot, session, header.request, request);
+                        continue;
+                    }
+                    // It has more, is malformed, or its values were sent before it.
+                    let mut request = Request::decode(header.opcode, payload);
+                    match request {
+                        Ok(request) if request.values() > MANY_VALUES => {
+                            self.hold_for_others(
+                                slot,
+                                Held::Received(header.request, payload_bytes, request),
+                                payload_bytes,
+                            );
+                            return Onward::Stop;
+                        }
+                        Ok(ref mut request) => detach(payload_bytes, request),
+                        Err(_) => {}
+                    }
+                    self.execute(slot, session, header, request);
+                }
                 Ok(Some(Arrival::Skipped(header, fault))) => self.refuse(slot, session, header.request, fault),
                 Ok(Some(Arrival::Spooling(piece))) => self.spool_of_frame(slot, session, piece),
                 Ok(None) if stands => {
@@ -209,6 +231,10 @@ impl EventLoop {
         }
         let fetches = matches!(request, Request::Retrieve(Retrieve { take: true, lease: false, .. }));
         let random = self.random.next();
+        if request.waits_for_a_time() {
+            // Anew, as a turn may be long: a wait is counted from when it arrived.
+            self.now_ms = self.clock.now_ms();
+        }
         // The millisecond that has begun is not counted: no wait ends before its time.
         let now_ms = self.now_ms + 1;
         self.measures.operations += 1;
@@ -223,10 +249,9 @@ impl EventLoop {
     }
 }
 
-/// Reads a request whose values do not keep a frame that is much longer than they are.
-fn detached<V: FromFrame + InFrame>(opcode: u16, payload: Bytes) -> Result<Request<V>, Fault> {
-    let payload_bytes = payload.len();
-    let mut request = Request::decode(opcode, payload)?;
-    detach(payload_bytes, &mut request);
-    Ok(request)
+/// How many values a request brings, as its head says: of any that does, they follow the handle.
+fn told_values(opcode: u16, payload: &[u8]) -> usize {
+    let count = payload.get(4..).and_then(|rest| rest.first_chunk());
+    let brings = opcode == Opcode::Store.to_wire() || opcode == Opcode::Finish.to_wire();
+    count.filter(|_| brings).map_or(0, |count| u32::from_le_bytes(*count) as usize)
 }

@@ -66,6 +66,7 @@ const UNIT_BYTES: usize = 4096;
 const UNIX_PART: usize = 10;
 
 /// Who asked for what is being carried out.
+#[derive(Clone, Copy)]
 struct Asking {
     session: SessionId,
     slot: usize,
@@ -94,7 +95,7 @@ pub(crate) struct EventLoop {
     scratch: Scratch,
     spare: Spare,
     spare_queues: SpareQueues,
-    /// Of requests that are not executed: announced, or set aside; in bytes.
+    /// Of requests that are not executed: what has come in part, or is set aside; in bytes.
     receiving_bytes: u64,
     /// Taken by values that were fetched and not sent yet, in bytes.
     transit_bytes: u64,

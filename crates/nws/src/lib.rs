@@ -4,6 +4,9 @@
 //! Start with [`sleigh`]: a [`Sleigh`](sleigh::Sleigh) runs functions that are marked by
 //! [`#[nws::task]`](macro@task) in worker processes, with nothing to set up.
 //!
+//! # Tasks for commands
+//! [`spread`] hands tasks to any commands, by lines of JSON on their standard input and output.
+//!
 //! # Shared variables
 //! Start with [`blocking::Server`], or in async code with [`Server`]: connect, open a [`Workspace`],
 //! and store, fetch and find values of its variables. A server is started with `nws serve`.
@@ -18,14 +21,17 @@
 //! # Ok::<(), nws::Error>(())
 //! ```
 //!
+//! - [`boss`]: a worker process for each set of instructions, as a scheduler allows.
 //! - [`sleigh`]: the master's side; [`worker`]: what a task can ask for; [`mod@task`]: what a task is.
 //! - What is below this crate is not for users to name.
 
 // What the attributes make names this crate, also in here.
 extern crate self as nws;
 
+pub mod boss;
 mod init;
 pub mod sleigh;
+pub mod spread;
 pub mod task;
 pub mod worker;
 

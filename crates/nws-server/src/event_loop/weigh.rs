@@ -1,7 +1,7 @@
 //! What is to happen with a frame or a value, before it is received.
 
 use nws_proto::classic::Weight;
-use nws_proto::{ErrorCode, Fault, FrameHeader, Opcode, limits};
+use nws_proto::{ErrorCode, Fault, FrameHeader, Head, Heading, Opcode, limits};
 
 use super::EventLoop;
 use crate::config::Limits;
@@ -24,6 +24,16 @@ pub(super) struct Room {
     bytes: u64,
     /// How long a payload may be, in bytes.
     receivable_bytes: u64,
+    /// More is taken than there is, and what is being received of short frames too is more than goes beside.
+    outgrown: bool,
+    outgrown_by_short: bool,
+}
+
+impl Room {
+    /// Whether what has come of a frame or value of this length is too much.
+    pub(super) fn is_outgrown_by(&self, length: u64) -> bool {
+        if length <= RECEIVED_ANYHOW_PAYLOAD_BYTES.into() { self.outgrown_by_short } else { self.outgrown }
+    }
 }
 
 impl EventLoop {
@@ -36,13 +46,56 @@ impl EventLoop {
         }
         let taken = self.core.values_bytes() + self.core.names_bytes() + receiving_bytes + self.moving_bytes();
         let bytes = self.limits.values_bytes.saturating_sub(taken);
-        let anyhow_bytes = if self.receiving_bytes < RECEIVED_ANYHOW_BYTES { RECEIVED_ANYHOW_PAYLOAD_BYTES } else { 0 };
-        Room { bytes, receivable_bytes: bytes.max(anyhow_bytes.max(WEIGHED_PAYLOAD_BYTES).into()) }
+        let anyhow_bytes = if receiving_bytes < RECEIVED_ANYHOW_BYTES { RECEIVED_ANYHOW_PAYLOAD_BYTES } else { 0 };
+        let outgrown = taken > self.limits.values_bytes;
+        Room {
+            bytes,
+            receivable_bytes: bytes.max(anyhow_bytes.max(WEIGHED_PAYLOAD_BYTES).into()),
+            outgrown,
+            outgrown_by_short: outgrown && receiving_bytes > RECEIVED_ANYHOW_BYTES,
+        }
+    }
+
+    /// What takes memory beside the core, but for what this connection has of requests and for what goes
+    /// beside the limit.
+    pub(super) fn outside_bytes(&mut self, slot: usize) -> u64 {
+        let mut receiving_bytes = self.receiving_bytes;
+        if receiving_bytes > 0
+            && let Some(connection) = self.table.get(slot)
+        {
+            receiving_bytes -= connection.counted_bytes;
+        }
+        receiving_bytes.saturating_sub(RECEIVED_ANYHOW_BYTES) + self.moving_bytes()
+    }
+
+    /// What was announced takes no room, only what has come does: where all together outgrow what there is,
+    /// whoever sends next is received no further. Its value goes to the disk, or its request fails.
+    pub(super) fn weigh_again(&mut self, slot: usize) {
+        let room = self.room(slot);
+        let Self { table, limits, disk, .. } = self;
+        let Some(connection) = table.get(slot) else { return };
+        let Some((header, come)) = connection.input.body() else { return };
+        if room.is_outgrown_by(header.payload_bytes.into()) {
+            let admission = outgrown(&header, come, limits, room, disk);
+            connection.input.change(admission);
+        }
     }
 }
 
 /// A session's frame, by its header and what of its payload has come.
+#[inline]
 pub(super) fn frame(header: &FrameHeader, come: &[u8], limits: &Limits, room: Room, disk: &Disk) -> Admission {
+    const STORE: u16 = Opcode::Store.to_wire();
+    const RETRIEVE: u16 = Opcode::Retrieve.to_wire();
+    // Most frames, of which nothing more is to be asked.
+    let common = matches!(header.opcode, STORE | RETRIEVE) && header.request.0 != 0;
+    if common && header.payload_bytes <= WEIGHED_PAYLOAD_BYTES.min(limits.frame_payload_bytes) {
+        return Admission::Take;
+    }
+    any_frame(header, come, limits, room, disk)
+}
+
+fn any_frame(header: &FrameHeader, come: &[u8], limits: &Limits, room: Room, disk: &Disk) -> Admission {
     let carries_values = match Opcode::from_wire(header.opcode) {
         Some(Opcode::Store | Opcode::Finish) => true,
         Some(Opcode::Pong) if header.payload_bytes == 0 => return Admission::Take,
@@ -78,31 +131,46 @@ pub(super) fn frame(header: &FrameHeader, come: &[u8], limits: &Limits, room: Ro
     Admission::Skip(memory_full(length, room))
 }
 
+/// What is to become of a frame that has come in part, where there is no room for more.
+fn outgrown(header: &FrameHeader, come: &[u8], limits: &Limits, room: Room, disk: &Disk) -> Admission {
+    let carries_values = Head::bytes(header.opcode).is_some();
+    if carries_values && header.payload_bytes > RECEIVED_ANYHOW_PAYLOAD_BYTES {
+        let admission = long_frame(header, come, limits, room, disk);
+        if matches!(admission, Admission::Spool { .. } | Admission::Skip(_)) {
+            return admission;
+        }
+    }
+    Admission::Skip(memory_full(header.payload_bytes.into(), room))
+}
+
 /// A part of a transfer takes no memory: it goes on as it comes.
 fn part(header: &FrameHeader, come: &[u8]) -> Admission {
-    const HEAD_BYTES: usize = 8;
-    let Some(head) = come.get(..HEAD_BYTES) else { return Admission::Wait };
-    let part_bytes = header.payload_bytes - HEAD_BYTES as u32;
-    if field(head, 4) != Some(part_bytes) || part_bytes > limits::PART_BYTES {
+    let Some((heading, head_bytes)) = heading(header, come) else { return Admission::Wait };
+    if !heading.is_of_one(head_bytes, header.payload_bytes) || !heading.fits_a_part() {
         return malformed(
             "malformed TransferPart frame: expected a part of at most 1048576 bytes and the end of the frame",
         );
     }
-    Admission::Spool { head_bytes: HEAD_BYTES }
+    Admission::Spool { head_bytes }
+}
+
+/// What a frame that may end with its value begins with, where that has come.
+fn heading(header: &FrameHeader, come: &[u8]) -> Option<(Heading, usize)> {
+    let head_bytes = Head::bytes(header.opcode)?;
+    Some((Head::read(header.opcode, come.get(..head_bytes)?)?, head_bytes))
 }
 
 /// A store or finish that is not to be received into memory, if it has but one value.
 fn long_frame(header: &FrameHeader, come: &[u8], limits: &Limits, room: Room, disk: &Disk) -> Admission {
     let length = u64::from(header.payload_bytes);
-    let Some(head_bytes) = super::long::head_bytes(header.opcode) else { return Admission::Take };
-    let Some(head) = come.get(..head_bytes) else { return Admission::Wait };
-    if field(head, 4) != Some(1) {
+    let Some((heading, head_bytes)) = heading(header, come) else { return Admission::Wait };
+    if heading.values != 1 {
         return if length <= room.bytes { Admission::Take } else { Admission::Skip(memory_full(length, room)) };
     }
-    let value_bytes = length - head_bytes as u64;
-    if field(head, head_bytes - 4).map(u64::from) != Some(value_bytes) {
+    if !heading.is_of_one(head_bytes, header.payload_bytes) {
         return malformed("expected a frame that ends with its value");
     }
+    let value_bytes = u64::from(heading.value_bytes);
     if value_bytes > limits.value_bytes {
         let most = limits.value_bytes;
         let message = format!("a value has at most {most} bytes (setting value-size), this one has {value_bytes}");
@@ -136,13 +204,15 @@ pub(super) fn value(length: u64, limits: &Limits, room: Room, disk: &Disk) -> We
     }
 }
 
+/// A value of the classic protocol that has come in part, where there is no room for more; by its length.
+pub(super) fn outgrown_value(length: u64, disk: &Disk) -> Weight {
+    let long = length > RECEIVED_ANYHOW_PAYLOAD_BYTES.into();
+    if long && disk.check_room(length).is_ok() { Weight::Spool } else { Weight::Skip }
+}
+
 /// From which length on a value goes to disk: none that is received without being weighed for it.
 fn spill_bytes(limits: &Limits) -> u64 {
     limits.spill_bytes.max(RECEIVED_ANYHOW_PAYLOAD_BYTES.into())
-}
-
-fn field(head: &[u8], at: usize) -> Option<u32> {
-    head.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes)
 }
 
 fn malformed(message: &str) -> Admission {

@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use nws_proto::{Fault, FrameHeader, LongRequest, Opcode, Reply, Request, RequestId, Retrieve, Sent, SessionId};
+use nws_proto::{Fault, FrameHeader, Head, LongRequest, Opcode, Reply, Request, RequestId, Retrieve, Sent, SessionId};
 
 use super::long::Progress;
 use super::{Asking, CONNECTION_UNITS, EventLoop, TURN_UNITS, UNIT_BYTES, weigh};
@@ -208,6 +208,15 @@ impl EventLoop {
         payload: Bytes,
     ) -> Option<Onward> {
         let payload_bytes = payload.len();
+        let values = Head::read(header.opcode, &payload).map_or(0, |heading| heading.values as usize);
+        if values <= MANY_VALUES
+            && let Ok(mut request) = Request::decode(header.opcode, payload.clone())
+        {
+            detach(payload_bytes, &mut request);
+            self.ask(slot, session, header.request, request);
+            return None;
+        }
+        // It has more, is malformed, or its values were sent before it.
         let mut request = Request::decode(header.opcode, payload);
         match request {
             Ok(request) if request.values() > MANY_VALUES => {

@@ -180,6 +180,7 @@ class Boss:
         `BossDied` where the Boss has died.
         """
         office = self._office
+        office.expect_owner()
         with office.changed:
             if interim and not self._is_over() and office.interims == self._interims_seen:
                 self._signal("SEND_REPORT")
@@ -227,6 +228,7 @@ class Boss:
         self.close()
 
     def _signal(self, name: str) -> None:
+        self._office.expect_owner()
         if name == "RESUME":
             with self._office.changed:
                 self._office.halted = False
@@ -239,6 +241,7 @@ class Boss:
         return office.ended or office.left is not None or office.failure is not None
 
     def _raise_if_failed(self) -> None:
+        self._office.expect_owner()
         with self._office.changed:
             if not self._was_raised:
                 self._raise_failure()
@@ -353,12 +356,17 @@ def batch_main(
     """Have instructions done, wait for that, and print the workers' reports.
 
     Arguments are those of `run_as_server`. Where a worker fails, or a signal or Ctrl-C comes, all workers are stopped,
-    and the error is raised.
+    so that their tasks unwind, and the error is raised. A second Ctrl-C ends them by force.
     """
     with interrupt.SignalInterruptHandler():
         with run_as_server(common_instructions, individual_instructions, scheduler=scheduler, verbose=verbose) as boss:
-            boss.wait_till_finished()
-            report = boss.get_report()
+            try:
+                boss.wait_till_finished()
+                report = boss.get_report()
+            except BaseException:
+                boss.stop_them_working()
+                boss.wait_till_finished()  # what has failed was raised already
+                raise
     print("Report from workers:")
     for one in (report or {})["workers_report"]:
         print(one["report"])

@@ -1,9 +1,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nws_testkit::fuzz::{self, Counting};
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use nws_simulation::fuzz;
 
 fuzz_target!(|bytes: &[u8]| fuzz::pickles(bytes));

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::{env, fs, io};
 
-use nws_simulation::fuzz::{handshake_seeds, server_seeds};
-use nws_testkit::fuzz::{pickle_seeds, seeds};
+use nws_simulation::fuzz::{handshake_seeds, pickle_seeds, server_seeds};
+use nws_testkit::fuzz::seeds;
 
 fn main() -> io::Result<()> {
     let corpus = PathBuf::from(env::args_os().nth(1).ok_or(io::ErrorKind::InvalidInput)?);

@@ -43,12 +43,6 @@ fn classic_requests_are_the_same_however_they_are_cut() {
 }
 
 #[test]
-fn the_end_of_a_pickle_is_the_same_however_it_is_cut() {
-    let _watchdog = Watchdog::start(120);
-    smoke("pickles", fuzz::pickles, fuzz::pickle_seeds(), 40_000);
-}
-
-#[test]
 fn histories_that_bytes_choose_agree_with_the_plain_model() {
     let _watchdog = Watchdog::start(120);
     smoke("histories", fuzz::histories, seeds::choices(), 2000);

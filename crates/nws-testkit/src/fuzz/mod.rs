@@ -6,14 +6,12 @@
 mod classic;
 mod frames;
 mod memory;
-mod pickles;
 pub mod seeds;
 mod smoke;
 
 pub use classic::classic;
 pub use frames::frames;
 pub use memory::{Counting, most_held_by};
-pub use pickles::{pickle_seeds, pickles};
 pub use smoke::smoke;
 
 use crate::history;

@@ -1,8 +1,7 @@
 //! Pickles that commands write.
 
+use nws_testkit::Dice;
 use nws_work::spread::framing::PickleScanner;
-
-use crate::Dice;
 
 /// What of an input says how the rest is cut.
 const CUT_BYTES: usize = 8;

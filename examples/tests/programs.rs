@@ -69,3 +69,11 @@ fn the_search_stops_when_the_parameters_are_found() {
     // Were it not for the workspace, all but those behind the pair in its own row.
     assert!(tried < 39 * 40 + 21, "{tried} pairs were tried");
 }
+
+#[test]
+fn a_boss_counts_the_primes_of_each_region() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(env!("CARGO_BIN_EXE_boss"), &["1000", "4"], folder.path());
+    let expected = "      53 primes from 0\n      42 primes from 250\n      37 primes from 500\n      36 primes from 750\n     168 below 1000\n";
+    assert_eq!(printed(output).0, expected);
+}

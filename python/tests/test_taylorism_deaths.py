@@ -1,6 +1,7 @@
 """What dies while a Boss works, and what follows: the exact error, soon, and nothing left."""
 
 import contextlib
+import gc
 import os
 import random
 import select
@@ -13,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from crashes import harm
 from hired import Alive, Sleeper
 from leftovers import MARK, marked, wait_for_none, wait_until
-from nws.taylorism import Boss, BossDied, WorkerDied, run_as_server
+from nws.taylorism import Boss, BossDied, Worker, WorkerDied, run_as_server
 from nws.taylorism.schedulers import LaxistScheduler
 
 # Within which all must be over, whatever has died; slow machines get four times as long.
@@ -76,6 +78,56 @@ def test_a_killed_warden_or_host_is_an_error_and_ends_all(mark, tmp_path, which)
     with pytest.raises(BossDied):
         boss.wait_till_finished()
     wait_until(lambda: not any(living(pid) for one in pids for pid in one), "the other of the two has ended all")
+
+
+GREEDY = """
+from nws.taylorism import Worker, WorkerDied, run_as_server
+
+class Greedy(Worker):
+    greed: int
+    def _task(self):
+        held = []
+        while True:
+            held.append(b"x" * self.greed)
+
+with run_as_server({}, {"greed": [1 << 26], "name": ["greedy"]}) as boss:
+    try:
+        boss.wait_till_finished()
+    except WorkerDied as died:
+        print(died.signal, died.outOfMemory, str(died).partition(chr(10))[0])
+"""
+
+
+def test_a_worker_that_the_kernel_ends_for_want_of_memory_is_an_error_that_says_so(mark):
+    why_not = harm.why_not("memory")
+    if why_not:
+        pytest.skip(why_not)
+    command = harm.within_a_memory_group([sys.executable, "-c", GREEDY])
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=50)
+        assert done.stdout == "9 True the worker was ended by SIGKILL, as memory had run out\n", done.stderr
+        wait_for_none(mark, SOON_S)
+    finally:
+        harm.remove_groups()
+
+
+def test_a_worker_that_is_killed_within_its_report_is_an_error(mark):
+    class Half(Worker):
+        half: int
+
+        def _task(self):
+            from nws.taylorism import _at_work
+
+            def write(pipe, data):
+                os.write(pipe, data[: len(data) // 2])
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            _at_work.write = write
+            return b"x" * self.half
+
+    for size in (1, 30_000):
+        with run_as_server({}, {"half": [size]}) as boss, pytest.raises(WorkerDied, match="SIGKILL"):
+            boss.wait_till_finished()
 
 
 def test_a_stopped_worker_is_an_error_and_ends_the_others(mark, tmp_path):
@@ -147,6 +199,7 @@ MASTER = """
 import os, signal, sys, threading
 sys.path.insert(0, {tests!r})
 from pathlib import Path
+from crashes import harm
 from hired import Alive, Sleeper
 from leftovers import wait_until
 from nws.taylorism import Boss, batch_main, run_as_server
@@ -261,6 +314,7 @@ def test_a_master_that_goes_on_after_ctrl_c_can_stop_its_boss(mark, tmp_path):
 
 def test_many_bosses_leave_no_descriptor_and_no_thread(mark):
     def held():
+        gc.collect()
         return len(os.listdir("/proc/self/fd")), threading.active_count()
 
     def one():

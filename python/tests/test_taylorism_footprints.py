@@ -58,6 +58,17 @@ def test_instructions_are_converted_and_given_their_defaults_by_the_library():
         assert reports(boss) == [("Hello!", 0.01, True)]
 
 
+def test_a_worker_that_was_made_by_hand_works_as_well(capfd):
+    class Loud(Sleeping):
+        def _task(self):
+            print(self.sentence)
+
+    worker = Loud(sleeping_time=0.01, sentence="Good morning")
+    worker.work()
+    worker.bye()
+    assert capfd.readouterr().out == "Good morning\n"
+
+
 def test_what_the_library_refuses_is_told():
     with pytest.raises(AttributeError, match=r"Sleeping does not fit: sleeping_time: Not in values \(0.5\)"):
         registry.hire({"sleeping_time": 0.5})

@@ -10,15 +10,16 @@ DEATHS = "test_taylorism_deaths"
 DOCUMENTED = "test_taylorism_documented"
 FOOTPRINTS = "test_taylorism_footprints"
 INTERRUPT = "test_taylorism_interrupt"
+PROCESSES = "test_taylorism_processes"
 SCHEDULERS = "test_taylorism_schedulers"
 SHARED = "test_taylorism_shared"
 SIGNALS = "test_taylorism_signals"
 WORKERS = "test_taylorism_workers"
 
 MODULE: list[Fact] = [
-    ("module", "three levels of processes: program, Boss, workers", [f"{WORKERS}::test_master_boss_and_workers_are_three_levels_of_processes"]),
+    ("module", "three levels of processes: program, Boss, workers", [f"{PROCESSES}::test_master_boss_and_workers_are_three_levels_of_processes"]),
     ("module", "the program defines instructions and speaks with the Boss", [f"{BOSS}::test_instructions_become_reports"]),
-    ("module", "the Boss gives sets of instructions to several processes", [f"{WORKERS}::test_master_boss_and_workers_are_three_levels_of_processes"]),
+    ("module", "the Boss gives sets of instructions to several processes", [f"{PROCESSES}::test_master_boss_and_workers_are_three_levels_of_processes"]),
     ("module", "workers do their instructions and return to the Boss", [f"{BOSS}::test_a_report_has_the_name_of_its_worker_and_what_its_task_returned"]),
     ("program", "makes the Boss", [f"{DOCUMENTED}::test_a_boss_has_its_name_its_verbosity_and_its_scheduler"]),
     ("program", "gives it instructions", [f"{BOSS}::test_instructions_become_reports"]),
@@ -36,7 +37,7 @@ MODULE: list[Fact] = [
     ("Boss", "and is returned to the program", [f"{BOSS}::test_an_error_of_a_worker_is_raised_with_its_type_its_traceback_and_its_instructions"]),
     ("Boss", "asks a scheduler with what is pending, worked on and reported", [f"{SCHEDULERS}::test_a_scheduler_of_ones_own_is_asked_with_what_is_pending_worked_on_and_reported"]),
     ("Worker", "is defined by its instructions, as attributes, and its task", [f"{WORKERS}::test_fields_that_are_filled_with_values_of_their_types_fit"]),
-    ("Worker", "is an independent process that the Boss starts", [f"{WORKERS}::test_master_boss_and_workers_are_three_levels_of_processes"]),
+    ("Worker", "is an independent process that the Boss starts", [f"{PROCESSES}::test_master_boss_and_workers_are_three_levels_of_processes"]),
     ("Worker", "gives the Boss its report when it has finished", [f"{BOSS}::test_a_report_has_the_name_of_its_worker_and_what_its_task_returned"]),
     ("use", "a class inherits from Worker, with its instructions as attributes of its footprint", [f"{FOOTPRINTS}::test_instructions_are_converted_and_given_their_defaults_by_the_library"]),
     ("use", "its task is the method _task", [f"{BOSS}::test_instructions_become_reports"]),
@@ -63,10 +64,10 @@ WORKER: list[Fact] = [
     ("name", "a unique text by default", [f"{WORKERS}::test_a_worker_has_a_unique_name_unless_it_is_given_one"]),
     ("__init__", "takes what the footprint says", [f"{FOOTPRINTS}::test_instructions_are_converted_and_given_their_defaults_by_the_library"]),
     ("__del__", "a worker that is forgotten leaves no process", [f"{DEATHS}::test_a_boss_that_is_closed_or_forgotten_leaves_nothing"]),
-    ("work", "sends the worker to its task", [f"{WORKERS}::test_master_boss_and_workers_are_three_levels_of_processes"]),
-    ("bye", "blocks the Boss until the worker has finished", [f"{WORKERS}::test_bye_waits_for_a_worker"]),
-    ("bye", "is never to be called by the worker itself", [f"{WORKERS}::test_a_worker_that_waits_for_itself_is_an_error_and_not_a_hang"]),
-    ("stop_working", "makes the worker stop", [f"{WORKERS}::test_stop_working_ends_one_worker_alone_whose_instructions_are_left"]),
+    ("work", "sends the worker to its task", [f"{PROCESSES}::test_a_worker_that_was_made_by_hand_works_and_is_waited_for"]),
+    ("bye", "blocks the Boss until the worker has finished", [f"{PROCESSES}::test_bye_waits_for_a_worker"]),
+    ("bye", "is never to be called by the worker itself", [f"{PROCESSES}::test_a_worker_that_waits_for_itself_is_an_error_and_not_a_hang"]),
+    ("stop_working", "makes the worker stop", [f"{PROCESSES}::test_stop_working_ends_one_worker_alone_whose_instructions_are_left"]),
     ("_task", "runs where signals are exceptions", [f"{SIGNALS}::test_stop_rightnow_unwinds_the_workers_and_leaves_what_they_did"]),
     ("_task", "what it raises is sent back with its traceback", [f"{BOSS}::test_an_error_of_a_worker_is_raised_with_its_type_its_traceback_and_its_instructions"]),
     ("_task", "returns the report", [f"{BOSS}::test_a_report_has_the_name_of_its_worker_and_what_its_task_returned"]),
@@ -112,7 +113,7 @@ BOSS_CLASS: list[Fact] = [
     ("loop", "instructions are a list of sets, or one", [f"{SIGNALS}::test_instructions_may_be_sent_as_messages_too"]),
     ("loop", "a failed worker's instructions are told", [f"{BOSS}::test_an_error_of_a_worker_is_raised_with_its_type_its_traceback_and_its_instructions"]),
     ("loop", "instructions that fit no worker: AttributeError, with the instructions", [f"{BOSS}::test_instructions_that_fit_no_worker_are_an_error_that_says_so"]),
-    ("loop", "workers that have reported are waited for", [f"{WORKERS}::test_workers_that_have_ended_leave_no_zombie"]),
+    ("loop", "workers that have reported are waited for", [f"{PROCESSES}::test_workers_that_have_ended_leave_no_zombie"]),
     ("loop", "a verbose Boss tells which worker has started", [f"{BOSS}::test_a_verbose_boss_tells_of_workers_and_their_reports"]),
 ]  # fmt: skip
 
@@ -120,10 +121,10 @@ BEYOND: list[Fact] = [
     ("issue", "a killed worker is an error, never a hang", [f"{BOSS}::test_a_worker_that_a_signal_ends_is_an_error", f"{DEATHS}::test_a_killed_worker_is_an_error_and_ends_the_others", f"{DEATHS}::test_a_stopped_worker_is_an_error_and_ends_the_others"]),
     ("issue", "so is a killed Boss", [f"{DEATHS}::test_a_killed_boss_is_an_error_and_ends_its_workers", f"{DEATHS}::test_a_stopped_boss_is_an_error_and_ends_its_workers"]),
     ("issue", "Ctrl-C at any moment leaves no process", [f"{DEATHS}::test_ctrl_c_at_any_moment_leaves_nothing"]),
-    ("issue", "annotated fields without footprints", [f"{WORKERS}::test_annotated_fields_do_without_footprints"]),
+    ("issue", "annotated fields without footprints", [f"{PROCESSES}::test_annotated_fields_do_without_footprints"]),
     ("issue", "schedulers without limit, by memory, longest first, one open file", [f"{SCHEDULERS}::test_without_a_limit_all_work_at_once", f"{SCHEDULERS}::test_what_fits_into_memory_works", f"{SCHEDULERS}::test_what_takes_longest_goes_first", f"{SCHEDULERS}::test_no_two_have_the_same_file"]),
     ("issue", "durations of earlier runs are remembered", [f"{SCHEDULERS}::test_durations_are_remembered_from_run_to_run"]),
-    ("issue", "workers are bound to cores", [f"{WORKERS}::test_each_worker_is_bound_to_a_core_of_its_own"]),
+    ("issue", "workers are bound to cores", [f"{PROCESSES}::test_each_worker_is_bound_to_a_core_of_its_own"]),
     ("issue", "arrays in shared memory that workers write to", [f"{SHARED}::test_workers_write_and_the_master_sees"]),
 ]  # fmt: skip
 

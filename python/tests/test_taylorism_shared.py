@@ -1,6 +1,7 @@
 """Arrays in shared memory: what workers write, the master sees."""
 
 import copy
+import gc
 import os
 import pickle
 import signal
@@ -56,12 +57,11 @@ class Foot(Worker):
         return self.shared
 
 
-def descriptors():
-    return sorted(os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if _there(name))
-
-
-def _there(name):
-    return os.path.islink(f"/proc/self/fd/{name}")
+def arrays_held():
+    """How many descriptors of shared arrays this process has."""
+    gc.collect()
+    links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+    return sum("nws-shared-array" in os.readlink(link) for link in links if os.path.islink(link))
 
 
 def test_workers_write_and_the_master_sees():
@@ -117,6 +117,8 @@ def test_a_lock_of_a_killed_worker_is_given_back_and_what_it_wrote_is_there(tmp_
     written, told = SharedNumpyArray(numpy.zeros(3)), str(tmp_path / "told")
     with run_as_server({"written": written}, {"lock_told": [told]}) as boss:
         wait_until(lambda: os.path.exists(told), "it has the lock")
+        with pytest.raises(BlockingIOError):
+            os.lockf(written._descriptor, os.F_TLOCK, 0)
         with open(f"/proc/{boss._office.pid}/task/{boss._office.pid}/children") as file:
             os.kill(int(file.read()), signal.SIGKILL)
         with pytest.raises(WorkerDied):
@@ -142,10 +144,10 @@ def test_elsewhere_it_travels_by_content():
 
 
 def test_nothing_is_left_of_it_and_nothing_was_ever_in_the_file_system():
-    before, in_memory = descriptors(), os.listdir("/dev/shm")
+    before, in_memory = arrays_held(), os.listdir("/dev/shm")
     shared = SharedNumpyArray(numpy.zeros(1000))
     assert os.listdir("/dev/shm") == in_memory
     with run_as_server({"table": SharedNumpyArray(numpy.zeros((1, 1)))}, {"row": [0]}) as boss:
         reports(boss)
     del shared, boss
-    assert descriptors() == before
+    assert arrays_held() == before

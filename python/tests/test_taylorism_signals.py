@@ -9,7 +9,7 @@ from bosses import Gate, reports
 from hired import Deaf, Gated, Squarer
 from leftovers import wait_until
 from nws.taylorism import Boss
-from nws.taylorism.schedulers import LaxistScheduler, MaxThreadsScheduler
+from nws.taylorism.schedulers import BaseScheduler, LaxistScheduler, MaxThreadsScheduler
 
 assert [Deaf, Gated, Squarer]
 
@@ -29,12 +29,21 @@ def done(boss):
     return [one["report"] for one in boss.get_report()["workers_report"]]
 
 
-def test_a_boss_begins_halted(boss):
-    boss.set_instructions({}, {"number": [1]})
-    # The Boss hears one message after the other: what it says of this it says with the instructions before it.
-    assert boss.get_report() == {"workers_report": [], "status": "interim"}
-    boss.make_them_work()
-    assert reports(boss) == [1]
+class Refusing(BaseScheduler):
+    """Fails when it is asked."""
+
+    def launchable(self, pending_instructions, workers, report):
+        raise PermissionError("nobody works here")
+
+
+def test_a_boss_begins_halted():
+    with Boss(scheduler=Refusing()) as boss:
+        boss.set_instructions({}, {"number": [1]})
+        for _ in range(2):  # the Boss hears one message after the other, so it has the instructions when it answers
+            assert boss.get_report() == {"workers_report": [], "status": "interim"}
+        boss.make_them_work()
+        with pytest.raises(PermissionError, match="nobody works here"):
+            boss.wait_till_finished()
 
 
 def test_halt_lets_workers_finish_and_begins_none_until_resume(boss, tmp_path):

@@ -31,6 +31,18 @@ with Sleigh(workerCount=2) as sleigh:
     results = sleigh.eachElem(times, range(100))
 assert [value for value, _ in results] == [3 * x for x in range(100)], results
 assert not any(paths for _, paths in results), results
+from nws.taylorism import Worker, run_as_server
+
+class Tripler(Worker):  # without the library footprints
+    tripled: int
+
+    def _task(self):
+        return times(self.tripled)
+
+with run_as_server({}, {"tripled": [1]}) as boss:
+    boss.wait_till_finished()
+    [report] = boss.get_report()["workers_report"]
+assert report["report"] == (3, []), report
 print("the sleigh ran")
 """
 

@@ -17,7 +17,7 @@ use crate::names::variable_id;
 use crate::slab::Key;
 
 /// What a part is where the driver does not say, in units of about 100 ns.
-pub(crate) const PART_UNITS: usize = 8192;
+pub(crate) const PART_UNITS: usize = 4096;
 /// What each request does of what others left. Every value that is stored pays for the drop of one as
 /// well, so what is left never grows by who makes and deletes all the time.
 const REQUEST_UNITS: usize = 32;

@@ -37,4 +37,5 @@ mod workspaces;
 pub use crate::core::Core;
 pub use crate::effect::{Effect, Payload, SessionInit};
 pub use crate::fact::{Fact, Journal};
+pub use crate::listings::{From, WorkspacePart};
 pub use crate::settings::Settings;

@@ -7,13 +7,36 @@ use nws_proto::{Fault, Reply, Request, RequestId, SessionId, VariableInfo, Works
 use crate::core::{Core, Outcome};
 use crate::effect::Payload;
 use crate::fact::Journal;
+use crate::workspaces::Workspace;
+
+/// Where a part of a listing of workspaces begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From<'a> {
+    /// With the first one.
+    Start,
+    /// With this one.
+    Workspace(&'a [u8]),
+    /// Behind this one.
+    After(&'a [u8]),
+    /// In this one, where it is still there, behind this variable.
+    Within(&'a [u8], &'a [u8]),
+}
+
+/// A workspace in a part of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkspacePart {
+    /// The workspace, with those of its variables that are in this part.
+    pub info: WorkspaceInfo,
+    /// More of its variables follow.
+    pub goes_on: bool,
+}
 
 /// A listing of more names than this takes long enough for others to notice.
 const LONG_NAMES: usize = 4096;
 
 impl<V: Payload, J: Journal<V>> Core<V, J> {
     /// Whether a request is for a listing of so much that a driver that serves others should make it in
-    /// parts, by [`Core::variables_after`] or [`Core::workspaces_after`], instead of asking for it here.
+    /// parts, by [`Core::variables_after`] or [`Core::workspaces_from`], instead of asking for it here.
     pub fn is_long_listing(&self, session: SessionId, id: RequestId, request: &Request<V>) -> bool {
         let names = match request {
             Request::ListVariables { workspace } => {
@@ -21,6 +44,10 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
                 workspace.map_or(0, |workspace| workspace.variables.len())
             }
             Request::ListWorkspaces { name: None } => self.workspaces.len() + self.variables.len(),
+            Request::ListWorkspaces { name: Some(name) } => {
+                let workspace = self.names.get(name).and_then(|key| self.workspaces.get(*key));
+                workspace.map_or(0, |workspace| workspace.variables.len())
+            }
             _ => 0,
         };
         names > LONG_NAMES && self.sessions.get(&session).is_some_and(|open| !open.waiting.contains_key(&id))
@@ -56,20 +83,32 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         Ok(infos.collect())
     }
 
-    /// The workspaces whose names come after this one, in the order of their names: until they and
-    /// their variables are so many names, and one at least. None when these were all.
-    pub fn workspaces_after(&self, session: SessionId, after: Option<&[u8]>, most_names: usize) -> Vec<WorkspaceInfo> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let (mut infos, mut names) = (Vec::new(), 0);
-        for (_, key) in self.names.range::<[u8], _>((from, Bound::Unbounded)) {
+    /// The workspaces from here on, in the order of their names, until they and their variables are so many
+    /// names, at least 2. None when there are no more. Only the last one may go on.
+    pub fn workspaces_from(&self, session: SessionId, from: From<'_>, most_names: usize) -> Vec<WorkspacePart> {
+        let start = match from {
+            From::Start => Bound::Unbounded,
+            From::Workspace(name) | From::Within(name, _) => Bound::Included(name),
+            From::After(name) => Bound::Excluded(name),
+        };
+        let (mut parts, mut left) = (Vec::new(), most_names.max(2));
+        for (name, key) in self.names.range::<[u8], _>((start, Bound::Unbounded)) {
             let Some(workspace) = self.workspaces.get(*key) else { continue };
-            names += 1 + workspace.variables.len();
-            if names > most_names && !infos.is_empty() {
+            // A workspace and one of its variables, so that each part gets on.
+            if left < 2 {
                 break;
             }
-            infos.push(workspace.info(session));
+            let after = match from {
+                From::Within(within, after) if within == name.as_slice() => Bound::Excluded(after),
+                _ => Bound::Unbounded,
+            };
+            let mut variables = workspace.variables.range::<[u8], _>((after, Bound::Unbounded));
+            let some = variables.by_ref().take(left - 1).map(|(name, _)| name.clone()).collect();
+            let part = WorkspacePart { info: workspace.info(session, some), goes_on: variables.next().is_some() };
+            left -= 1 + part.info.variables.len();
+            parts.push(part);
         }
-        infos
+        parts
     }
 
     pub(crate) fn list_variables(&self, session: SessionId, handle: WorkspaceHandle) -> Outcome<V> {
@@ -80,9 +119,14 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
         let workspaces = match name {
             Some(name) => {
                 let workspace = self.names.get(&name).and_then(|key| self.workspaces.get(*key));
-                workspace.map(|workspace| workspace.info(session)).into_iter().collect()
+                let info =
+                    |workspace: &Workspace| workspace.info(session, workspace.variables.keys().cloned().collect());
+                workspace.map(info).into_iter().collect()
             }
-            None => self.workspaces_after(session, None, usize::MAX),
+            None => {
+                let parts = self.workspaces_from(session, From::Start, usize::MAX);
+                parts.into_iter().map(|part| part.info).collect()
+            }
         };
         Ok(Some(Reply::Workspaces(workspaces)))
     }

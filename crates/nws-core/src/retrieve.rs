@@ -113,7 +113,7 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
                 Turn::Oldest | Turn::Newest => {}
             }
             if values.is_empty() {
-                values.reserve(variable.kept.len().min(most as usize - 1) + 1);
+                values.reserve_exact(variable.kept.len().min(most as usize - 1) + 1);
             }
             values.push(value);
         }

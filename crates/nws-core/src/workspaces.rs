@@ -160,7 +160,7 @@ impl Workspace {
         matches!(self.owner, Owner::Session(owner, _) if owner == session)
     }
 
-    pub(crate) fn info(&self, session: SessionId) -> WorkspaceInfo {
+    pub(crate) fn info(&self, session: SessionId, variables: Vec<Vec<u8>>) -> WorkspaceInfo {
         WorkspaceInfo {
             name: self.name.clone(),
             owner: match &self.owner {
@@ -169,7 +169,7 @@ impl Workspace {
             },
             mine: self.is_owned_by(session),
             persistent: self.persistent,
-            variables: self.variables.keys().cloned().collect(),
+            variables,
         }
     }
 }

@@ -162,6 +162,8 @@ fn workspaces_fill_the_memory_and_make_room_with_who_owns_them() {
     kept.0.audit().unwrap();
     kept.0.session_ended(owner, &mut effects);
     kept.0.audit().unwrap();
+    while kept.0.sweep(&mut effects) {}
+    kept.0.audit().unwrap();
     assert_eq!(kept.0.names_bytes(), before);
 }
 

@@ -1,6 +1,6 @@
 //! Workspaces, owners, handles and listings.
 
-use nws_core::{SessionInit, Settings};
+use nws_core::{From, SessionInit, Settings};
 use nws_proto::{
     ErrorCode, Mode, OpenMode, Reply, Request, SessionId, VariableHandle, VariableInfo, Wait, WorkspaceHandle,
     WorkspaceInfo,
@@ -266,4 +266,56 @@ fn a_session_that_ended_is_not_answered() {
     assert_eq!(world.effects, []);
     let init = SessionInit { session: client, address: vec![], label: vec![], guardian: SessionId(0) };
     assert_eq!(world.core.session_opened(init), Ok(()));
+}
+
+/// All workspaces by parts of so many names.
+fn in_parts(world: &World, session: SessionId, most_names: usize) -> Vec<WorkspaceInfo> {
+    let mut infos: Vec<WorkspaceInfo> = Vec::new();
+    let (mut last, mut within): (Option<Vec<u8>>, Option<Vec<u8>>) = (None, None);
+    loop {
+        let from = match (&last, &within) {
+            (Some(workspace), Some(variable)) => From::Within(workspace, variable),
+            (Some(workspace), None) => From::After(workspace),
+            _ => From::Start,
+        };
+        let parts: Vec<_> = world.core.workspaces_from(session, from, most_names);
+        let names: usize = parts.iter().map(|part| 1 + part.info.variables.len()).sum();
+        assert!(names <= most_names.max(2), "{names} in a part of {most_names}");
+        let Some(end) = parts.last() else { return infos };
+        (last, within) = (Some(end.info.name.clone()), end.info.variables.last().cloned().filter(|_| end.goes_on));
+        for part in parts {
+            match infos.last_mut().filter(|info| info.name == part.info.name) {
+                Some(begun) => begun.variables.extend(part.info.variables),
+                None => infos.push(part.info),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_listing_in_parts_of_any_size_is_the_listing() {
+    let mut world = World::default();
+    let client = world.session();
+    for (number, variables) in [(1, 0), (2, 1), (3, 40), (4, 3), (5, 0)] {
+        assert!(!world.open(client, handle(number), &format!("w{number}"), OpenMode::Use));
+        for variable in 0..variables {
+            let bind = Request::Bind {
+                variable: VariableHandle(number * 100 + variable),
+                workspace: handle(number),
+                name: format!("v{variable:02}").into(),
+            };
+            assert_eq!(world.call(client, bind), Reply::Done);
+            let declare = Request::Declare { variable: VariableHandle(number * 100 + variable), mode: Mode::Fifo };
+            assert_eq!(world.call(client, declare), Reply::Done);
+        }
+    }
+    let Reply::Workspaces(whole) = world.call(client, Request::ListWorkspaces { name: None }) else { panic!() };
+    assert_eq!(whole.iter().map(|info| info.variables.len()).collect::<Vec<_>>(), [0, 0, 1, 40, 3, 0]);
+    for most_names in [0, 1, 2, 3, 4, 5, 7, 40, 41, 42, 43, 50, 1000] {
+        assert_eq!(in_parts(&world, client, most_names), whole, "parts of {most_names}");
+    }
+    let from_here = world.core.workspaces_from(client, From::Workspace(b"w4"), 1000);
+    assert_eq!(from_here.iter().map(|part| &part.info.name[..]).collect::<Vec<_>>(), [b"w4", b"w5"]);
+    let gone = world.core.workspaces_from(client, From::Within(b"w3x", b"v1"), 1000);
+    assert_eq!(gone[0].info.name, b"w4", "what was deleted meanwhile is passed over");
 }

@@ -17,6 +17,7 @@ mod descriptor;
 mod error;
 mod frame;
 mod handshake;
+mod head;
 mod ids;
 pub mod limits;
 mod long;
@@ -32,6 +33,7 @@ pub use handshake::{
     Challenge, GREETING, Hello, NONCE_BYTES, PROTOCOL_VERSION, ProofBytes, Token, Welcome, client_proof, proofs_match,
     server_proof,
 };
+pub use head::{GRANT_HEAD_BYTES, Head, Heading, READING_BYTES, VALUES_HEAD_BYTES};
 pub use ids::{
     Index, LeaseId, ReadingId, RequestId, SessionId, TransferId, VariableHandle, VariableId, WorkspaceHandle,
 };

@@ -173,18 +173,10 @@ impl LongRequest {
         }
     }
 
-    /// Whether a frame with this opcode is one of these.
+    /// Whether a frame with this opcode is one of these, which follow each other.
+    #[inline]
     pub const fn has(opcode: u16) -> bool {
-        matches!(
-            Opcode::from_wire(opcode),
-            Some(
-                Opcode::BeginTransfer
-                    | Opcode::TransferPart
-                    | Opcode::DropTransfer
-                    | Opcode::ReadPart
-                    | Opcode::CloseReading
-            )
-        )
+        Opcode::BeginTransfer.to_wire() <= opcode && opcode <= Opcode::CloseReading.to_wire()
     }
 
     /// Writes the payload.

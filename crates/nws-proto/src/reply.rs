@@ -161,23 +161,13 @@ impl<V> Reply<V> {
             Reply::Workspaces(workspaces) => {
                 sink.put_u32(workspaces.len() as u32);
                 for workspace in workspaces {
-                    sink.put_name(&workspace.name);
-                    sink.put_name(&workspace.owner);
-                    sink.put_u8(u8::from(workspace.mine) | u8::from(workspace.persistent) << 1);
-                    sink.put_u32(workspace.variables.len() as u32);
+                    workspace.encode_head(sink, workspace.variables.len() as u32);
                     workspace.variables.iter().for_each(|name| sink.put_name(name));
                 }
             }
             Reply::Variables(variables) => {
                 sink.put_u32(variables.len() as u32);
-                for variable in variables {
-                    sink.put_name(&variable.name);
-                    sink.put_u64(variable.values);
-                    sink.put_u64(variable.leased);
-                    sink.put_u32(variable.fetchers);
-                    sink.put_u32(variable.finders);
-                    sink.put_u8(variable.mode.map_or(0, Mode::to_wire));
-                }
+                variables.iter().for_each(|variable| variable.encode(sink));
             }
             Reply::Values { variable, first_lease, values } => {
                 sink.put_u64(variable.0);
@@ -363,6 +353,15 @@ impl OrphanedLease {
 }
 
 impl WorkspaceInfo {
+    /// Writes it as it stands in a listing, but for the names of its variables: so many follow, each by
+    /// [`Sink::put_name`].
+    pub fn encode_head<V>(&self, sink: &mut impl Sink<V>, variables: u32) {
+        sink.put_name(&self.name);
+        sink.put_name(&self.owner);
+        sink.put_u8(u8::from(self.mine) | u8::from(self.persistent) << 1);
+        sink.put_u32(variables);
+    }
+
     fn read(reader: &mut Reader) -> Result<Self, Malformed> {
         let name = reader.name("workspace name")?;
         let owner = reader.name("owner")?;
@@ -376,6 +375,16 @@ impl WorkspaceInfo {
 }
 
 impl VariableInfo {
+    /// Writes it as it stands in a listing.
+    pub fn encode<V>(&self, sink: &mut impl Sink<V>) {
+        sink.put_name(&self.name);
+        sink.put_u64(self.values);
+        sink.put_u64(self.leased);
+        sink.put_u32(self.fetchers);
+        sink.put_u32(self.finders);
+        sink.put_u8(self.mode.map_or(0, Mode::to_wire));
+    }
+
     fn read(reader: &mut Reader) -> Result<Self, Malformed> {
         Ok(Self {
             name: reader.name("variable name")?,

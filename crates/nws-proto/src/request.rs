@@ -198,6 +198,21 @@ pub enum Request<V> {
 }
 
 impl<V> Request<V> {
+    /// Whether it may wait, and not without end.
+    #[inline]
+    pub const fn waits_for_a_time(&self) -> bool {
+        matches!(self, Request::Retrieve(Retrieve { wait: Wait::Ms(_), .. }) | Request::Adopt { wait: Wait::Ms(_) })
+    }
+
+    /// How many values it brings.
+    pub fn values(&self) -> usize {
+        match self {
+            Request::Store { items, .. } => items.len(),
+            Request::Finish { items, .. } => items.len(),
+            _ => 0,
+        }
+    }
+
     /// What the frame's header says.
     pub const fn opcode(&self) -> Opcode {
         match self {

@@ -5,7 +5,9 @@ mod arbitrary;
 use arbitrary::{Frame, frame};
 use bytes::Bytes;
 use nws_proto::{
-    ErrorClass, ErrorCode, FRAME_HEADER_BYTES, FrameHeader, LongRequest, Opcode, Reply, Request, RequestId,
+    Descriptor, ErrorClass, ErrorCode, FRAME_HEADER_BYTES, FrameHeader, GRANT_HEAD_BYTES, Given, Grant, Head, Index,
+    Item, LeaseId, LongRequest, Opcode, READING_BYTES, ReadingId, Reply, Request, RequestId, Sent, VALUES_HEAD_BYTES,
+    VariableId,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -173,4 +175,58 @@ fn a_payload_that_cannot_be_read_is_the_fault_of_who_sent_it() {
     let unknown = Request::<Bytes>::decode(0x7f, Vec::new().into()).unwrap_err();
     assert_eq!(unknown.code.class(), ErrorClass::Malformed);
     assert_eq!(unknown.message, "expected an opcode of protocol version 1, got 0x007f");
+}
+
+#[test]
+fn the_head_of_a_frame_with_its_value_is_the_frame() {
+    for_frames_of_every_opcode(200, |opcode, frame| {
+        let payload = frame.payload();
+        let Some(head_bytes) = Head::bytes(opcode.to_wire()) else {
+            prop_assert_eq!(Head::read(opcode.to_wire(), &payload), None);
+            return Ok(());
+        };
+        for end in 0..head_bytes {
+            prop_assert_eq!(Head::read(opcode.to_wire(), &payload[..end]), None);
+        }
+        let heading = Head::read(opcode.to_wire(), &payload[..head_bytes]).expect("a head");
+        let value = Bytes::copy_from_slice(&payload[head_bytes..]);
+        let of_one = heading.is_of_one(head_bytes, payload.len() as u32);
+        match frame {
+            Frame::Request(request) => {
+                prop_assert_eq!(heading.values as usize, request.values());
+                prop_assert_eq!(of_one, request.values() == 1);
+                if of_one {
+                    prop_assert_eq!(heading.head.with(value), Some(request));
+                }
+            }
+            Frame::LongRequest(request) => {
+                prop_assert_eq!(heading.values as usize, request.values());
+                if of_one {
+                    prop_assert_eq!(heading.head.with(Sent::Here(value)), Some(request));
+                }
+            }
+            Frame::Parts(LongRequest::TransferPart { transfer, bytes }) => {
+                prop_assert_eq!((heading.head, of_one, value), (Head::Part { transfer }, true, bytes));
+                prop_assert!(heading.fits_a_part());
+            }
+            frame => panic!("expected a frame that has a head, got {frame:?}"),
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn values_stand_in_a_reply_where_it_is_said() {
+    let grant = |value| Grant { index: Index(1), deaths: 0, item: Item { descriptor: Descriptor(0), value } };
+    let here = || grant(Given::Here(Bytes::from_static(b"seven b")));
+    let elsewhere = || grant(Given::Reading { reading: ReadingId(1), len_bytes: 1 << 40 });
+    for (values, expected) in [
+        (vec![], 0),
+        (vec![here()], GRANT_HEAD_BYTES + 7),
+        (vec![here(), elsewhere()], 2 * GRANT_HEAD_BYTES + 7 + READING_BYTES),
+    ] {
+        let mut payload: Vec<u8> = Vec::new();
+        Reply::Values { variable: VariableId(1), first_lease: LeaseId(0), values }.encode(&mut payload);
+        assert_eq!(payload.len(), VALUES_HEAD_BYTES + expected);
+    }
 }

@@ -66,6 +66,7 @@ const UNIT_BYTES: usize = 4096;
 const UNIX_PART: usize = 10;
 
 /// Who asked for what is being carried out.
+#[derive(Clone, Copy)]
 struct Asking {
     session: SessionId,
     slot: usize,

@@ -4,8 +4,8 @@
 //! between the parts may be in it or not.
 
 use bytes::Bytes;
-use nws_core::Core;
-use nws_proto::{Fault, Opcode, Reply, Request, RequestId, SessionId, WorkspaceHandle, classic};
+use nws_core::{Core, From, WorkspacePart};
+use nws_proto::{Fault, Opcode, Request, RequestId, SessionId, Sink, WorkspaceHandle, WorkspaceInfo, classic};
 
 use crate::stored::Stored;
 
@@ -20,16 +20,37 @@ pub(crate) struct Listing {
     of: Of,
     /// The client speaks the classic protocol, and gets lines of text.
     classic: bool,
-    /// The name that was told last.
-    after: Option<Vec<u8>>,
+    /// How many items were told.
     count: u32,
     told: Vec<u8>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Of {
-    Variables(WorkspaceHandle),
-    Workspaces,
+    Variables(WorkspaceHandle, After),
+    Workspaces(Place, Option<Growing>),
+    Workspace(Vec<u8>, After, Option<Growing>),
+}
+
+/// The variable that was told last.
+type After = Option<Vec<u8>>;
+
+/// How far a listing of all workspaces is.
+#[derive(Debug)]
+enum Place {
+    Start,
+    After(Vec<u8>),
+    Within(Vec<u8>, Vec<u8>),
+}
+
+/// A workspace whose variables are being told.
+#[derive(Debug)]
+struct Growing {
+    /// Without variables.
+    info: WorkspaceInfo,
+    variables: u32,
+    /// Their names, as they stand in the answer.
+    names: Vec<u8>,
 }
 
 /// How a step ended.
@@ -45,66 +66,141 @@ pub(crate) enum Step {
 impl Listing {
     pub(crate) fn new(session: SessionId, request: RequestId, asked: &Request<Stored>, classic: bool) -> Option<Self> {
         let of = match asked {
-            Request::ListVariables { workspace } => Of::Variables(*workspace),
-            Request::ListWorkspaces { name: None } => Of::Workspaces,
+            Request::ListVariables { workspace } => Of::Variables(*workspace, None),
+            Request::ListWorkspaces { name: None } => Of::Workspaces(Place::Start, None),
+            Request::ListWorkspaces { name: Some(name) } => Of::Workspace(name.clone(), None, None),
             _ => return None,
         };
-        Some(Self { request, session, of, classic, after: None, count: 0, told: Vec::new() })
+        Some(Self { request, session, of, classic, count: 0, told: Vec::new() })
     }
 
     /// Makes the next part.
     pub(crate) fn step(&mut self, core: &Core<Stored>) -> Step {
-        let ended = match self.of {
-            Of::Variables(handle) => {
-                let part = match core.variables_after(self.session, handle, self.after.as_deref(), PART_NAMES) {
+        let Self { session, of, classic, count, told, .. } = self;
+        let mut answer = Answer { classic: *classic, count, told };
+        let (ended, opcode) = match of {
+            Of::Variables(handle, after) => {
+                let part = match core.variables_after(*session, *handle, after.as_deref(), PART_NAMES) {
                     Ok(part) => part,
                     Err(fault) => return Step::Failed(fault),
                 };
+                answer.put_variables(&part);
                 let ended = part.len() < PART_NAMES;
-                self.after = part.last().map(|info| info.name.clone()).or(self.after.take());
-                if self.classic && !part.is_empty() {
-                    self.separate();
-                    self.told.extend(classic::variables_text(&part));
-                } else if !self.classic {
-                    self.append(part.len(), &Reply::Variables(part));
-                }
-                ended
+                *after = part.into_iter().next_back().map(|info| info.name);
+                (ended, Opcode::Variables)
             }
-            Of::Workspaces => {
-                let part = core.workspaces_after(self.session, self.after.as_deref(), PART_NAMES);
-                let ended = part.is_empty();
-                self.after = part.last().map(|info| info.name.clone()).or(self.after.take());
-                if self.classic && !part.is_empty() {
-                    self.told.extend(classic::workspaces_text(&part));
-                } else if !self.classic {
-                    self.append(part.len(), &Reply::Workspaces(part));
+            Of::Workspaces(place, growing) => {
+                let parts = core.workspaces_from(*session, place.from(), PART_NAMES);
+                if let Some(last) = parts.last() {
+                    *place = Place::behind(last);
                 }
-                ended
+                let ended = parts.is_empty();
+                parts.into_iter().for_each(|part| answer.put_workspace(part, growing));
+                if ended {
+                    answer.end_workspace(growing);
+                }
+                (ended, Opcode::Workspaces)
+            }
+            Of::Workspace(name, after, growing) => {
+                let from = after.as_deref().map_or(From::Workspace(name), |after| From::Within(name, after));
+                let part = core.workspaces_from(*session, from, PART_NAMES).into_iter().next();
+                let part = part.filter(|part| part.info.name == *name);
+                let goes_on = part.as_ref().is_some_and(|part| part.goes_on);
+                if let Some(part) = part {
+                    *after = part.info.variables.last().cloned();
+                    answer.put_workspace(part, growing);
+                }
+                if !goes_on {
+                    answer.end_workspace(growing);
+                    answer.end_line();
+                }
+                (!goes_on, Opcode::Workspaces)
             }
         };
         if !ended {
             return Step::GoesOn;
         }
-        let opcode = match self.of {
-            Of::Variables(_) => Opcode::Variables,
-            Of::Workspaces => Opcode::Workspaces,
-        };
         Step::Whole(opcode, self.count.to_le_bytes(), std::mem::take(&mut self.told).into())
     }
+}
 
-    /// Lines of variables have an end between them, and none after the last.
-    fn separate(&mut self) {
-        if !self.told.is_empty() {
+impl Place {
+    fn from(&self) -> From<'_> {
+        match self {
+            Place::Start => From::Start,
+            Place::After(workspace) => From::After(workspace),
+            Place::Within(workspace, variable) => From::Within(workspace, variable),
+        }
+    }
+
+    fn behind(part: &WorkspacePart) -> Self {
+        match part.info.variables.last().filter(|_| part.goes_on) {
+            Some(last) => Place::Within(part.info.name.clone(), last.clone()),
+            None => Place::After(part.info.name.clone()),
+        }
+    }
+}
+
+/// What was told so far.
+struct Answer<'a> {
+    classic: bool,
+    count: &'a mut u32,
+    told: &'a mut Vec<u8>,
+}
+
+impl Answer<'_> {
+    fn put_variables(&mut self, part: &[nws_proto::VariableInfo]) {
+        *self.count += part.len() as u32;
+        if !self.classic {
+            return part.iter().for_each(|info| info.encode::<Bytes>(self.told));
+        }
+        // Lines of variables have an end between them, and none after the last.
+        if !part.is_empty() && !self.told.is_empty() {
+            self.told.push(b'\n');
+        }
+        self.told.extend(classic::variables_text(part));
+    }
+
+    /// Tells a workspace, or goes on with the one that is growing.
+    fn put_workspace(&mut self, part: WorkspacePart, growing: &mut Option<Growing>) {
+        let WorkspacePart { mut info, goes_on } = part;
+        let variables = std::mem::take(&mut info.variables);
+        if growing.as_ref().is_some_and(|one| one.info.name != info.name) {
+            // It was deleted before all of it was told.
+            self.end_workspace(growing);
+        }
+        let one = growing.get_or_insert_with(|| Growing { info, variables: 0, names: Vec::new() });
+        for name in variables {
+            if !self.classic {
+                Sink::<Bytes>::put_name(&mut one.names, &name);
+            } else {
+                if one.variables > 0 {
+                    one.names.push(b',');
+                }
+                one.names.extend_from_slice(&name);
+            }
+            one.variables += 1;
+        }
+        if !goes_on {
+            self.end_workspace(growing);
+        }
+    }
+
+    /// For a name that nobody has any more an old client gets an empty line.
+    fn end_line(&mut self) {
+        if self.classic && self.told.is_empty() {
             self.told.push(b'\n');
         }
     }
 
-    /// Adds the items of a part to those of the parts before: a reply of any listing is a count, and
-    /// items.
-    fn append(&mut self, count: usize, part: &Reply<Bytes>) {
-        let start = self.told.len();
-        part.encode(&mut self.told);
-        self.told.drain(start..start + 4);
-        self.count += count as u32;
+    fn end_workspace(&mut self, growing: &mut Option<Growing>) {
+        let Some(Growing { info, variables, names }) = growing.take() else { return };
+        *self.count += 1;
+        if self.classic {
+            classic::put_workspace_line(self.told, &info, variables as usize, &names);
+        } else {
+            info.encode_head::<Bytes>(self.told, variables);
+            self.told.extend(names);
+        }
     }
 }

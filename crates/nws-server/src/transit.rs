@@ -6,25 +6,47 @@
 use std::collections::{HashSet, VecDeque};
 
 use nws_core::Payload;
-use nws_proto::{Grant, RequestId, VariableId};
+use nws_proto::{GRANT_HEAD_BYTES, Grant, READING_BYTES, RequestId, VariableId};
 
 use crate::stored::Stored;
-
-/// What stands before each value in a reply: its index, deaths, descriptor and length, in bytes.
-const BEFORE_VALUE_BYTES: u64 = 18;
-/// What stands in the place of a value's bytes that has a reading: its length and the reading's number.
-const READING_BYTES: u64 = 12;
 
 #[derive(Debug)]
 struct Parcel {
     /// The place in the stream of replies behind its last byte.
     end: u64,
     variable: VariableId,
-    values: Vec<Grant<Stored>>,
+    values: Values,
     /// Those on disk are not in the frame, and their readings give them back.
     readings: bool,
     /// What the values take.
     bytes: u64,
+}
+
+/// One value in most cases, which then needs no memory of its own: what is freed much later than it was
+/// taken costs the allocator more.
+#[derive(Debug)]
+enum Values {
+    One(Grant<Stored>),
+    More(Vec<Grant<Stored>>),
+}
+
+impl Values {
+    fn new(mut values: Vec<Grant<Stored>>) -> Self {
+        match (values.len(), values.pop()) {
+            (1, Some(one)) => Values::One(one),
+            (_, last) => {
+                values.extend(last);
+                Values::More(values)
+            }
+        }
+    }
+
+    fn into_vec(self) -> Vec<Grant<Stored>> {
+        match self {
+            Values::One(one) => vec![one],
+            Values::More(values) => values,
+        }
+    }
 }
 
 /// Queues that wait for the next parcel, so that busy connections need no allocation and idle ones
@@ -83,7 +105,7 @@ impl Transit {
             }
             let bytes = values.iter().map(|value| value.item.value.held_bytes()).sum();
             self.bytes += bytes;
-            self.parcels.push_back(Parcel { end, variable, values, readings, bytes });
+            self.parcels.push_back(Parcel { end, variable, values: Values::new(values), readings, bytes });
         }
     }
 
@@ -123,21 +145,18 @@ impl Transit {
 }
 
 impl Parcel {
-    fn undelivered(mut self, sent: u64) -> Vec<Grant<Stored>> {
-        let mut end = self.end;
-        let mut delivered = self.values.len();
+    fn undelivered(self, sent: u64) -> Vec<Grant<Stored>> {
+        let (mut end, mut values) = (self.end, self.values.into_vec());
+        let is_read = |value: &Stored| self.readings && value.is_on_disk();
+        let mut delivered = values.len();
         while delivered > 0 && end > sent {
             delivered -= 1;
-            let value = &self.values[delivered].item.value;
-            let value_bytes = if self.is_read(value) { READING_BYTES } else { value.len() };
-            end = end.saturating_sub(BEFORE_VALUE_BYTES + value_bytes);
+            let value = &values[delivered].item.value;
+            let value_bytes = if is_read(value) { READING_BYTES as u64 } else { value.len() };
+            end = end.saturating_sub(GRANT_HEAD_BYTES as u64 + value_bytes);
         }
-        let left = self.values.split_off(delivered);
-        left.into_iter().filter(|value| !self.is_read(&value.item.value)).collect()
-    }
-
-    fn is_read(&self, value: &Stored) -> bool {
-        self.readings && value.is_on_disk()
+        let left = values.split_off(delivered);
+        left.into_iter().filter(|value| !is_read(&value.item.value)).collect()
     }
 }
 

@@ -91,6 +91,12 @@ fn a_hundred_thousand_variables_are_stored_listed_and_deleted() {
     let Reply::Workspaces(workspaces) = client.ask(&Request::ListWorkspaces { name: None }) else { panic!() };
     assert_eq!(workspaces.iter().map(|info| &info.name[..]).collect::<Vec<_>>(), [&b"__default"[..], b"w"]);
     assert_eq!(workspaces.iter().map(|info| info.variables.len()).sum::<usize>(), VARIABLES as usize);
+    let Reply::Workspaces(one) = client.ask(&Request::ListWorkspaces { name: Some(b"w".to_vec()) }) else { panic!() };
+    assert_eq!(one[..], workspaces[1..]);
+    assert!(one[0].variables.iter().enumerate().all(|(number, name)| *name == expected(number)));
+    let line = old.value(&["list wss", "w"]).value;
+    assert!(told.ends_with(&line) && line.ends_with(b"variable 099998,variable 099999\n"));
+    assert!(line.starts_with(b" w\t\tFalse\t100000\tvariable 000000,variable 000001,"));
     // A listing whose workspace is deleted meanwhile ends, and so does one whose client has gone.
     let mut gone = server.client_at("w");
     let id = gone.send(&list);

@@ -268,3 +268,49 @@ fn hundreds_who_wait_are_all_answered() {
         assert_eq!((id, value(reply)), (RequestId(3), (i as u32).to_le_bytes().to_vec()));
     }
 }
+
+#[test]
+fn a_request_with_very_many_values_is_executed_before_what_follows_it() {
+    const VALUES: u32 = 60_000;
+    let server = Running::start();
+    let (mut client, mut other) = (server.client_at("w"), server.client_at("w"));
+    let items = (0..VALUES).map(|number| item(number.to_le_bytes())).collect();
+    let many = request_frame(RequestId(1), &Request::Store { variable: VariableHandle(1), items });
+    let fetch_all = Request::Retrieve(Retrieve {
+        take: true,
+        lease: true,
+        wait: Wait::No,
+        max_values: VALUES,
+        max_bytes: u32::MAX,
+        ..find()
+    });
+    let next = [request_frame(RequestId(2), &Request::Ping), request_frame(RequestId(3), &fetch_all)].concat();
+    client.send_bytes(&[many, next].concat());
+    assert_eq!(client.reply(), (RequestId(1), Reply::Done));
+    assert_eq!(client.reply(), (RequestId(2), Reply::Pong));
+    let (id, Reply::Values { first_lease, values: leased, .. }) = client.reply() else { panic!("expected values") };
+    assert_eq!((id, leased.len()), (RequestId(3), VALUES as usize));
+    assert!((0..).zip(&leased).all(|(number, grant)| grant.item.value == u32::to_le_bytes(number)[..]));
+    // The same for results, and by one who hangs up as soon as all is sent.
+    let results = (first_lease.0..)
+        .map(LeaseId)
+        .zip(0..VALUES)
+        .map(|(lease, number)| FinishItem { lease, result: item(number.to_be_bytes()) });
+    let finish = Request::Finish { variable: VariableHandle(1), items: results.collect() };
+    client.send_bytes(&request_frame(RequestId(4), &finish));
+    assert_eq!(client.reply(), (RequestId(4), Reply::Finished { refused: vec![] }));
+    let items = (0..VALUES).map(|number| item(number.to_le_bytes())).collect();
+    let leaving = server.client_at("w");
+    { leaving }.send_bytes(&request_frame(RequestId(1), &Request::Store { variable: VariableHandle(1), items }));
+    let mut seen = 0;
+    while seen < 2 * VALUES {
+        let one = Request::Retrieve(Retrieve { take: true, wait: Wait::Forever, max_values: VALUES, ..find() });
+        let (_, values) = values(other.ask(&one));
+        for value in values {
+            let number = seen % VALUES;
+            let expected = if seen < VALUES { number.to_be_bytes() } else { number.to_le_bytes() };
+            assert_eq!(value, expected);
+            seen += 1;
+        }
+    }
+}

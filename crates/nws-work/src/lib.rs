@@ -6,10 +6,12 @@
 //! [`page`] that says what a worker is doing, and the [`envelope`] around tasks and results.
 //! Nothing here knows how a language encodes functions and arguments: payloads are bytes.
 //!
-//! [`spread`] hands tasks to any commands, without a server. [`commands`] is the same supervision for programs that are no workers of a sleigh.
+//! Without a server: [`boss`] hires a worker for each set of instructions, [`spread`] hands tasks to any
+//! commands, and [`commands`] is the same supervision for programs of any kind.
 //!
 //! Start with [`envelope`], then follow a task through [`master`] and [`worker`].
 
+pub mod boss;
 pub mod clock;
 pub mod commands;
 pub mod control;

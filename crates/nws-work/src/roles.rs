@@ -35,8 +35,10 @@ pub enum Role {
     Host(i32, Serves),
     /// The embedded server.
     Server,
-    /// A worker.
+    /// A worker of a sleigh.
     Worker,
+    /// A worker of a [Boss](crate::boss).
+    Hired,
 }
 
 /// What a host does for its master.
@@ -89,7 +91,7 @@ pub fn enter() {
 /// Does what a part other than a worker's has to do, until it is over.
 ///
 /// # Errors
-/// Those of the part; for [`Role::Worker`], which is a matter of the language, always.
+/// Those of the part; for [`Role::Worker`] and [`Role::Hired`], which are a matter of the language, always.
 pub fn play(role: Role) -> io::Result<()> {
     enter();
     match role {
@@ -101,7 +103,7 @@ pub fn play(role: Role) -> io::Result<()> {
             println!();
             nws_server::program::serve(embedded())
         }),
-        Role::Worker => Err(io::Error::other("a worker is no matter of the host's")),
+        Role::Worker | Role::Hired => Err(io::Error::other("a worker is no matter of the host's")),
     }
 }
 
@@ -154,11 +156,12 @@ impl Role {
             Role::Host(warden, serves) => format!("host:{inode}:{}:{warden}", serves.name()),
             Role::Server => format!("server:{inode}"),
             Role::Worker => format!("worker:{inode}"),
+            Role::Hired => format!("hired:{inode}"),
         })
     }
 
     fn descriptor(self) -> i32 {
-        if self == Role::Worker { WORKER_LINK_FD } else { 0 }
+        if matches!(self, Role::Worker | Role::Hired) { WORKER_LINK_FD } else { 0 }
     }
 }
 
@@ -173,6 +176,7 @@ fn read(told: &str) -> Option<(Role, u64)> {
         }
         "server" => Role::Server,
         "worker" => Role::Worker,
+        "hired" => Role::Hired,
         _ => return None,
     };
     parts.next().is_none().then_some((role, inode))
@@ -191,7 +195,7 @@ mod tests {
         let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
         let inode = inode_of(&one).unwrap();
         let hosts = [Serves::Sleigh, Serves::Commands].map(|serves| [Role::Warden(serves), Role::Host(17, serves)]);
-        for role in hosts.into_iter().flatten().chain([Role::Server, Role::Worker]) {
+        for role in hosts.into_iter().flatten().chain([Role::Server, Role::Worker, Role::Hired]) {
             assert_eq!(read(&role.told(&one).unwrap()), Some((role, inode)));
         }
         for other in

@@ -18,12 +18,14 @@
 //! # Ok::<(), nws::Error>(())
 //! ```
 //!
+//! - [`boss`]: a worker process for each set of instructions, as a scheduler allows.
 //! - [`sleigh`]: the master's side; [`worker`]: what a task can ask for; [`mod@task`]: what a task is.
 //! - What is below this crate is not for users to name.
 
 // What the attributes make names this crate, also in here.
 extern crate self as nws;
 
+pub mod boss;
 mod init;
 pub mod sleigh;
 pub mod task;

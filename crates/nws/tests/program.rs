@@ -72,13 +72,15 @@ fn main() {
         Ok("nested") => println!("{}", sleigh().each_elem(run_the_program::task(), ["plain"]).unwrap()[0]),
         Ok("plain") => println!("a program like any other"),
         Ok("sleep") => print_pids_and_sleep(),
+        Ok("boss") => print_pids_and_sleep_as_a_boss(),
         _ => {
-            let tests: [(&str, fn()); 5] = [
+            let tests: [(&str, fn()); 6] = [
                 ("standard input and output are the program's own", standard_input_and_output_are_the_programs_own),
                 ("workers have the program's arguments", workers_have_the_programs_arguments),
                 ("a task may run the program itself", a_task_may_run_the_program_itself),
                 ("a part that is nobody's is ignored", a_part_that_is_nobodys_is_ignored),
                 ("a killed program leaves nothing", a_killed_program_leaves_nothing),
+                ("a killed program with a boss leaves nothing", a_killed_program_with_a_boss_leaves_nothing),
             ];
             for (name, test) in tests {
                 test();
@@ -106,6 +108,17 @@ fn print_pids_and_sleep() {
     pids.dedup();
     println!("{}", pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
     let _ = sleigh.each_elem(sleep::task(), 0..2);
+}
+
+/// Tells its process, and those that it comes from, and never ends.
+#[nws::task]
+fn tell_and_sleep(_: u32) {
+    println!("{}", ancestors().iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+    sleep(0);
+}
+
+fn print_pids_and_sleep_as_a_boss() {
+    let _ = nws::boss::batch(tell_and_sleep::task(), [1]);
 }
 
 fn start(part: &str, arguments: &[&str]) -> Child {
@@ -144,7 +157,7 @@ fn a_task_may_run_the_program_itself() {
 }
 
 fn a_part_that_is_nobodys_is_ignored() {
-    for part in ["worker:1", "server:1", "warden:1", "host:1:1", "server"] {
+    for part in ["worker:1", "hired:1", "server:1", "warden:1", "host:1:1", "server"] {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.env(PART, "plain").env("NWS_ROLE", part);
         let program = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -153,7 +166,17 @@ fn a_part_that_is_nobodys_is_ignored() {
 }
 
 fn a_killed_program_leaves_nothing() {
-    let mut program = start("sleep", &[]);
+    kill("sleep", 4);
+}
+
+fn a_killed_program_with_a_boss_leaves_nothing() {
+    kill("boss", 3);
+}
+
+/// Kills a program that plays this part when it has told of at least so many of its processes, which
+/// are then gone.
+fn kill(part: &str, least: usize) {
+    let mut program = start(part, &[]);
     let mut output = BufReader::new(program.stdout.take().unwrap());
     let mut line = String::new();
     while line.trim().is_empty() {
@@ -165,7 +188,7 @@ fn a_killed_program_leaves_nothing() {
         pidfd_open(pid, PidfdFlags::empty()).unwrap()
     };
     let processes: Vec<OwnedFd> = line.split_whitespace().map(open).collect();
-    assert!(processes.len() >= 4, "two workers, host and warden: {line}");
+    assert!(processes.len() >= least, "workers, host and warden: {line}");
     kill_process(Pid::from_raw(program.id().cast_signed()).unwrap(), Signal::KILL).unwrap();
     program.wait().unwrap();
     for process in &processes {

@@ -12,7 +12,7 @@ mod reply;
 pub use decode::{BadRequest, Decoder, Intake, Weight};
 pub use operation::{Brought, Request, Start, VariableName};
 pub use pickle::for_old_clients;
-pub use reply::{Cookie, put_failed_value, put_status, put_value, variables_text, workspaces_text};
+pub use reply::{Cookie, put_failed_value, put_status, put_value, put_workspace_line, variables_text, workspaces_text};
 
 /// What the server answers to a client's first four bytes: it has cookies.
 pub const WELCOME: [u8; 4] = *b"2223";

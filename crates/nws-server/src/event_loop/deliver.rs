@@ -19,7 +19,11 @@ impl EventLoop {
     /// Hands out what the core says, to the session that asked and to others. What they cannot take is on
     /// its way back then, or back.
     pub(super) fn carry_out(&mut self, asking: Option<Asking>) {
-        self.hand_out(asking);
+        match &asking {
+            // As in most cases, the answer is all that follows.
+            Some(asking) if self.effects.len() == 1 => self.hand_out_answer(asking),
+            _ => self.hand_out(asking),
+        }
         if !self.returns.is_empty() {
             self.give_back(GIVEN_BACK_AT_ONCE_UNITS);
         }
@@ -49,8 +53,25 @@ impl EventLoop {
     pub(super) fn moving_bytes(&self) -> u64 {
         self.undelivered_bytes() + (self.disk.writing_bytes() + self.loaded_bytes) as u64
     }
+    /// Hands out one effect, if it is the answer to what was asked.
+    fn hand_out_answer(&mut self, asking: &Asking) {
+        match self.effects.pop() {
+            Some(Effect::Reply { session, request, reply })
+                if session == asking.session && request == asking.request =>
+            {
+                self.put_reply(asking.slot, session, request, reply, asking.fetches);
+                self.flush_soon(asking.slot);
+            }
+            other => {
+                self.effects.extend(other);
+                self.hand_out(Some(*asking));
+            }
+        }
+    }
+
     fn hand_out(&mut self, asking: Option<Asking>) {
         let mut effects = std::mem::take(&mut self.effects);
+        self.spent_units += effects.len();
         let mut answered = false;
         for effect in effects.drain(..) {
             let (Effect::Reply { session, .. } | Effect::Event { session, .. }) = effect;
@@ -59,7 +80,6 @@ impl EventLoop {
                 continue;
             };
             let Some(connection) = self.table.get(slot) else { continue };
-            connection.outbox.prepare(&mut self.spare);
             match effect {
                 Effect::Reply { request, reply, .. } => {
                     let its_own = asked.filter(|asking| asking.request == request);
@@ -70,7 +90,10 @@ impl EventLoop {
                 }
                 // Events are about leases, which the classic protocol has not.
                 Effect::Event { .. } if connection.classic.is_some() => {}
-                Effect::Event { event, .. } => connection.outbox.event(&event),
+                Effect::Event { event, .. } => {
+                    connection.outbox.prepare(&mut self.spare);
+                    connection.outbox.event(&event);
+                }
             }
             let Some(connection) = self.table.get(slot) else { continue };
             if !connection.dirty {
@@ -90,6 +113,7 @@ impl EventLoop {
     /// Puts a reply into the outbox of who asked; what was fetched is in transit from now on.
     fn put_reply(&mut self, slot: usize, session: SessionId, request: RequestId, reply: Reply<Stored>, fetched: bool) {
         let Some(connection) = self.table.get(slot) else { return };
+        connection.outbox.prepare(&mut self.spare);
         let own = connection.classic.is_none();
         let (reply, readings) = if own && readings::are_needed(&reply) {
             connection.open_readings(session, reply, fetched, &self.limits, &mut self.returns)

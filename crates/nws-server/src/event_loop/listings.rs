@@ -11,6 +11,7 @@ const PART_UNITS: usize = 400;
 
 impl EventLoop {
     /// Begins a listing that is to be made in parts, where the request is for one; whether it is.
+    #[inline]
     pub(super) fn begin_listing(
         &mut self,
         slot: usize,
@@ -18,11 +19,18 @@ impl EventLoop {
         id: RequestId,
         request: &Request<Stored>,
     ) -> bool {
-        if !matches!(request, Request::ListVariables { .. } | Request::ListWorkspaces { .. })
-            || !self.core.is_long_listing(session, id, request)
-        {
-            return false;
-        }
+        matches!(request, Request::ListVariables { .. } | Request::ListWorkspaces { .. })
+            && self.core.is_long_listing(session, id, request)
+            && self.begin_long_listing(slot, session, id, request)
+    }
+
+    fn begin_long_listing(
+        &mut self,
+        slot: usize,
+        session: SessionId,
+        id: RequestId,
+        request: &Request<Stored>,
+    ) -> bool {
         let Some(connection) = self.table.get(slot) else { return false };
         connection.listing = Listing::new(session, id, request, connection.classic.is_some()).map(Box::new);
         self.listings.push_back(slot);
@@ -31,12 +39,12 @@ impl EventLoop {
 
     /// Makes a part of each listing that is being made, as many as a turn has time for.
     pub(super) fn go_on_listing(&mut self) {
-        self.spent_units = 0;
+        let mut spent_units = 0;
         for _ in 0..self.listings.len() {
-            if self.spent_units >= TURN_UNITS {
+            if spent_units >= TURN_UNITS {
                 return;
             }
-            self.spent_units += PART_UNITS;
+            spent_units += PART_UNITS;
             let Some(slot) = self.listings.pop_front() else { return };
             let Some(connection) = self.table.get(slot) else { continue };
             // Another one may have come to this slot since.

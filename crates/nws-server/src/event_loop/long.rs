@@ -3,12 +3,10 @@
 use std::io;
 
 use bytes::Bytes;
-use nws_proto::{
-    Descriptor, ErrorCode, Fault, FinishItem, FrameHeader, Item, LeaseId, Opcode, Reader, Reply, Request, RequestId,
-    Sent, SessionId, TransferId, VariableHandle,
-};
+use nws_proto::{ErrorCode, Fault, Head, Item, Opcode, Reply, Request, RequestId, Sent, SessionId, TransferId};
 
 use super::{Asking, EventLoop};
+use crate::detach::detach;
 use crate::disk::{Asker, Purpose, Windows};
 use crate::input::Spooled;
 use crate::log::Level;
@@ -19,6 +17,8 @@ use crate::stored::Stored;
 /// The least that is loaded of a file at a time, in bytes: what everybody gets however many there are who
 /// do not read.
 const LEAST_LOAD_BYTES: usize = 16 << 10;
+/// Bytes of a payload with very many values that are read, or copied, in a unit's time.
+const STEP_UNIT_BYTES: usize = 2048;
 /// Most ends of jobs that are heard of in a turn.
 const ENDS_A_TURN: usize = 2048;
 
@@ -28,6 +28,14 @@ fn load_bytes(loaded_bytes: usize, windows: Windows) -> usize {
     let loads = [(4, 1 << 20), (2, 256 << 10), (1, 64 << 10)];
     let load = loads.iter().find(|(part, _)| loaded_bytes < windows.loading_bytes / part);
     load.map_or(LEAST_LOAD_BYTES, |(_, load)| (*load).min(windows.loading_bytes))
+}
+
+/// What became of what was set aside.
+pub(super) enum Progress {
+    Nothing,
+    /// A step of it is done, and others are to be served.
+    Step,
+    Whole,
 }
 
 impl EventLoop {
@@ -156,24 +164,41 @@ impl EventLoop {
         }
     }
 
-    /// Executes what was set aside, where there is something; the disk has confirmed its values.
-    pub(super) fn execute_held(&mut self, slot: usize, session: SessionId) -> bool {
-        let Some(long) = self.table.get(slot).and_then(|connection| connection.long.as_mut()) else { return false };
-        let Some(held) = long.take_held() else { return false };
+    /// Executes what was set aside, where there is something, or a step of it; the disk has confirmed its
+    /// values.
+    pub(super) fn execute_held(&mut self, slot: usize, session: SessionId) -> Progress {
+        let Some(long) = self.table.get(slot).and_then(|connection| connection.long.as_mut()) else {
+            return Progress::Nothing;
+        };
+        let Some(held) = long.take_held() else { return Progress::Nothing };
         let spooled = long.spool.take();
         match held {
-            Held::Spooled(header, head) => match value(spooled).map(|value| whole(header, &head, value)) {
-                Ok(Some(request)) => self.ask(slot, session, header.request, request),
-                Ok(None) => self.say_goodbye(slot, Fault::new(ErrorCode::Internal, "a frame has lost its head")),
-                Err(fault) => self.refuse(slot, session, header.request, fault),
-            },
+            Held::Received(id, payload_bytes, mut request) => {
+                detach(payload_bytes, &mut request);
+                self.hold_for_others(slot, Held::Transferred(id, request), payload_bytes);
+                return Progress::Step;
+            }
+            Held::Spooled(header, head) => {
+                match value(spooled).map(|value| Head::read(header.opcode, &head)?.head.with(value)) {
+                    Ok(Some(request)) => self.ask(slot, session, header.request, request),
+                    Ok(None) => self.say_goodbye(slot, Fault::new(ErrorCode::Internal, "a frame has lost its head")),
+                    Err(fault) => self.refuse(slot, session, header.request, fault),
+                }
+            }
             Held::Transferred(id, request) => self.execute_request(slot, session, id, request),
             Held::Classic { variable, descriptor, only } => {
                 let item = value(spooled).map(|value| Item { descriptor, value });
                 self.store_spooled(slot, session, variable, item, only);
             }
         }
-        true
+        Progress::Whole
+    }
+
+    /// Sets aside what has cost as much as a payload of this length, and serves others before it goes on.
+    pub(super) fn hold_for_others(&mut self, slot: usize, held: Held, payload_bytes: usize) {
+        self.spent_units += payload_bytes / STEP_UNIT_BYTES;
+        self.hold(slot, held);
+        self.stand_in_line(slot);
     }
 
     /// Puts the values in the place of the transfers that a request names.
@@ -216,35 +241,6 @@ impl EventLoop {
 /// The value that was spooled with a request.
 fn value(spooled: Option<Writer>) -> Result<Stored, Fault> {
     spooled.ok_or_else(|| Fault::new(ErrorCode::Internal, "a value was spooled and is not there"))?.finish()
-}
-
-/// What came before the one value of a store or finish, in bytes; `None` for other requests.
-pub(super) fn head_bytes(opcode: u16) -> Option<usize> {
-    match Opcode::from_wire(opcode)? {
-        // Handle, count, descriptor, length; a finish has a lease before the descriptor.
-        Opcode::Store => Some(16),
-        Opcode::Finish => Some(24),
-        _ => None,
-    }
-}
-
-/// The request of which this is the head, with its value.
-fn whole(header: FrameHeader, head: &Bytes, value: Stored) -> Option<Request<Stored>> {
-    let mut fields = Reader::new(head);
-    let mut number = || fields.u32("a field of the head").ok();
-    let (variable, _count) = (VariableHandle(number()?), number()?);
-    match Opcode::from_wire(header.opcode)? {
-        Opcode::Store => {
-            let item = Item { descriptor: Descriptor(number()?), value };
-            Some(Request::Store { variable, items: vec![item] })
-        }
-        Opcode::Finish => {
-            let lease = LeaseId(u64::from(number()?) | u64::from(number()?) << 32);
-            let result = Item { descriptor: Descriptor(number()?), value };
-            Some(Request::Finish { variable, items: vec![FinishItem { lease, result }] })
-        }
-        _ => None,
-    }
 }
 
 pub(super) fn unknown_transfer(transfer: TransferId) -> Fault {

@@ -1,7 +1,9 @@
 //! Requests about values that travel in parts.
 
 use bytes::Bytes;
-use nws_proto::{ErrorCode, Fault, LongRequest, ReadingId, Reply, RequestId, SessionId, TransferId, VariableId};
+use nws_proto::{
+    ErrorCode, Fault, Head, Heading, LongRequest, ReadingId, Reply, RequestId, SessionId, TransferId, VariableId,
+};
 
 use super::EventLoop;
 use super::long::unknown_transfer;
@@ -66,8 +68,9 @@ impl EventLoop {
 
     /// Takes a piece of a part that goes on as it comes, and whether it is the last.
     pub(super) fn take_piece(&mut self, slot: usize, session: SessionId, piece: Spooled) {
-        let Some(id) = piece.head.first_chunk() else { return };
-        let transfer = TransferId(u32::from_le_bytes(*id));
+        let Some(Heading { head: Head::Part { transfer }, .. }) = Head::read(piece.header.opcode, &piece.head) else {
+            return;
+        };
         let request = piece.header.request;
         match self.take_part(slot, transfer, piece.bytes, piece.ends.then_some(request)) {
             Err(fault) if piece.ends => self.refuse(slot, session, request, fault),

@@ -5,12 +5,16 @@ use std::io;
 use bytes::Bytes;
 use nws_proto::{Fault, FrameHeader, LongRequest, Opcode, Reply, Request, RequestId, Retrieve, Sent, SessionId};
 
+use super::long::Progress;
 use super::{Asking, CONNECTION_UNITS, EventLoop, TURN_UNITS, UNIT_BYTES, weigh};
 use crate::connection::Phase;
 use crate::detach::detach;
 use crate::input::{Admission, Arrival, Scratch, TURN_BYTES};
 use crate::long::Held;
 use crate::stored::Stored;
+
+/// A request with more values than this takes so long that it is executed in steps.
+const MANY_VALUES: usize = 8192;
 
 /// Whether to go on with a connection.
 pub(super) enum Onward {
@@ -80,8 +84,6 @@ impl EventLoop {
                     budget -= count;
                     self.measures.received_bytes += count as u64;
                     self.spent_units += count / UNIT_BYTES;
-                    // Anew, as a turn may be long: a wait is counted from when it arrived.
-                    self.now_ms = self.clock.now_ms();
                     connection.heard(self.now_ms);
                     // The poll tells when more comes, but of the end it may have told already.
                     emptied = room_left && !connection.hung_up;
@@ -125,8 +127,10 @@ impl EventLoop {
                 if self.awaits_disk(slot) {
                     return Onward::Stop;
                 }
-                if self.execute_held(slot, session) {
-                    continue;
+                match self.execute_held(slot, session) {
+                    Progress::Nothing => {}
+                    Progress::Step => return Onward::Stop,
+                    Progress::Whole => continue,
                 }
             }
             let Some(connection) = self.table.get(slot) else { return Onward::Stop };
@@ -167,8 +171,17 @@ impl EventLoop {
                 Ok(Some(Arrival::Frame(header, payload))) => {
                     let payload_bytes = payload.len();
                     let mut request = Request::decode(header.opcode, payload);
-                    if let Ok(request) = &mut request {
-                        detach(payload_bytes, request);
+                    match request {
+                        Ok(request) if request.values() > MANY_VALUES => {
+                            self.hold_for_others(
+                                slot,
+                                Held::Received(header.request, payload_bytes, request),
+                                payload_bytes,
+                            );
+                            return Onward::Stop;
+                        }
+                        Ok(ref mut request) => detach(payload_bytes, request),
+                        Err(_) => {}
                     }
                     self.execute(slot, session, header, request);
                 }
@@ -210,6 +223,10 @@ impl EventLoop {
         }
         let fetches = matches!(request, Request::Retrieve(Retrieve { take: true, lease: false, .. }));
         let random = self.random.next();
+        if request.waits_for_a_time() {
+            // Anew, as a turn may be long: a wait is counted from when it arrived.
+            self.now_ms = self.clock.now_ms();
+        }
         // The millisecond that has begun is not counted: no wait ends before its time.
         let now_ms = self.now_ms + 1;
         self.measures.operations += 1;

@@ -1,7 +1,7 @@
 //! What is to happen with a frame or a value, before it is received.
 
 use nws_proto::classic::Weight;
-use nws_proto::{ErrorCode, Fault, FrameHeader, Opcode, limits};
+use nws_proto::{ErrorCode, Fault, FrameHeader, Head, Heading, Opcode, limits};
 
 use super::EventLoop;
 use crate::config::Limits;
@@ -42,7 +42,19 @@ impl EventLoop {
 }
 
 /// A session's frame, by its header and what of its payload has come.
+#[inline]
 pub(super) fn frame(header: &FrameHeader, come: &[u8], limits: &Limits, room: Room, disk: &Disk) -> Admission {
+    const STORE: u16 = Opcode::Store.to_wire();
+    const RETRIEVE: u16 = Opcode::Retrieve.to_wire();
+    // Most frames, of which nothing more is to be asked.
+    let common = matches!(header.opcode, STORE | RETRIEVE) && header.request.0 != 0;
+    if common && header.payload_bytes <= WEIGHED_PAYLOAD_BYTES.min(limits.frame_payload_bytes) {
+        return Admission::Take;
+    }
+    any_frame(header, come, limits, room, disk)
+}
+
+fn any_frame(header: &FrameHeader, come: &[u8], limits: &Limits, room: Room, disk: &Disk) -> Admission {
     let carries_values = match Opcode::from_wire(header.opcode) {
         Some(Opcode::Store | Opcode::Finish) => true,
         Some(Opcode::Pong) if header.payload_bytes == 0 => return Admission::Take,
@@ -80,29 +92,32 @@ pub(super) fn frame(header: &FrameHeader, come: &[u8], limits: &Limits, room: Ro
 
 /// A part of a transfer takes no memory: it goes on as it comes.
 fn part(header: &FrameHeader, come: &[u8]) -> Admission {
-    const HEAD_BYTES: usize = 8;
-    let Some(head) = come.get(..HEAD_BYTES) else { return Admission::Wait };
-    let part_bytes = header.payload_bytes - HEAD_BYTES as u32;
-    if field(head, 4) != Some(part_bytes) || part_bytes > limits::PART_BYTES {
+    let Some((heading, head_bytes)) = heading(header, come) else { return Admission::Wait };
+    if !heading.is_of_one(head_bytes, header.payload_bytes) || !heading.fits_a_part() {
         return malformed(
             "malformed TransferPart frame: expected a part of at most 1048576 bytes and the end of the frame",
         );
     }
-    Admission::Spool { head_bytes: HEAD_BYTES }
+    Admission::Spool { head_bytes }
+}
+
+/// What a frame that may end with its value begins with, where that has come.
+fn heading(header: &FrameHeader, come: &[u8]) -> Option<(Heading, usize)> {
+    let head_bytes = Head::bytes(header.opcode)?;
+    Some((Head::read(header.opcode, come.get(..head_bytes)?)?, head_bytes))
 }
 
 /// A store or finish that is not to be received into memory, if it has but one value.
 fn long_frame(header: &FrameHeader, come: &[u8], limits: &Limits, room: Room, disk: &Disk) -> Admission {
     let length = u64::from(header.payload_bytes);
-    let Some(head_bytes) = super::long::head_bytes(header.opcode) else { return Admission::Take };
-    let Some(head) = come.get(..head_bytes) else { return Admission::Wait };
-    if field(head, 4) != Some(1) {
+    let Some((heading, head_bytes)) = heading(header, come) else { return Admission::Wait };
+    if heading.values != 1 {
         return if length <= room.bytes { Admission::Take } else { Admission::Skip(memory_full(length, room)) };
     }
-    let value_bytes = length - head_bytes as u64;
-    if field(head, head_bytes - 4).map(u64::from) != Some(value_bytes) {
+    if !heading.is_of_one(head_bytes, header.payload_bytes) {
         return malformed("expected a frame that ends with its value");
     }
+    let value_bytes = u64::from(heading.value_bytes);
     if value_bytes > limits.value_bytes {
         let most = limits.value_bytes;
         let message = format!("a value has at most {most} bytes (setting value-size), this one has {value_bytes}");
@@ -139,10 +154,6 @@ pub(super) fn value(length: u64, limits: &Limits, room: Room, disk: &Disk) -> We
 /// From which length on a value goes to disk: none that is received without being weighed for it.
 fn spill_bytes(limits: &Limits) -> u64 {
     limits.spill_bytes.max(RECEIVED_ANYHOW_PAYLOAD_BYTES.into())
-}
-
-fn field(head: &[u8], at: usize) -> Option<u32> {
-    head.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes)
 }
 
 fn malformed(message: &str) -> Admission {

@@ -2,20 +2,14 @@
 
 use bytes::Bytes;
 use nws_proto::{
-    Challenge, ELSEWHERE, Event, FRAME_HEADER_BYTES, FrameHeader, Given, Grant, Index, LeaseId, NONCE_BYTES, Opcode,
-    ReadingId, Reply, RequestId, VariableId, Welcome, decode_part, server_proof,
+    Challenge, ELSEWHERE, Event, FRAME_HEADER_BYTES, FrameHeader, GRANT_HEAD_BYTES, Given, Grant, Index, LeaseId,
+    NONCE_BYTES, Opcode, READING_BYTES, ReadingId, Reply, RequestId, VALUES_HEAD_BYTES, VariableId, Welcome,
+    decode_part, server_proof,
 };
 
 use super::{Asked, Own, Reaction, Reading, TOKEN};
 use crate::ledger::{Ledger, Seen};
 use crate::{Tally, Wrong};
-
-/// Before the first value of a reply: variable, first lease and count.
-const BEFORE_VALUES_BYTES: usize = 20;
-/// Before each value: index, deaths, descriptor and length.
-const BEFORE_VALUE_BYTES: usize = 18;
-/// In the place of a value that lies in a file: its length, and by which reading it can be had.
-const READING_BYTES: usize = 12;
 
 impl Own {
     /// Looks at the frames that were sent to it; how many bytes those are.
@@ -230,14 +224,14 @@ impl Own {
         let header = FrameHeader::decode(head).ok_or("no frame")?;
         let asked = self.pending.get(&header.request.0).map(|pending| &pending.asked);
         let taken = matches!(asked, Some(Asked::Retrieve(Seen::Taken)));
-        if header.opcode != Opcode::Values.to_wire() || !taken || payload.len() < BEFORE_VALUES_BYTES {
+        if header.opcode != Opcode::Values.to_wire() || !taken || payload.len() < VALUES_HEAD_BYTES {
             return Ok(());
         }
         *tally.entry("ended amid values").or_default() += 1;
-        let (before, mut values) = payload.split_at(BEFORE_VALUES_BYTES);
+        let (before, mut values) = payload.split_at(VALUES_HEAD_BYTES);
         let variable = VariableId(number(&before[..8]));
-        while values.len() >= BEFORE_VALUE_BYTES {
-            let (before, after) = values.split_at(BEFORE_VALUE_BYTES);
+        while values.len() >= GRANT_HEAD_BYTES {
+            let (before, after) = values.split_at(GRANT_HEAD_BYTES);
             let length = number(&before[14..18]) as u32;
             if length == ELSEWHERE {
                 values = after.get(READING_BYTES..).unwrap_or_default();

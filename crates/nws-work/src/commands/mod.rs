@@ -187,10 +187,23 @@ impl CommandHost {
     ///
     /// # Errors
     /// [`WorkError::Start`] where the program cannot be run.
-    pub fn start(binary: &Path, mut on_event: impl FnMut(CommandEvent) + Send + 'static) -> Result<Self, WorkError> {
+    pub fn start(binary: &Path, on_event: impl FnMut(CommandEvent) + Send + 'static) -> Result<Self, WorkError> {
         let own_args: Vec<OsString> = std::env::args_os().skip(1).collect();
+        Self::start_with(binary, &own_args, on_event)
+    }
+
+    /// The same, where this program is its own host and is to be started with other arguments than it
+    /// was itself: those of a test program name the test that calls `nws::init()`.
+    ///
+    /// # Errors
+    /// As for [`CommandHost::start`].
+    pub fn start_with(
+        binary: &Path,
+        own_args: &[OsString],
+        mut on_event: impl FnMut(CommandEvent) + Send + 'static,
+    ) -> Result<Self, WorkError> {
         let mut over = false;
-        let host = Host::launch(binary, Serves::Commands, &own_args, None, move |message| {
+        let host = Host::launch(binary, Serves::Commands, own_args, None, move |message| {
             if !over {
                 let event = event(message);
                 over = matches!(event, CommandEvent::HostDied { .. });

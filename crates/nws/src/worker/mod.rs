@@ -21,7 +21,7 @@
 //! }
 //! ```
 
-mod panics;
+pub(crate) mod panics;
 mod tasks;
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};

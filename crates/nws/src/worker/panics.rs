@@ -7,13 +7,13 @@ use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 
 /// What is known of a panic.
 #[derive(Debug, Default)]
-pub(super) struct Panic {
+pub(crate) struct Panic {
     /// What was said.
-    pub(super) message: String,
+    pub(crate) message: String,
     /// File, line and column, where they are known.
-    pub(super) location: String,
+    pub(crate) location: String,
     /// The backtrace, where `RUST_BACKTRACE` asks for one.
-    pub(super) backtrace: String,
+    pub(crate) backtrace: String,
 }
 
 thread_local! {
@@ -22,7 +22,7 @@ thread_local! {
 }
 
 /// Has panics of tasks kept for their failures; those of other threads are printed as ever.
-pub(super) fn keep() {
+pub(crate) fn keep() {
     let others = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         // Where a panic ends the process there is no failure to tell: standard error is the place.
@@ -53,7 +53,7 @@ fn of_the_task(backtrace: &str) -> String {
 }
 
 /// Runs a task.
-pub(super) fn catch<T>(task: impl FnOnce() -> T) -> Result<T, Panic> {
+pub(crate) fn catch<T>(task: impl FnOnce() -> T) -> Result<T, Panic> {
     LAST.set(None);
     IN_TASK.set(true);
     // The task's own values are gone with it. What it shares with later ones is the program's, which

@@ -3,18 +3,20 @@
 import logging
 import pickle
 import weakref
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from nws import _native, _pickle
+from nws import _native
+from nws._sleigh.nesting import module_being_imported
 from nws.taylorism import _shared, _wire, interrupt
-from nws.taylorism._failures import BossDied, NoScheduler, UnevenInstructions
+from nws.taylorism._failures import BossDied, NoScheduler
+from nws.taylorism._instructions import loaded, pickled, sets, told
 from nws.taylorism._office import Office
-from nws.taylorism._worker import registry
+from nws.taylorism._worker import Worker, registry
 from nws.taylorism.schedulers import BaseScheduler, MaxThreadsScheduler
 
-__all__ = ["Boss", "batch_main", "run_as_server"]
+__all__ = ["Alone", "Boss", "batch_main", "run_as_server"]
 
 _log = logging.getLogger("nws.taylorism")
 
@@ -70,11 +72,17 @@ class Boss:
         """Start the Boss's process; this does not wait for it."""
         if not isinstance(scheduler, BaseScheduler):
             raise NoScheduler(f"scheduler: expected an instance of a BaseScheduler, got {scheduler!r}")
+        module = module_being_imported()
+        if module is not None:
+            raise RuntimeError(
+                f"module {module!r} makes a Boss when it is imported, and every Boss imports it; "
+                "make it in a function, or below `if __name__ == '__main__':`"
+            )
         self.scheduler = scheduler
         self.name = name
         self.verbose = verbose
         self.control_messenger_out = Messenger(self)
-        start = pickle.dumps((name, verbose, _pickled(scheduler, "the scheduler")))
+        start = pickle.dumps((name, verbose, pickled(scheduler, "the scheduler")))
         workers = getattr(scheduler, "max_threads", None) or _native.fitting_workers()
         self._office = Office(_native.thread_limits(workers, None))
         self._office.send(_wire.START, start)
@@ -105,7 +113,7 @@ class Boss:
         Raises `ValueError` (`UnevenInstructions`) where the lists differ in length, `TypeError` where something is no
         list or cannot be pickled, and what the work so far has failed with.
         """
-        self._give(_sets(common_instructions, individual_instructions))
+        self._give(sets(common_instructions, individual_instructions))
 
     def _give(self, sets: list[dict[str, Any]]) -> None:
         """Send instructions, with all that they need."""
@@ -115,27 +123,32 @@ class Boss:
             return
         if not sets:
             return
-        arrays: list[_shared.SharedNumpyArray] = []
-        with _shared.carrying(arrays.append):
-            data = _pickled(sets, "the instructions")
-        for array in arrays:
-            self._send_array(array)
+        data = self._pickled_with_arrays(sets, "the instructions")
         self._send_classes()
         with self._office.changed:
             self._office.given.update(enumerate(sets, self._given))
         self._given += len(sets)
         self._office.send(_wire.INSTRUCTIONS, data)
 
+    def _pickled_with_arrays(self, value: object, what: str) -> bytes:
+        """Pickle for the Boss, which has the shared arrays in it before."""
+        arrays: list[_shared.SharedNumpyArray] = []
+        with _shared.carrying(arrays.append):
+            data = pickled(value, what)
+        for array in arrays:
+            self._send_array(array)
+        return data
+
     def _send_array(self, array: _shared.SharedNumpyArray) -> None:
-        told, descriptor = _shared.told(array)
-        if told[0] not in self._arrays:
-            self._arrays[told[0]] = array
-            self._office.send(_wire.ARRAY, pickle.dumps(told), descriptor=descriptor)
+        facts, descriptor = _shared.told(array)
+        if facts[0] not in self._arrays:
+            self._arrays[facts[0]] = array
+            self._office.send(_wire.ARRAY, pickle.dumps(facts), descriptor=descriptor)
 
     def _send_classes(self) -> None:
         new = [cls for cls in registry if cls not in self._sent]
         if new:
-            self._office.send(_wire.CLASSES, pickle.dumps([_told(cls) for cls in new]))
+            self._office.send(_wire.CLASSES, pickle.dumps([told(cls) for cls in new]))
             self._sent.update(new)
 
     def make_them_work(self, terminate: bool = False, stop_listening: bool = False) -> None:
@@ -248,7 +261,7 @@ class Boss:
         reports = self._office.reports
         for index, (name, report) in enumerate(reports):
             if isinstance(report, memoryview):
-                reports[index] = (name, _loaded(name, report))
+                reports[index] = (name, loaded(name, report))
         return [{"name": name, "report": report} for name, report in reports]
 
 
@@ -273,53 +286,45 @@ class Messenger:
             boss._give([message] if isinstance(message, dict) else message)
 
 
+class Alone:
+    """The employer of a worker that was made by hand: a Boss for it alone, from its work to its end."""
+
+    def __init__(self) -> None:
+        """Wait for the worker to be sent to work."""
+        self._boss: Boss | None = None
+
+    def start(self, worker: Worker) -> None:
+        """Start its process."""
+        if self._boss is not None:
+            raise RuntimeError(f"the worker {worker.name} was sent to work already")
+        boss = Boss(name=worker.name)
+        worker._employer = None  # which it is not to take along
+        try:
+            boss._office.send(_wire.WORKER, boss._pickled_with_arrays(worker, f"the worker {worker.name}"))
+        finally:
+            worker._employer = self
+        boss.end()
+        self._boss = boss
+
+    def wait_for(self, worker: Worker) -> None:
+        """Return when its process has ended; raise what it has failed with."""
+        self._at_work(worker).wait_till_finished()
+
+    def stop(self, worker: Worker) -> None:
+        """End its process."""
+        self._at_work(worker).stop_them_working()
+
+    def _at_work(self, worker: Worker) -> Boss:
+        if self._boss is None:
+            raise RuntimeError(f"the worker {worker.name} was not sent to work; call work() first")
+        return self._boss
+
+
 def _signal_named(message: str) -> str:
     for name, text in Boss.control_signals.items():
         if message in (name, text):
             return name
     raise ValueError(f"expected one of the control signals {', '.join(Boss.control_signals)}, got {message!r}")
-
-
-def _sets(common: Mapping[str, Any], individual: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    """Return the instructions of each worker."""
-    for which, given in (("common", common), ("individual", individual)):
-        if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
-            raise TypeError(f"{which}_instructions: expected a dict with names of instructions, got {given!r}")
-    for name, values in individual.items():
-        if isinstance(values, str | bytes | Mapping | set | frozenset) or not isinstance(values, Sized):
-            raise TypeError(
-                f"individual_instructions[{name!r}]: expected a list with an item for each worker, "
-                f"got a {type(values).__name__}"
-            )
-    lengths = {name: len(values) for name, values in individual.items()}
-    if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-        raise UnevenInstructions(f"all individual_instructions must have the same length: {told}")
-    count = next(iter(lengths.values()), 0)
-    return [{**common, **{name: values[index] for name, values in individual.items()}} for index in range(count)]
-
-
-def _pickled(value: object, what: str) -> bytes:
-    try:
-        return _pickle.dumps(value)
-    except Exception as error:
-        raise TypeError(f"{what} cannot be sent to the Boss's process: {_pickle.explain(value, error)}") from error
-
-
-def _told(cls: type) -> tuple[str, bytes, str]:
-    """Return what the Boss is told of a class of workers."""
-    try:
-        return cls.__qualname__, _pickle.dumps_function(cls), ""
-    except Exception as error:
-        return cls.__qualname__, b"", f"it cannot be sent to the Boss: {_pickle.explain(cls, error)}"
-
-
-def _loaded(name: str, report: memoryview) -> Any:
-    try:
-        return pickle.loads(report)
-    except Exception as error:
-        error.add_note(f"the report of the worker {name} came, but cannot be unpickled here")
-        raise
 
 
 def run_as_server(

@@ -4,123 +4,20 @@ import contextlib
 import os
 import select
 import signal
-import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
 
 from nws._pickle import dumps_result
-from nws.taylorism._failures import Failure, died, failed
-from nws.taylorism._machine import LOOKS_EVERY_S, STOPPED_S, Stopped, out_of_memory_kills
+from nws.taylorism._at_work import work
+from nws.taylorism._job import Job
+from nws.taylorism._machine import LOOKS_EVERY_S
 from nws.taylorism._worker import Worker
-from nws.taylorism.interrupt import SignalInterruptError, SignalInterruptHandler
 
-__all__ = ["GRACE_S", "Crew", "Job"]
+__all__ = ["Crew"]
 
 # How long who is told to stop has, to unwind.
-GRACE_S = 1.0
-
-_HEAD = struct.Struct("<cQ")
-_REPORT, _FAILURE = b"R", b"X"
-_TURN_BYTES = 1 << 20
-
-
-class Job:
-    """One worker at work: its process, and its report as it comes."""
-
-    def __init__(self, worker: Worker, pid: int, pipe: int, core: int | None) -> None:
-        """Watch this process, which writes its report into this pipe."""
-        self.worker = worker
-        self.pid = pid
-        self.pidfd = os.pidfd_open(pid)
-        self.pipe = pipe
-        self.core = core
-        self.began = time.monotonic()
-        self.status: int | None = None
-        self.stopped = False
-        self.frozen = False
-        self._watch = Stopped(pid)
-        self.kills_before = out_of_memory_kills()
-        self._data = bytearray()
-        self._filled = 0
-        self._wanted: int | None = None
-
-    def read(self) -> None:
-        """Take what the pipe holds."""
-        with contextlib.suppress(BlockingIOError):
-            while not self._is_whole():
-                if self._wanted is None:
-                    data = os.read(self.pipe, _HEAD.size - len(self._data))
-                    if not data:
-                        return
-                    self._data += data
-                    if len(self._data) == _HEAD.size:
-                        self._kind, self._wanted = _HEAD.unpack(self._data)
-                        self._data = bytearray(self._wanted)
-                    continue
-                with memoryview(self._data) as whole, whole[self._filled : self._filled + _TURN_BYTES] as part:
-                    count = os.readv(self.pipe, [part])
-                if not count:
-                    return
-                self._filled += count
-
-    def _is_whole(self) -> bool:
-        return self._wanted is not None and self._filled == self._wanted
-
-    def outcome(self) -> bytearray | Failure:
-        """Return the report, pickled, or what went wrong; to be called when the process has ended."""
-        if self._is_whole():
-            if self._kind == _REPORT:
-                return self._data
-            import pickle
-
-            failure = pickle.loads(self._data)
-            assert isinstance(failure, Failure)
-            return failure
-        assert self.status is not None
-        if self.frozen:
-            return Failure(
-                "",
-                f"the worker was stopped by SIGSTOP or the like, and ended as it did not go on for {STOPPED_S:g} s",
-                ended={"signal": signal.SIGSTOP, "outOfMemory": False},
-            )
-        return died(self.status, self._out_of_memory())
-
-    def _out_of_memory(self) -> bool | None:
-        if self.status != -signal.SIGKILL:
-            return False
-        now = out_of_memory_kills()
-        return None if now is None or self.kills_before is None else now > self.kills_before
-
-    def look(self, now: float) -> None:
-        """End the process where it is stopped and does not go on."""
-        if not self.frozen and self._watch.for_too_long(now):
-            self.frozen = True
-            self.signal(signal.SIGKILL)
-
-    def signal(self, number: int) -> None:
-        """Send a signal to the process and to those that it started in its session."""
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.pidfd, number)
-        if number == signal.SIGKILL:
-            self._end_group()
-
-    def _end_group(self) -> None:
-        # Its id is the pid, which nobody else can have before the process is waited for.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-
-    def reap(self, stopped: bool) -> None:
-        """Take the end of the process, and of its group where it was stopped; close what is left."""
-        self.stopped = stopped
-        if stopped:
-            self._end_group()
-        _, status = os.waitpid(self.pid, 0)
-        self.status = os.waitstatus_to_exitcode(status)
-        self.read()
-        os.close(self.pidfd)
-        os.close(self.pipe)
+_GRACE_S = 1.0
 
 
 class Crew:
@@ -172,10 +69,10 @@ class Crew:
         dumps_result(None)  # what it finds out about the modules here, workers need not find out again
         pid = os.fork()
         if pid == 0:
-            _work(worker, theirs, core, self._leave_behind)
+            work(worker, theirs, core, self._leave_behind)
         os.close(theirs)
         os.set_blocking(ours, False)
-        job = Job(worker, pid, ours, core)
+        job = Job(worker, pid, ours)
         self._jobs[key] = job
         for descriptor in (job.pipe, job.pidfd):
             self._by_descriptor[descriptor] = key
@@ -205,7 +102,7 @@ class Crew:
         """End the process of a worker: SIGTERM now, SIGKILL after a moment."""
         key = self._key_of(worker)
         if key in self._jobs and key not in self._stopping:
-            self._stopping[key] = time.monotonic() + GRACE_S
+            self._stopping[key] = time.monotonic() + _GRACE_S
             self._jobs[key].signal(signal.SIGTERM)
 
     def stop_all(self) -> None:
@@ -260,77 +157,3 @@ class Crew:
         self._cores.pop(key, None)
         del self.workers[key]
         return job
-
-
-class _Itself:
-    """The employer of a worker in that worker's own process."""
-
-    def start(self, worker: Worker) -> None:
-        raise RuntimeError(f"the worker {worker.name} is at work already")
-
-    def wait_for(self, worker: Worker) -> None:
-        raise RuntimeError(f"the worker {worker.name} would wait for its own end, and so for ever")
-
-    def stop(self, worker: Worker) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _work(worker: Worker, pipe: int, core: int | None, leave_behind: Callable[[], None]) -> NoReturn:
-    """Do what a worker's process does, from its first moment to its last."""
-    status = 70  # a failure of this function itself
-    try:
-        os.setsid()
-        leave_behind()
-        if core is not None:
-            os.sched_setaffinity(0, {core})
-        worker._employer = _Itself()
-        numpy = sys.modules.get("numpy")
-        if numpy is not None:
-            numpy.random.seed()  # a fork's random numbers would be those of its siblings
-        with SignalInterruptHandler(emitlogs=False):
-            kind, data = _outcome_of(worker)
-            for stream in (sys.stdout, sys.stderr):
-                with contextlib.suppress(Exception):
-                    stream.flush()
-            _write(pipe, _HEAD.pack(kind, len(data)))
-            _write(pipe, data)
-        status = 0
-    except SignalInterruptError as error:
-        os.kill(os.getpid(), error.signal)  # the block above has put the usual ending back
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        os._exit(status)
-
-
-def _outcome_of(worker: Worker) -> tuple[bytes, bytes]:
-    try:
-        report = worker._task()
-    except SignalInterruptError as error:
-        failure = died(-error.signal, None)
-    except KeyboardInterrupt:
-        failure = died(-signal.SIGINT, None)
-    except SystemExit as error:
-        failure = died(_exit_code(error), None)
-    except BaseException as error:
-        failure = failed(error)
-    else:
-        try:
-            return _REPORT, dumps_result(report)
-        except Exception as error:
-            failure = failed(error)
-            failure.message = f"the report cannot be pickled: {failure.message}"
-            failure.pickled = None
-    return _FAILURE, dumps_result(failure)
-
-
-def _exit_code(error: SystemExit) -> int:
-    if error.code is None:
-        return 0
-    return error.code if isinstance(error.code, int) else 1
-
-
-def _write(pipe: int, data: bytes) -> None:
-    view: Any = memoryview(data)
-    while view:
-        view = view[os.write(pipe, view) :]

@@ -127,7 +127,7 @@ class Failure:
             return told
         try:
             error = pickle.loads(self.pickled)
-        except BaseException:
+        except Exception:  # many that can be pickled cannot be unpickled
             return told
         if not isinstance(error, Exception):
             return told
@@ -148,8 +148,7 @@ def failed(error: BaseException) -> Failure:
     if isinstance(error, Exception):
         try:
             pickled = dumps_result(error)
-            pickle.loads(pickled)  # many that can be pickled cannot be unpickled
-        except BaseException:
+        except Exception:
             pickled = None
     return Failure(type, message, traceback, pickled)
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from nws._pickle import dumps_result
 from nws.taylorism import _shared, _wire, schedulers
-from nws.taylorism._crew import Crew, Job
+from nws.taylorism._crew import Crew
 from nws.taylorism._failures import Failure, failed
+from nws.taylorism._job import Job
 from nws.taylorism._wire import Frame, Wire
 from nws.taylorism._worker import registry
 
@@ -63,7 +64,7 @@ class Orders:
         self._verbose = False
         self._halted = True
         self._told_halted = False
-        # What is heard no more: new instructions; then, nothing is begun any more; then, workers are not listened to.
+        # What is pending is the last; nothing is begun any more; workers are not listened to.
         self._ending = False
         self._stopping = False
         self._deaf = False
@@ -113,7 +114,9 @@ class Orders:
         elif frame.kind == _wire.CLASSES:
             for name, data, why_not in pickle.loads(frame.payload):
                 _know(name, data, why_not)
-        elif frame.kind == _wire.INSTRUCTIONS and not self._ending:
+        elif frame.kind == _wire.WORKER:
+            self.crew.hire(pickle.loads(frame.payload), self._scheduler.binded)
+        elif frame.kind == _wire.INSTRUCTIONS:
             for instructions in pickle.loads(frame.payload):
                 self._numbers[id(instructions)] = (self._given, instructions)
                 self._given += 1
@@ -215,10 +218,15 @@ class Orders:
 
 def _know(name: str, data: bytes, why_not: str) -> None:
     """Make a class that the master sent known; what cannot be had is told where no other class fits."""
+    before = set(registry)
     try:
         if not why_not:
             pickle.loads(data)._enter()
     except Exception as error:
         why_not = f"it cannot be had in the Boss: {type(error).__name__}: {error}"
+        # A module that fails may have made classes before, which would miss what comes after them there.
+        for cls in registry:
+            if cls not in before:
+                registry.discard(cls)
     if why_not:
         registry.left_out[name] = why_not

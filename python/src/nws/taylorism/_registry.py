@@ -48,6 +48,10 @@ class Registry:
         self._styles[cls] = style
         return old
 
+    def discard(self, cls: type) -> None:
+        """Forget a class."""
+        self._styles.pop(cls, None)
+
     def hire(self, instructions: Mapping[str, Any]) -> Any:
         """Return a new worker of the class that fits these instructions best.
 

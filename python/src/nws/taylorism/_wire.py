@@ -18,6 +18,7 @@ __all__ = [
     "REPORT",
     "SIGNAL",
     "START",
+    "WORKER",
     "Frame",
     "Wire",
 ]
@@ -27,6 +28,7 @@ START = b"S"  # pickled: name, verbosity, and the scheduler pickled by itself
 ARRAY = b"A"  # pickled: which array this is; its memory as a descriptor
 CLASSES = b"C"  # pickled: of each class its name, and itself pickled, or why it cannot be
 INSTRUCTIONS = b"D"  # pickled: a list of dicts
+WORKER = b"W"  # pickled: a worker that is hired as it is
 SIGNAL = b"G"  # the name of a control signal
 # From the Boss.
 REPORT = b"R"  # length of a worker's name u32, number of its instructions i64, the name, its report as it pickled it

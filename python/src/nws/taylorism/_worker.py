@@ -123,6 +123,7 @@ class Worker(_Base):
         # What the library's own __init__ would make.
         self._attributes: dict[str, Any] = {}
         self._puredict = None
+        self._observer: Any = None
         wrong = _fields.refused(_fields.fields_of(cls, Worker), instructions)
         if wrong:
             raise TypeError(f"{cls.__qualname__}: {wrong}")
@@ -137,14 +138,15 @@ class Worker(_Base):
     def work(self) -> None:
         """Send the worker to its work: its process starts, and this returns at once.
 
-        A Boss calls this.
+        A Boss calls this. A worker that was made by hand may be sent to work, too; its report goes nowhere.
         """
         self._employer_of().start(self)
 
     def bye(self) -> None:
         """Wait until the worker has done its work. To be called by others, never by the worker itself.
 
-        Raises `RuntimeError` in the worker's own process, where it would wait for ever.
+        Raises `RuntimeError` in the worker's own process, where it would wait for ever, and where it was not sent to
+        work; what the worker has failed with, where it was made by hand.
         """
         self._employer_of().wait_for(self)
 
@@ -158,7 +160,9 @@ class Worker(_Base):
 
     def _employer_of(self) -> Employer:
         if self._employer is None:
-            raise RuntimeError(f"the worker {self.name} is not hired: give its instructions to a Boss")
+            from nws.taylorism._boss import Alone  # which needs this module
+
+            self._employer = Alone()
         return self._employer
 
     @classmethod

@@ -1,0 +1,111 @@
+//! Bosses with real workers. Host and workers are this test program, started again for the one test
+//! that calls `nws::init()` and nothing else.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test an unwrap is an assertion")]
+
+mod failures;
+mod signals;
+mod work;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use nws::boss::{Boss, Builder};
+use serde::{Deserialize, Serialize};
+
+/// Longer than anything takes that does not hang.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[test]
+fn the_processes_of_bosses_begin_here() {
+    nws::init();
+}
+
+/// A Boss of this test program.
+fn builder<I, R>() -> Builder<I, R>
+where
+    I: Clone + Send + 'static,
+    R: Clone + Send + 'static,
+{
+    nws::init();
+    Boss::builder().args(["the_processes_of_bosses_begin_here", "--exact", "--nocapture", "--test-threads=1"])
+}
+
+/// What workers of these tests are told to do, with notes of it in a folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Order {
+    /// Notes that it began, and returns this.
+    Return(u32),
+    /// Returns this when the file is there.
+    WaitFor(PathBuf, u32),
+    /// Notes its process, and never ends, with children wherever they could flee to.
+    Stay(PathBuf),
+    Fail(String),
+    Panic(String),
+    /// By this signal.
+    Kill(i32),
+    Exit(i32),
+}
+
+#[nws::task]
+fn obey(order: &Order) -> Result<u32, String> {
+    match order {
+        Order::Return(value) => Ok(*value),
+        Order::WaitFor(file, value) => {
+            until(|| file.exists());
+            Ok(*value)
+        }
+        Order::Stay(note) => {
+            let script = "(setsid sleep 1000 &); sleep 1000 & wait";
+            let mut child = std::process::Command::new("sh").args(["-c", script]).spawn().unwrap();
+            fs::write(note.with_extension("draft"), std::process::id().to_string()).unwrap();
+            fs::rename(note.with_extension("draft"), note).unwrap();
+            child.wait().unwrap();
+            Ok(0)
+        }
+        Order::Fail(message) => Err(message.clone()),
+        Order::Panic(message) => panic!("{message}"),
+        Order::Kill(signal) => {
+            let signal = rustix::process::Signal::from_named_raw(*signal).unwrap();
+            rustix::process::kill_process(rustix::process::getpid(), signal).unwrap();
+            // Another thread may be the one that it comes to.
+            loop {
+                thread::park();
+            }
+        }
+        Order::Exit(code) => std::process::exit(*code),
+    }
+}
+
+/// Looks until it holds.
+fn until(holds: impl Fn() -> bool) {
+    while !holds() {
+        thread::yield_now();
+    }
+}
+
+/// The process that noted itself in this file.
+fn noted(path: &Path) -> i32 {
+    until(|| path.exists());
+    fs::read_to_string(path).unwrap().parse().unwrap()
+}
+
+fn is_there(pid: i32) -> bool {
+    rustix::process::test_kill_process(rustix::process::Pid::from_raw(pid).unwrap()).is_ok()
+}
+
+/// Runs a test, which fails when it takes longer than it may.
+fn limited(test: impl FnOnce() + Send + 'static) {
+    let (sender, ended) = mpsc::channel();
+    let running = thread::spawn(move || {
+        test();
+        sender.send(()).unwrap();
+    });
+    match ended.recv_timeout(PATIENCE) {
+        Ok(()) => running.join().unwrap(),
+        Err(mpsc::RecvTimeoutError::Disconnected) => std::panic::resume_unwind(running.join().unwrap_err()),
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("the test takes longer than {PATIENCE:?}"),
+    }
+}

@@ -38,3 +38,16 @@ class Gate:
 
     def was_unwound(self, number=0):
         return os.path.exists(self.begun[number] + ".ended")
+
+
+def pid_of(boss):
+    """The id of the Boss's process, which its host tells soon after its start."""
+    wait_until(lambda: boss._office.pid is not None, "the host has told the id of the Boss's process")
+    return boss._office.pid
+
+
+def workers_of(boss):
+    """The processes whose parent is the Boss."""
+    pid = pid_of(boss)
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(pid) for pid in file.read().split()]

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from bosses import Gate, reports
+from bosses import Gate, pid_of, reports
 from hired import Ended, Gated, Large, Odd, Printer, Raiser, Sleeper, Squarer
 from leftovers import wait_until
 from nws.taylorism import (
@@ -27,7 +27,7 @@ assert [Ended, Gated, Large, Printer, Raiser, Sleeper, Squarer]  # that they are
 
 @pytest.fixture
 def boss():
-    with Boss() as boss:
+    with Boss(scheduler=MaxThreadsScheduler(4)) as boss:
         yield boss
 
 
@@ -199,7 +199,7 @@ def test_a_boss_that_is_killed_is_an_error_that_says_how(boss, tmp_path):
     boss.set_instructions({}, gate.instructions)
     boss.make_them_work()
     gate.wait()
-    os.kill(boss._office.pid, signal.SIGKILL)
+    os.kill(pid_of(boss), signal.SIGKILL)
     with pytest.raises(BossDied, match="SIGKILL"):
         boss.wait_till_finished()
     with pytest.raises(BossDied):
@@ -207,12 +207,12 @@ def test_a_boss_that_is_killed_is_an_error_that_says_how(boss, tmp_path):
 
 
 def test_reports_and_instructions_may_be_large(boss):
-    size = 100_000_000
-    boss.set_instructions({"given": bytes(size)}, {"size": [size]})
+    given, size = 30_000_000, 100_000_000
+    boss.set_instructions({"given": bytes(given)}, {"size": [size]})
     boss.make_them_work()
     boss.wait_till_finished()
     [one] = boss.get_report()["workers_report"]
-    assert one["report"][0] == len(one["report"][1]) == size
+    assert (one["report"][0], len(one["report"][1])) == (given, size)
 
 
 def test_what_workers_write_goes_where_the_masters_output_goes(capfd):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from bosses import pid_of
 from crashes import harm
 from hired import Alive, Sleeper
 from leftovers import MARK, marked, wait_for_none, wait_until
@@ -64,7 +65,7 @@ def test_a_killed_worker_is_an_error_and_ends_the_others(mark, tmp_path, how):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
 def test_a_killed_boss_is_an_error_and_ends_its_workers(mark, tmp_path, how):
     boss, pids = started(tmp_path)
-    os.kill(boss._office.pid, how)
+    os.kill(pid_of(boss), how)
     with pytest.raises(BossDied, match=how.name):
         boss.get_report()
     wait_until(lambda: boss._office.ended, "its end is known")
@@ -74,7 +75,7 @@ def test_a_killed_boss_is_an_error_and_ends_its_workers(mark, tmp_path, how):
 @pytest.mark.parametrize("which", ["warden", "host"])
 def test_a_killed_warden_or_host_is_an_error_and_ends_all(mark, tmp_path, which):
     boss, pids = started(tmp_path)
-    os.kill(boss._office._host.pid if which == "warden" else parent_of(boss._office.pid), signal.SIGKILL)
+    os.kill(boss._office._host.pid if which == "warden" else parent_of(pid_of(boss)), signal.SIGKILL)
     with pytest.raises(BossDied):
         boss.wait_till_finished()
     wait_until(lambda: not any(living(pid) for one in pids for pid in one), "the other of the two has ended all")
@@ -142,7 +143,7 @@ def test_a_stopped_worker_is_an_error_and_ends_the_others(mark, tmp_path):
 
 def test_a_stopped_boss_is_an_error_and_ends_its_workers(mark, tmp_path):
     boss, pids = started(tmp_path)
-    os.kill(boss._office.pid, signal.SIGSTOP)
+    os.kill(pid_of(boss), signal.SIGSTOP)
     with pytest.raises(BossDied, match="stopped by SIGSTOP"):
         boss.get_report()
     assert not any(living(pid) for one in pids for pid in one)

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from bosses import Gate, reports
+from bosses import Gate, pid_of, reports
 from hired import Gated, Squarer
 from leftovers import wait_until
 from nws.taylorism import Boss, Worker, batch_main, run_as_server
@@ -51,7 +51,7 @@ def test_run_as_server_lives_on_until_it_is_told_or_forgotten():
     boss = run_as_server({}, {"number": [2]})
     wait_until(lambda: len(boss.get_report()["workers_report"]) == 1, "the worker has reported")
     assert boss.get_report()["status"] == "interim"
-    pid = boss._office.pid
+    pid = pid_of(boss)
     assert os.path.exists(f"/proc/{pid}")
     boss = None
     assert not os.path.exists(f"/proc/{pid}")

@@ -1,6 +1,5 @@
 """Signals that become exceptions."""
 
-import os
 import signal
 import threading
 
@@ -19,7 +18,7 @@ def _handlers_are_put_back():
 
 
 def come(number):
-    os.kill(os.getpid(), number)
+    signal.raise_signal(number)
 
 
 @pytest.mark.parametrize("number", SIGNALS)

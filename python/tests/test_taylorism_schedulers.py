@@ -147,16 +147,22 @@ def test_a_file_of_durations_that_cannot_be_read_counts_as_empty(tmp_path, conte
 
 def test_durations_are_remembered_from_run_to_run(tmp_path):
     file = tmp_path / "durations"
+    lengths = [0.01, 0.05, 0.03]
 
     def order():
         with Boss(scheduler=LongerFirstScheduler(1, remembered=file)) as boss:
-            boss.set_instructions({}, {"seconds": [0.01, 0.2, 0.1]})
+            boss.set_instructions({}, {"seconds": lengths})
             boss.make_them_work()
             boss.wait_till_finished()
             return [one["report"] for one in boss.get_report()["workers_report"]]
 
-    assert order() == [0.01, 0.2, 0.1]
-    assert order() == [0.2, 0.1, 0.01]
+    assert order() == lengths
+    took = LongerFirstScheduler(1, remembered=file)
+    assert all(took._seconds({"seconds": length}) >= length for length in lengths)
+    for length, seconds in zip(lengths, (2.0, 1.0, 3.0), strict=True):
+        took.finished({"seconds": length}, seconds)
+    took.end()
+    assert order() == [0.03, 0.01, 0.05]
 
 
 def test_no_two_have_the_same_file(tmp_path):

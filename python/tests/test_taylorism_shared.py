@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy
 import pytest
 
-from bosses import reports
+from bosses import reports, workers_of
 from leftovers import wait_until
 from nws.taylorism import Boss, SharedNumpyArray, Worker, WorkerDied, run_as_server
 from nws.taylorism.schedulers import LaxistScheduler
@@ -119,8 +119,8 @@ def test_a_lock_of_a_killed_worker_is_given_back_and_what_it_wrote_is_there(tmp_
         wait_until(lambda: os.path.exists(told), "it has the lock")
         with pytest.raises(BlockingIOError):
             os.lockf(written._descriptor, os.F_TLOCK, 0)
-        with open(f"/proc/{boss._office.pid}/task/{boss._office.pid}/children") as file:
-            os.kill(int(file.read()), signal.SIGKILL)
+        [pid] = workers_of(boss)
+        os.kill(pid, signal.SIGKILL)
         with pytest.raises(WorkerDied):
             boss.wait_till_finished()
     with written.lock():

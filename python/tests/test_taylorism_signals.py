@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from bosses import Gate, reports
+from bosses import Gate, pid_of, reports, workers_of
 from hired import Deaf, Gated, Squarer
 from leftovers import wait_until
 from nws.taylorism import Boss
@@ -24,6 +24,11 @@ def send(boss, name):
     boss.control_messenger_out.send(boss.control_signals[name])
 
 
+def heard(boss):
+    """Return when the Boss has heard all that it was told: it hears one message after the other."""
+    boss.get_report()
+
+
 def done(boss):
     """The reports of workers so far."""
     return [one["report"] for one in boss.get_report()["workers_report"]]
@@ -39,7 +44,8 @@ class Refusing(BaseScheduler):
 def test_a_boss_begins_halted():
     with Boss(scheduler=Refusing()) as boss:
         boss.set_instructions({}, {"number": [1]})
-        for _ in range(2):  # the Boss hears one message after the other, so it has the instructions when it answers
+        heard(boss)
+        for _ in range(2):
             assert boss.get_report() == {"workers_report": [], "status": "interim"}
         boss.make_them_work()
         with pytest.raises(PermissionError, match="nobody works here"):
@@ -109,6 +115,7 @@ def test_end_is_ended_by_a_stop(tmp_path):
         boss.end()
         gate.wait(0)
         send(boss, "STOP")
+        heard(boss)
         gate.open(0)
         boss.wait_till_finished()
         assert boss.get_report()["status"] == "pending"
@@ -123,6 +130,7 @@ def test_stop_lets_workers_finish_and_leaves_the_rest(tmp_path):
         gate.wait(0)
         gate.wait(1)
         send(boss, "STOP")
+        heard(boss)
         gate.open(1, "one")
         gate.open(0, "zero")
         boss.wait_till_finished()
@@ -173,17 +181,11 @@ def test_an_error_that_nobody_listens_to_is_none(boss, tmp_path):
     boss.make_them_work()
     gate.wait()
     send(boss, "STOP_LISTENING")
+    heard(boss)
     for pid in workers_of(boss):
         os.kill(pid, signal.SIGKILL)
     boss.wait_till_finished()
     assert boss.get_report()["status"] == "finished"
-
-
-def workers_of(boss):
-    """The processes whose parent is the Boss."""
-    children = f"/proc/{boss._office.pid}/task/{boss._office.pid}/children"
-    with open(children) as file:
-        return [int(pid) for pid in file.read().split()]
 
 
 def test_stop_rightnow_unwinds_the_workers_and_leaves_what_they_did(boss, tmp_path):
@@ -235,7 +237,7 @@ def test_end_lets_the_boss_go_without_anybody_waiting(boss):
     boss.make_them_work()
     boss.end()
     wait_until(lambda: boss._office.ended, "the Boss has ended")
-    assert not os.path.exists(f"/proc/{boss._office.pid}")
+    assert not os.path.exists(f"/proc/{pid_of(boss)}")
     assert done(boss) == [4]
 
 

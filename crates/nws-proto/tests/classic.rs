@@ -124,7 +124,7 @@ fn a_value_is_weighed_by_its_length_before_it_comes() {
     assert_eq!(refused.to_string(), "expected a value of at most 4 bytes, got one of 5");
     let mut decoder = Decoder::default();
     assert_eq!(decoder.next(&mut &whole[..whole.len() - 2], |_| Weight::Take), Ok(None));
-    assert_eq!(decoder.value_bytes(), 5, "what was announced");
+    assert_eq!((decoder.value_bytes(), decoder.announced_bytes()), (3, Some(5)), "what has come, and all");
 }
 
 #[derive(Default)]
@@ -158,6 +158,33 @@ fn a_value_that_is_spooled_is_handed_on_as_it_comes_and_not_kept() {
         panic!("{requests:?}")
     };
     assert_eq!(item.value, Brought::Spooled);
+}
+
+#[test]
+fn a_value_that_has_come_in_part_can_be_given_up() {
+    let bytes = of(&[b"store", b"w", b"x", b"16777217", b"long value"]);
+    for come in 0..10 {
+        let (before, after) = bytes.split_at(bytes.len() - 10 + come);
+        for spools in [false, true] {
+            let (mut decoder, mut spool) = (Decoder::default(), Spool::default());
+            assert_eq!((decoder.announced_bytes(), decoder.spool_value()), (None, vec![]), "nothing comes");
+            let mut input = before;
+            assert_eq!(decoder.next(&mut input, |_| Weight::Take), Ok(None));
+            assert_eq!(decoder.announced_bytes(), Some(10));
+            if spools {
+                spool.0 = decoder.spool_value();
+            } else {
+                decoder.skip_value();
+            }
+            assert_eq!((decoder.announced_bytes(), decoder.value_bytes()), (None, 0));
+            let mut rest = after;
+            let request = decoder.next(&mut rest, &mut spool).expect("it is a request").expect("and whole");
+            let Request::Store { item, .. } = request else { panic!("{request:?}") };
+            assert_eq!(item.map(|item| item.value), spools.then_some(Brought::Spooled));
+            assert_eq!(spool.0, if spools { &b"long value"[..] } else { b"" });
+            assert_eq!(decode_all(&mut decoder, &of(&[b"list wss"])).map(|requests| requests.len()), Ok(1));
+        }
+    }
 }
 
 #[test]

@@ -133,7 +133,7 @@ impl Connection {
         self.long.get_or_insert_default()
     }
 
-    /// What is in memory of requests that are not executed, in bytes, arrived or announced.
+    /// What is in memory of requests that are not executed, in bytes.
     pub(crate) fn receiving_bytes(&self) -> u64 {
         let classic_bytes = self.classic.as_ref().map_or(0, |classic| classic.decoder.value_bytes());
         let held_bytes = self.long.as_ref().map_or(0, |long| long.held_bytes());

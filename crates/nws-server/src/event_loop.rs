@@ -95,7 +95,7 @@ pub(crate) struct EventLoop {
     scratch: Scratch,
     spare: Spare,
     spare_queues: SpareQueues,
-    /// Of requests that are not executed: announced, or set aside; in bytes.
+    /// Of requests that are not executed: what has come in part, or is set aside; in bytes.
     receiving_bytes: u64,
     /// Taken by values that were fetched and not sent yet, in bytes.
     transit_bytes: u64,

@@ -131,17 +131,22 @@ pub(crate) struct Spooled {
 struct Spooling {
     header: FrameHeader,
     head: Bytes,
+    /// What came when it was to be received into memory.
+    come: Option<Bytes>,
     missing_bytes: usize,
 }
 
 impl Spooling {
     /// What has come of the value.
     fn take<'a>(&mut self, scratch: &'a mut Scratch) -> Option<Arrival<'a>> {
-        let unread = scratch.unread();
-        let here = unread.get(..unread.len().min(self.missing_bytes)).filter(|here| !here.is_empty())?;
-        let bytes = Bytes::copy_from_slice(here);
-        self.missing_bytes -= bytes.len();
-        scratch.consume(bytes.len());
+        let bytes = self.come.take().or_else(|| {
+            let unread = scratch.unread();
+            let here = unread.get(..unread.len().min(self.missing_bytes)).filter(|here| !here.is_empty())?;
+            let bytes = Bytes::copy_from_slice(here);
+            self.missing_bytes -= bytes.len();
+            scratch.consume(bytes.len());
+            Some(bytes)
+        })?;
         let (header, head, ends) = (self.header, self.head.clone(), self.missing_bytes == 0);
         Some(Arrival::Spooling(Spooled { header, head, bytes, ends }))
     }
@@ -153,6 +158,8 @@ pub(crate) struct Input {
     partial: Vec<u8>,
     body: Option<Box<Body>>,
     spooling: Option<Box<Spooling>>,
+    /// A frame that was given up, which is still to be told.
+    given_up: Option<Box<(FrameHeader, Fault)>>,
     skip_bytes: u64,
 }
 
@@ -212,6 +219,10 @@ impl Input {
         if self.spooling.is_some() {
             return Ok(self.next_piece(scratch));
         }
+        if let Some(given_up) = self.given_up.take() {
+            let (header, fault) = *given_up;
+            return Ok(Some(Arrival::Skipped(header, fault)));
+        }
         self.skip(scratch);
         let unread = scratch.unread();
         let Some((head, rest)) = unread.split_first_chunk::<FRAME_HEADER_BYTES>() else { return Ok(None) };
@@ -230,7 +241,7 @@ impl Input {
                 let head = Bytes::copy_from_slice(&rest[..head_bytes]);
                 let missing_bytes = header.payload_bytes as usize - head_bytes;
                 scratch.start += FRAME_HEADER_BYTES + head_bytes;
-                self.spooling = Some(Box::new(Spooling { header, head, missing_bytes }));
+                self.spooling = Some(Box::new(Spooling { header, head, come: None, missing_bytes }));
                 return Ok(self.next_piece(scratch));
             }
             Admission::Spool { .. } | Admission::Wait => return Ok(None),
@@ -264,12 +275,37 @@ impl Input {
 
     /// Whether no frame has begun.
     pub(crate) fn is_between_frames(&self) -> bool {
-        self.body.is_none() && self.spooling.is_none()
+        self.body.is_none() && self.spooling.is_none() && self.given_up.is_none()
     }
 
-    /// What is being received in a buffer of its own, in bytes.
+    /// What has come of a frame in a buffer of its own, in bytes.
     pub(crate) fn body_bytes(&self) -> u64 {
-        self.body.as_ref().map_or(0, |body| body.header.payload_bytes.into())
+        self.body.as_ref().map_or(0, |body| body.bytes.len() as u64)
+    }
+
+    /// A frame of which some has come into a buffer of its own, and what.
+    pub(crate) fn body(&self) -> Option<(FrameHeader, &[u8])> {
+        let body = self.body.as_ref().filter(|body| body.missing_bytes() > 0)?;
+        Some((body.header, &body.bytes))
+    }
+
+    /// Does with such a frame after all what is said here.
+    pub(crate) fn change(&mut self, admission: Admission) {
+        let Some(body) = self.body.take_if(|_| !matches!(admission, Admission::Take | Admission::Wait)) else { return };
+        let (header, missing_bytes) = (body.header, body.missing_bytes());
+        match admission {
+            Admission::Spool { head_bytes } => {
+                let mut come = Bytes::from(body.bytes);
+                // Of its own: the rest goes as soon as it is written.
+                let head = Bytes::copy_from_slice(&come.split_to(head_bytes.min(come.len())));
+                self.spooling = Some(Box::new(Spooling { header, head, come: Some(come), missing_bytes }));
+            }
+            Admission::Skip(fault) | Admission::Refuse(fault) => {
+                self.skip_bytes = missing_bytes as u64;
+                self.given_up = Some(Box::new((header, fault)));
+            }
+            Admission::Take | Admission::Wait => {}
+        }
     }
 
     fn skip(&mut self, scratch: &mut Scratch) {

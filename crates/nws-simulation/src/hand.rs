@@ -12,6 +12,21 @@ use crate::own::{TOKEN, frame, hello};
 /// A frame that came.
 pub type Frame = (FrameHeader, Bytes);
 
+/// Turns until nothing more is to be done at this time, and the tables agree.
+///
+/// # Panics
+/// Where they do not, or it does not come to rest.
+pub fn settle(server: &mut Simulated, now_ms: u64) {
+    server.turn(now_ms, |_| ());
+    for _ in 0..10_000 {
+        if server.due_ms().is_none_or(|due_ms| due_ms > now_ms) {
+            return server.audit().expect("the tables agree");
+        }
+        server.turn(now_ms, |_| ());
+    }
+    panic!("it does not come to rest");
+}
+
 /// A client, and how far it has read.
 #[derive(Debug)]
 pub struct Hand {

@@ -4,7 +4,7 @@
 use nws_proto::*;
 use nws_server::Limits;
 use nws_server::simulation::{DiskOutcome, Simulated};
-use nws_simulation::hand::{Frame, Hand};
+use nws_simulation::hand::{Frame, Hand, settle};
 
 const MIB: usize = 1 << 20;
 /// After how much silence either end gives the other up.
@@ -13,18 +13,6 @@ const SILENCE_MS: u64 = 4000;
 fn server(limits: Limits) -> Simulated {
     let limits = Limits { spill_bytes: MIB as u64, values_disk_bytes: Some(1 << 30), ..limits };
     Simulated::new(limits, Hand::token(), 1).unwrap()
-}
-
-/// Turns until nothing more is to be done at this time.
-fn settle(server: &mut Simulated, now_ms: u64) {
-    server.turn(now_ms, |_| ());
-    for _ in 0..10_000 {
-        if server.due_ms().is_none_or(|due_ms| due_ms > now_ms) {
-            return server.audit().unwrap();
-        }
-        server.turn(now_ms, |_| ());
-    }
-    panic!("it does not come to rest");
 }
 
 fn do_all(server: &mut Simulated, now_ms: u64, outcome: DiskOutcome) {

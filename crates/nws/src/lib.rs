@@ -4,6 +4,9 @@
 //! Start with [`sleigh`]: a [`Sleigh`](sleigh::Sleigh) runs functions that are marked by
 //! [`#[nws::task]`](macro@task) in worker processes, with nothing to set up.
 //!
+//! # Tasks for commands
+//! [`spread`] hands tasks to any commands, by lines of JSON on their standard input and output.
+//!
 //! # Shared variables
 //! Start with [`blocking::Server`], or in async code with [`Server`]: connect, open a [`Workspace`],
 //! and store, fetch and find values of its variables. A server is started with `nws serve`.
@@ -28,6 +31,7 @@ extern crate self as nws;
 pub mod boss;
 mod init;
 pub mod sleigh;
+pub mod spread;
 pub mod task;
 pub mod worker;
 

@@ -132,7 +132,7 @@ impl SpreadCore {
         });
         let timeout = timeout_s.and_then(|timeout_s| Duration::try_from_secs_f64(timeout_s).ok());
         let commands = commands.collect();
-        let options = Options { binary, commands, order, prelude, framing, timeout, limit_bytes };
+        let options = Options { binary, own_args: None, commands, order, prelude, framing, timeout, limit_bytes };
         let spread = py.detach(|| Spread::start(options)).map_err(|error| raise(&error))?;
         Ok(Self { spread })
     }

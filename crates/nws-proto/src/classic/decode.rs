@@ -156,10 +156,37 @@ impl Decoder {
         }
     }
 
-    /// What was announced of a value that is being received and kept here, in bytes.
+    /// What has come of a value that is being received and kept here, in bytes.
     pub fn value_bytes(&self) -> u64 {
-        let receives = self.next == Next::Argument && self.kind() == Some(Kind::Value) && self.fate == Fate::Kept;
-        if receives { self.argument.len() as u64 + self.missing } else { 0 }
+        if self.keeps_value() { self.argument.len() as u64 } else { 0 }
+    }
+
+    /// The length of the value that is being received and kept here, in bytes.
+    pub fn announced_bytes(&self) -> Option<u64> {
+        self.keeps_value().then(|| self.argument.len() as u64 + self.missing)
+    }
+
+    /// Lets the value that is being received go by after all: its request gets none.
+    pub fn skip_value(&mut self) {
+        self.give_up_value(Fate::Skipped);
+    }
+
+    /// Hands the rest of the value that is being received to [`Intake::spool`]. What has come of it is to go
+    /// there first.
+    pub fn spool_value(&mut self) -> Vec<u8> {
+        self.give_up_value(Fate::Spooled)
+    }
+
+    fn keeps_value(&self) -> bool {
+        self.next == Next::Argument && self.kind() == Some(Kind::Value) && self.fate == Fate::Kept
+    }
+
+    fn give_up_value(&mut self, fate: Fate) -> Vec<u8> {
+        if !self.keeps_value() {
+            return Vec::new();
+        }
+        (self.fate, self.kept) = (fate, 0);
+        core::mem::take(&mut self.argument)
     }
 
     /// Collects the digits of a field; `Some` when they are complete.

@@ -94,7 +94,10 @@ impl EventLoop {
                 }
                 None
             }
-            Ok(None) => Some(Onward::Receive),
+            Ok(None) => {
+                self.weigh_value_again(slot);
+                Some(Onward::Receive)
+            }
             Err(why) => {
                 let connection = self.table.get(slot)?;
                 let address = String::from_utf8_lossy(&connection.address);
@@ -104,6 +107,22 @@ impl EventLoop {
                 self.end_connection(slot, None);
                 None
             }
+        }
+    }
+
+    /// Receives a value into memory no further where that has no room for more.
+    fn weigh_value_again(&mut self, slot: usize) {
+        let Some(length) = self.classic(slot).and_then(|classic| classic.decoder.announced_bytes()) else { return };
+        if !self.room(slot).is_outgrown_by(length) {
+            return;
+        }
+        let weight = weigh::outgrown_value(length, &self.disk);
+        let Some(classic) = self.classic(slot) else { return };
+        if weight == Weight::Spool {
+            let come = classic.decoder.spool_value();
+            self.spool(slot, come.into());
+        } else {
+            classic.decoder.skip_value();
         }
     }
 
@@ -296,7 +315,8 @@ impl EventLoop {
         }
         let fetches = matches!(request, Request::Retrieve(Retrieve { take: true, .. }));
         let random = self.random.next();
-        self.core.set_undelivered_bytes(self.moving_bytes());
+        let outside_bytes = self.outside_bytes(slot);
+        self.core.set_undelivered_bytes(outside_bytes);
         self.core.request(self.now_ms, random, session, REQUEST, request, &mut self.effects);
         self.carry_out(Some(Asking { session, slot, request: REQUEST, fetches }));
     }

@@ -62,7 +62,8 @@ impl EventLoop {
     pub(crate) fn held(&mut self) -> Held {
         let (values_bytes, transit_bytes) = (self.core.values_bytes(), self.undelivered_bytes());
         let moving_bytes = (self.disk.writing_bytes() + self.loaded_bytes) as u64;
-        let mut held = Held { values_bytes, transit_bytes, moving_bytes, ..Held::default() };
+        let receiving_bytes = self.receiving_bytes;
+        let mut held = Held { values_bytes, transit_bytes, receiving_bytes, moving_bytes, ..Held::default() };
         for slot in self.table.used_slots() {
             let Some(connection) = self.table.get(slot) else { continue };
             held.most_unsent_bytes = held.most_unsent_bytes.max(connection.outbox.unsent_bytes());

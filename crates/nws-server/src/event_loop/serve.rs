@@ -87,6 +87,9 @@ impl EventLoop {
                     connection.heard(self.now_ms);
                     // The poll tells when more comes, but of the end it may have told already.
                     emptied = room_left && !connection.hung_up;
+                    if connection.input.body().is_some() {
+                        self.weigh_again(slot);
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     connection.hung_up = false;
@@ -231,7 +234,8 @@ impl EventLoop {
         let now_ms = self.now_ms + 1;
         self.measures.operations += 1;
         self.spent_units += 1;
-        self.core.set_undelivered_bytes(self.moving_bytes());
+        let outside_bytes = self.outside_bytes(slot);
+        self.core.set_undelivered_bytes(outside_bytes);
         self.core.request(now_ms, random, session, id, request, &mut self.effects);
         self.carry_out(Some(Asking { session, slot, request: id, fetches }));
     }

@@ -24,6 +24,16 @@ pub(super) struct Room {
     bytes: u64,
     /// How long a payload may be, in bytes.
     receivable_bytes: u64,
+    /// More is taken than there is, and what is being received of short frames too is more than goes beside.
+    outgrown: bool,
+    outgrown_by_short: bool,
+}
+
+impl Room {
+    /// Whether what has come of a frame or value of this length is too much.
+    pub(super) fn is_outgrown_by(&self, length: u64) -> bool {
+        if length <= RECEIVED_ANYHOW_PAYLOAD_BYTES.into() { self.outgrown_by_short } else { self.outgrown }
+    }
 }
 
 impl EventLoop {
@@ -36,8 +46,39 @@ impl EventLoop {
         }
         let taken = self.core.values_bytes() + self.core.names_bytes() + receiving_bytes + self.moving_bytes();
         let bytes = self.limits.values_bytes.saturating_sub(taken);
-        let anyhow_bytes = if self.receiving_bytes < RECEIVED_ANYHOW_BYTES { RECEIVED_ANYHOW_PAYLOAD_BYTES } else { 0 };
-        Room { bytes, receivable_bytes: bytes.max(anyhow_bytes.max(WEIGHED_PAYLOAD_BYTES).into()) }
+        let anyhow_bytes = if receiving_bytes < RECEIVED_ANYHOW_BYTES { RECEIVED_ANYHOW_PAYLOAD_BYTES } else { 0 };
+        let outgrown = taken > self.limits.values_bytes;
+        Room {
+            bytes,
+            receivable_bytes: bytes.max(anyhow_bytes.max(WEIGHED_PAYLOAD_BYTES).into()),
+            outgrown,
+            outgrown_by_short: outgrown && receiving_bytes > RECEIVED_ANYHOW_BYTES,
+        }
+    }
+
+    /// What takes memory beside the core, but for what this connection has of requests and for what goes
+    /// beside the limit.
+    pub(super) fn outside_bytes(&mut self, slot: usize) -> u64 {
+        let mut receiving_bytes = self.receiving_bytes;
+        if receiving_bytes > 0
+            && let Some(connection) = self.table.get(slot)
+        {
+            receiving_bytes -= connection.counted_bytes;
+        }
+        receiving_bytes.saturating_sub(RECEIVED_ANYHOW_BYTES) + self.moving_bytes()
+    }
+
+    /// What was announced takes no room, only what has come does: where all together outgrow what there is,
+    /// whoever sends next is received no further. Its value goes to the disk, or its request fails.
+    pub(super) fn weigh_again(&mut self, slot: usize) {
+        let room = self.room(slot);
+        let Self { table, limits, disk, .. } = self;
+        let Some(connection) = table.get(slot) else { return };
+        let Some((header, come)) = connection.input.body() else { return };
+        if room.is_outgrown_by(header.payload_bytes.into()) {
+            let admission = outgrown(&header, come, limits, room, disk);
+            connection.input.change(admission);
+        }
     }
 }
 
@@ -88,6 +129,18 @@ fn any_frame(header: &FrameHeader, come: &[u8], limits: &Limits, room: Room, dis
         return long_frame(header, come, limits, room, disk);
     }
     Admission::Skip(memory_full(length, room))
+}
+
+/// What is to become of a frame that has come in part, where there is no room for more.
+fn outgrown(header: &FrameHeader, come: &[u8], limits: &Limits, room: Room, disk: &Disk) -> Admission {
+    let carries_values = Head::bytes(header.opcode).is_some();
+    if carries_values && header.payload_bytes > RECEIVED_ANYHOW_PAYLOAD_BYTES {
+        let admission = long_frame(header, come, limits, room, disk);
+        if matches!(admission, Admission::Spool { .. } | Admission::Skip(_)) {
+            return admission;
+        }
+    }
+    Admission::Skip(memory_full(header.payload_bytes.into(), room))
 }
 
 /// A part of a transfer takes no memory: it goes on as it comes.
@@ -149,6 +202,12 @@ pub(super) fn value(length: u64, limits: &Limits, room: Room, disk: &Disk) -> We
         Err(_) if length <= room.bytes.min(longest_bytes) => Weight::Take,
         Err(_) => Weight::Skip,
     }
+}
+
+/// A value of the classic protocol that has come in part, where there is no room for more; by its length.
+pub(super) fn outgrown_value(length: u64, disk: &Disk) -> Weight {
+    let long = length > RECEIVED_ANYHOW_PAYLOAD_BYTES.into();
+    if long && disk.check_room(length).is_ok() { Weight::Spool } else { Weight::Skip }
 }
 
 /// From which length on a value goes to disk: none that is received without being weighed for it.

@@ -39,6 +39,8 @@ pub struct Held {
     pub values_bytes: u64,
     /// By values that were fetched and not sent yet.
     pub transit_bytes: u64,
+    /// By requests that have come in part, or are set aside.
+    pub receiving_bytes: u64,
     /// On its way to and from the disk.
     pub moving_bytes: u64,
     /// The most that is to be sent to one connection.

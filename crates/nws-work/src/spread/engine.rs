@@ -61,7 +61,11 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn start(options: Options, shared: Arc<Shared>) -> Result<Self, WorkError> {
         let told = Arc::clone(&shared);
-        let host = CommandHost::start(&options.binary, move |event| told.order(Order::Event(event)))?;
+        let on_event = move |event| told.order(Order::Event(event));
+        let host = match &options.own_args {
+            Some(own_args) => CommandHost::start_with(&options.binary, own_args, on_event)?,
+            None => CommandHost::start(&options.binary, on_event)?,
+        };
         let events = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io::Error::from)?;
         epoll::add(&events, shared.wakeup(), epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)
             .map_err(io::Error::from)?;

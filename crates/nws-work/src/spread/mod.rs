@@ -22,6 +22,7 @@ pub mod framing;
 mod inbox;
 mod life;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -40,6 +41,9 @@ use inbox::{Order, Shared};
 pub struct Options {
     /// The program `nws`, or [`OWN_PROGRAM`](crate::roles::OWN_PROGRAM).
     pub binary: PathBuf,
+    /// The arguments that this program is started with again, where it is its own host; `None`: those
+    /// that it has.
+    pub own_args: Option<Vec<OsString>>,
     /// The commands; a worker is a place in this list.
     pub commands: Vec<Command>,
     /// Places in `commands`, the first to start first. Those it does not name follow.

@@ -180,6 +180,7 @@ class Boss:
         `BossDied` where the Boss has died.
         """
         office = self._office
+        office.expect_owner()
         with office.changed:
             if interim and not self._is_over() and office.interims == self._interims_seen:
                 self._signal("SEND_REPORT")
@@ -227,6 +228,7 @@ class Boss:
         self.close()
 
     def _signal(self, name: str) -> None:
+        self._office.expect_owner()
         if name == "RESUME":
             with self._office.changed:
                 self._office.halted = False
@@ -239,6 +241,7 @@ class Boss:
         return office.ended or office.left is not None or office.failure is not None
 
     def _raise_if_failed(self) -> None:
+        self._office.expect_owner()
         with self._office.changed:
             if not self._was_raised:
                 self._raise_failure()

@@ -17,7 +17,7 @@ from nws.taylorism._worker import Worker
 __all__ = ["Crew"]
 
 # How long who is told to stop has, to unwind.
-_GRACE_S = 1.0
+_GRACE_S = 2.0
 
 
 class Crew:

@@ -74,10 +74,14 @@ class Office:
 
         Raises `RuntimeError` in a fork of the process that made the Boss.
         """
-        if os.getpid() != self._owner:
-            raise RuntimeError("this Boss belongs to the process that made it, of which this one is a fork")
+        self.expect_owner()
         self._outbox.append((kind, parts, descriptor))
         self._wake()
+
+    def expect_owner(self) -> None:
+        """Raise `RuntimeError` in a fork of the process that made the Boss, where locks may be held for ever."""
+        if os.getpid() != self._owner:
+            raise RuntimeError("this Boss belongs to the process that made it, of which this one is a fork")
 
     def close(self) -> None:
         """End the Boss and all its workers; nothing is left when this returns."""

@@ -151,7 +151,7 @@ class Worker(_Base):
         self._employer_of().wait_for(self)
 
     def stop_working(self) -> None:
-        """Make the worker stop: its process gets SIGTERM, which unwinds its task, and a second later SIGKILL."""
+        """Make the worker stop: its process gets SIGTERM, which unwinds its task, and two seconds later SIGKILL."""
         self._employer_of().stop(self)
 
     def binding(self) -> set[int]:

@@ -1,0 +1,62 @@
+//! The command's side.
+
+use std::io::{self, BufRead, Write};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::lines::Said;
+
+/// Why a command does not do a task.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Refusal {
+    /// It is too busy, and would like to be left alone for so many seconds; another does the task.
+    TooBusy {
+        /// In seconds.
+        delay_s: f64,
+    },
+    /// The task has failed, which ends the job.
+    Failed(String),
+}
+
+impl<E: std::error::Error> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Refusal::Failed(error.to_string())
+    }
+}
+
+/// Answers tasks until standard input ends: all that a command in Rust has to do. `compute` must not
+/// write to standard output; standard error is free.
+///
+/// # Errors
+/// Those of standard input and output, and `InvalidData` for a task that is of another type.
+///
+/// # Example
+/// ```no_run
+/// # fn main() -> std::io::Result<()> {
+/// nws::spread::serve(|x: i64| x.checked_mul(x).ok_or(nws::spread::Refusal::Failed(format!("{x} is too large"))))
+/// # }
+/// ```
+pub fn serve<T: DeserializeOwned, R: Serialize>(mut compute: impl FnMut(T) -> Result<R, Refusal>) -> io::Result<()> {
+    let mut answers = io::stdout().lock();
+    let mut line = String::new();
+    let mut tasks = io::stdin().lock();
+    loop {
+        line.clear();
+        if tasks.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let outcome = compute(serde_json::from_str(&line)?);
+        let said = match &outcome {
+            Ok(result) => Said::Result(result),
+            Err(Refusal::TooBusy { delay_s }) => Said::TooBusy(*delay_s),
+            Err(Refusal::Failed(message)) => Said::Error(message),
+        };
+        let mut answer = serde_json::to_vec(&said).or_else(|error| {
+            serde_json::to_vec(&Said::<()>::Error(&format!("the result cannot be written as JSON: {error}")))
+        })?;
+        answer.push(b'\n');
+        answers.write_all(&answer)?;
+        answers.flush()?;
+    }
+}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bosses import pid_of
+from bosses import Gate, pid_of
 from crashes import harm
 from hired import Alive, Sleeper
 from leftovers import MARK, marked, wait_for_none, wait_until
@@ -255,6 +255,33 @@ def test_the_end_of_the_master_ends_all(mark, tmp_path, how, body):
         assert process.returncode == -how
 
 
+UNWOUND = """
+import sys
+sys.path.insert(0, {tests!r})
+from hired import Gated
+from nws.taylorism import Boss, batch_main
+wait = Boss.wait_till_finished
+def tell_and_wait(boss):
+    print("waits", flush=True)
+    wait(boss)
+Boss.wait_till_finished = tell_and_wait
+batch_main({{}}, {{"begun": [{begun!r}], "gate": [{gate!r}]}})
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_batch_main_lets_the_workers_unwind(mark, tmp_path, how):
+    gate = Gate(tmp_path)
+    text = UNWOUND.format(tests=str(Path(__file__).parent), begun=gate.begun[0], gate=gate.gates[0])
+    process = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    gate.wait()
+    assert process.stdout.readline() == "waits\n"
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=SOON_S)
+    assert ("KeyboardInterrupt" if how == signal.SIGINT else "SignalInterruptError") in errors
+    assert gate.was_unwound(), errors
+
+
 INTERRUPTED = """
 import sys
 sys.path.insert(0, {tests!r})
@@ -279,6 +306,7 @@ def interrupted(process):
     return "it goes on"
 
 
+@pytest.mark.timeout(300)  # a dozen programs, one after the other
 def test_ctrl_c_at_any_moment_leaves_nothing(mark):
     seed = random.randrange(1 << 30)
     print("seed", seed)

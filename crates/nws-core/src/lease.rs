@@ -2,7 +2,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use nws_proto::{ErrorCode, FinishItem, Grant, Item, LeaseId, Reply, SessionId, VariableHandle};
+use nws_proto::{Descriptor, ErrorCode, FinishItem, Grant, Item, LeaseId, Reply, SessionId, VariableHandle};
 
 use crate::core::{Core, Outcome};
 use crate::effect::{Effect, Payload};
@@ -51,6 +51,11 @@ struct Run {
     block: Option<(Key, u64)>,
     variable: Option<Key>,
     ended: u32,
+}
+
+/// Whether a lease ends without a result of its own.
+fn is_nothing<V: Payload>(result: &Item<V>) -> bool {
+    result.descriptor == Descriptor::NOTHING && result.value.len_bytes() == 0
 }
 
 impl<V: Payload, J: Journal<V>> Core<V, J> {
@@ -177,7 +182,9 @@ impl<V: Payload, J: Journal<V>> Core<V, J> {
             match self.end_lease(session, item.lease, &mut run) {
                 Some((key, value)) => {
                     self.consume(key, &value, &mut lessened);
-                    results.push(item.result);
+                    if !is_nothing(&item.result) {
+                        results.push(item.result);
+                    }
                 }
                 None => refused.push((position, ErrorCode::LeaseEnded)),
             }

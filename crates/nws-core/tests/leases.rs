@@ -4,7 +4,7 @@ use nws_proto::{
     Adopted, Cursor, ErrorCode, Grant, Index, LeaseId, Mode, OrphanedLease, Reply, Request, Retrieve, SessionId,
     VariableHandle, Wait,
 };
-use nws_testkit::{SPACE, VARIABLE, Value, World, fetch, find, item, lease};
+use nws_testkit::{SPACE, VARIABLE, Value, World, fetch, find, item, lease, nothing};
 
 const RESULTS: VariableHandle = VariableHandle(2);
 
@@ -78,6 +78,20 @@ fn a_finish_refuses_each_ended_lease_by_itself_and_stores_no_result_for_it() {
     let done = [(first, item(11)), (first, item(12)), (first + 9, item(13)), (0, item(14)), (first + 2, item(15))];
     assert_eq!(world.finish(holder, RESULTS, &done), [1, 2, 3]);
     assert_eq!(results(&mut world, holder), [11, 15]);
+}
+
+#[test]
+fn a_finish_may_have_the_results_of_several_in_one() {
+    let mut world = World::default();
+    let worker = worker(&mut world, SessionId(0));
+    world.store(worker, [1, 2, 3, 4]);
+    let LeaseId(first) = world.lease(worker, 4);
+    let done = [(first, nothing()), (first + 1, item(23)), (first + 2, nothing()), (first + 9, nothing())];
+    assert_eq!(world.finish(worker, RESULTS, &done), [3]);
+    assert_eq!(results(&mut world, worker), [23]);
+    world.end(worker);
+    let other = world.client();
+    assert_eq!(world.values(other, Retrieve { cursor: Cursor::Oldest, max_values: 9, ..find() }), [4]);
 }
 
 #[test]

@@ -26,6 +26,11 @@ pub trait FromFrame: Sized {
     /// The value is these bytes, which may share the payload's memory.
     fn from_bytes(bytes: Bytes) -> Self;
 
+    /// The value is these bytes, of `shared` memory where there is any, which it may keep.
+    fn from_slice(bytes: &[u8], shared: Option<&Bytes>) -> Self {
+        Self::from_bytes(shared.map_or_else(|| Bytes::copy_from_slice(bytes), |shared| shared.slice_ref(bytes)))
+    }
+
     /// The value is not in the frame: what follows says where it is.
     ///
     /// # Errors
@@ -127,8 +132,7 @@ impl<'a> Reader<'a> {
             return Err(Malformed { expected: "a value that fits a reply's frame" });
         }
         let bytes = self.take(length as usize, expected)?;
-        let value = self.shared.map_or_else(|| Bytes::copy_from_slice(bytes), |shared| shared.slice_ref(bytes));
-        Ok(V::from_bytes(value))
+        Ok(V::from_slice(bytes, self.shared))
     }
 
     /// The number of items that follow, refused where `least_bytes` each could not fit in what is

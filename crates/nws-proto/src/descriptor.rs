@@ -49,6 +49,9 @@ impl Language {
 }
 
 impl Descriptor {
+    /// In a [`FinishItem`](crate::FinishItem), with no bytes: nothing is to be stored for this one.
+    pub const NOTHING: Self = Self(u32::MAX);
+
     const STRING: u32 = 1;
     const BYTES: u32 = 1 << 1;
     const JSON: u32 = 1 << 2;

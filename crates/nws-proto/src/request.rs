@@ -80,7 +80,8 @@ pub struct Retrieve {
 pub struct FinishItem<V> {
     /// Which.
     pub lease: LeaseId,
-    /// What to store in its stead in the variable that the request names.
+    /// What to store in its stead in the variable that the request names; nothing where it is empty and
+    /// its descriptor is [`Descriptor::NOTHING`], as when one item has the results of several.
     pub result: Item<V>,
 }
 

@@ -86,11 +86,9 @@ impl Classic {
                 for grant in values {
                     let cookie = if self.cookies { Cookie::Value(*variable, grant.index) } else { Cookie::Unwanted };
                     let item = &grant.item;
-                    let converted = match &item.value {
-                        Stored::Memory(value) => classic::for_old_clients(item.descriptor, value),
-                        // Nobody writes a native value of that length but a whole number of millions of digits.
-                        Stored::Disk { .. } => None,
-                    };
+                    // On disk are no native values but whole numbers of millions of digits.
+                    let bytes = item.value.bytes();
+                    let converted = bytes.and_then(|value| classic::for_old_clients(item.descriptor, value));
                     match converted {
                         Some((descriptor, value)) => {
                             classic::put_value(sink, descriptor, cookie, &Stored::from(Bytes::from(value)));

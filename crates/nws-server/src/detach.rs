@@ -11,6 +11,8 @@
 use bytes::Bytes;
 use nws_proto::{Item, Request, Sent};
 
+use crate::stored::Stored;
+
 /// A frame up to this long is no more than a block, and may be kept whole.
 const BLOCK_BYTES: usize = 4096;
 /// A value from this length on gets memory of its own rather than a part of a block.
@@ -20,7 +22,7 @@ const KEPT_PART: usize = 8;
 
 /// Moves the values of a request that came in a frame with this payload out of it where they would
 /// keep too much.
-pub(crate) fn detach(payload_bytes: usize, request: &mut Request<Sent>) {
+pub(crate) fn detach<V: InFrame>(payload_bytes: usize, request: &mut Request<V>) {
     if payload_bytes <= BLOCK_BYTES {
         return;
     }
@@ -31,11 +33,35 @@ pub(crate) fn detach(payload_bytes: usize, request: &mut Request<Sent>) {
     }
 }
 
-fn detach_all<'a>(payload_bytes: usize, items: impl Iterator<Item = &'a mut Item<Sent>>) {
+/// A value as it is read from a frame.
+pub(crate) trait InFrame {
+    /// Its bytes, where they may be a part of the frame's memory.
+    fn in_frame(&mut self) -> Option<&mut Bytes>;
+}
+
+impl InFrame for Sent {
+    fn in_frame(&mut self) -> Option<&mut Bytes> {
+        match self {
+            Sent::Here(bytes) => Some(bytes),
+            Sent::Transfer(_) => None,
+        }
+    }
+}
+
+impl InFrame for Stored {
+    fn in_frame(&mut self) -> Option<&mut Bytes> {
+        match self {
+            Stored::Memory(bytes) => Some(bytes),
+            Stored::Short(_) | Stored::Disk { .. } => None,
+        }
+    }
+}
+
+fn detach_all<'a, V: InFrame + 'a>(payload_bytes: usize, items: impl Iterator<Item = &'a mut Item<V>>) {
     let mut block = Vec::new();
     let mut waiting: Vec<&mut Bytes> = Vec::new();
     for Item { value, .. } in items {
-        let Sent::Here(value) = value else { continue };
+        let Some(value) = value.in_frame() else { continue };
         if value.len() >= payload_bytes / KEPT_PART {
             continue;
         }

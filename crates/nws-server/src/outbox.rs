@@ -70,6 +70,7 @@ impl Sink<Stored> for Outbox {
 
     fn put_value(&mut self, value: &Stored) {
         match value {
+            Stored::Short(value) => self.small.extend_from_slice(value.bytes()),
             Stored::Memory(value) if value.len() < LARGE_VALUE_BYTES => self.small.extend_from_slice(value),
             Stored::Memory(value) => self.put_large(value.len(), Piece::Memory(value.clone())),
             Stored::Disk { file, len_bytes } => self.put_file(file, 0, *len_bytes),

@@ -15,6 +15,6 @@ mod watchdog;
 mod world;
 
 pub use dice::Dice;
-pub use value::{Value, item, sized};
+pub use value::{Value, item, nothing, sized};
 pub use watchdog::Watchdog;
 pub use world::{SPACE, VARIABLE, World, fetch, find, lease};

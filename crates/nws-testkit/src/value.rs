@@ -23,6 +23,11 @@ pub fn item(id: u64) -> Item<Value> {
     sized(id, 8)
 }
 
+/// The result of what ends without one of its own.
+pub fn nothing() -> Item<Value> {
+    Item { descriptor: Descriptor::NOTHING, ..sized(0, 0) }
+}
+
 /// A value of this size.
 pub fn sized(id: u64, bytes: u32) -> Item<Value> {
     Item { descriptor: Descriptor(0), value: Value { id, bytes } }

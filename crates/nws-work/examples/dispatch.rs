@@ -54,7 +54,7 @@ fn round(master: &Master, count: u64) -> Result<Duration, WorkError> {
         assert!(!arrivals.is_empty(), "{outstanding} results do not come");
         for arrival in arrivals {
             if let Arrival::Results(results) = arrival {
-                outstanding -= results.iter().filter_map(TaskResult::read).count() as u64;
+                outstanding -= results.iter().flat_map(TaskResult::read).count() as u64;
             }
         }
     }

@@ -83,7 +83,7 @@ impl Bench {
             assert!(Instant::now() < deadline, "{} of {count} results came", results.len());
             for arrival in self.master.arrivals(Duration::from_millis(100)).unwrap() {
                 let Arrival::Results(arrived) = arrival else { continue };
-                for (head, payload) in arrived.iter().filter_map(TaskResult::read) {
+                for (head, payload) in arrived.iter().flat_map(TaskResult::read) {
                     if head.task.run == run {
                         results.push((head.task.index, payload.to_vec()));
                     }

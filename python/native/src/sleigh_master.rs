@@ -243,18 +243,17 @@ impl Run {
                 messages.extend(message(&arrival));
                 let Arrival::Results(arrived) = arrival else { continue };
                 for result in &arrived {
-                    let Some((head, payload)) = result.read() else {
-                        self.hear(result, said)?;
-                        continue;
-                    };
-                    if head.task.run != self.run || !self.missing.remove(head.task.index) {
-                        continue;
-                    }
-                    self.outstanding -= 1;
-                    let object = read_result(py, &head, payload, loads, failure)?;
-                    place(results, indexes, head.task.index as usize, object)?;
-                    if let Some(events) = events {
-                        events.task(&head);
+                    self.hear(result, said)?;
+                    for (head, payload) in result.read() {
+                        if head.task.run != self.run || !self.missing.remove(head.task.index) {
+                            continue;
+                        }
+                        self.outstanding -= 1;
+                        let object = read_result(py, &head, payload, loads, failure)?;
+                        place(results, indexes, head.task.index as usize, object)?;
+                        if let Some(events) = events {
+                            events.task(&head);
+                        }
                     }
                 }
             }

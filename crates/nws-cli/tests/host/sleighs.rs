@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nws_work::WorkError;
 use nws_work::control::{FromHost, ServerAddress, Start, WorkerCommand};
-use nws_work::envelope::{Failure, Outcome};
+use nws_work::envelope::{Failure, Outcome, ResultHead};
 use nws_work::master::{Arrival, TaskResult, Tasks};
 use nws_work::sleigh::{Options, Sleigh};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -89,7 +89,10 @@ impl Outcomes {
     }
 
     fn put(&mut self, result: &TaskResult) {
-        let (head, payload) = result.read().unwrap();
+        result.read().for_each(|(head, payload)| self.put_one(&head, payload));
+    }
+
+    fn put_one(&mut self, head: &ResultHead, payload: &[u8]) {
         let outcome = match head.outcome {
             Outcome::Done => Ok(String::from_utf8(payload.to_vec()).unwrap()),
             Outcome::Failed => Err(serde_json::from_slice(payload).unwrap()),

@@ -173,6 +173,14 @@ impl EventLoop {
                 }
                 Ok(Some(Arrival::Frame(header, payload))) => {
                     let payload_bytes = payload.len();
+                    if told_values(header.opcode, &payload) <= MANY_VALUES
+                        && let Ok(mut request) = Request::decode(header.opcode, payload.clone())
+                    {
+                        detach(payload_bytes, &mut request);
+                        self.ask(slot, session, header.request, request);
+                        continue;
+                    }
+                    // It has more, is malformed, or its values were sent before it.
                     let mut request = Request::decode(header.opcode, payload);
                     match request {
                         Ok(request) if request.values() > MANY_VALUES => {
@@ -243,4 +251,11 @@ impl EventLoop {
     pub(super) fn refuse(&mut self, slot: usize, session: SessionId, request: RequestId, fault: Fault) {
         self.answer(slot, session, request, Reply::Failed(fault));
     }
+}
+
+/// How many values a request brings, as its head says: of any that does, they follow the handle.
+fn told_values(opcode: u16, payload: &[u8]) -> usize {
+    let count = payload.get(4..).and_then(|rest| rest.first_chunk());
+    let brings = opcode == Opcode::Store.to_wire() || opcode == Opcode::Finish.to_wire();
+    count.filter(|_| brings).map_or(0, |count| u32::from_le_bytes(*count) as usize)
 }

@@ -19,6 +19,7 @@ fn values(random: &mut Random, lengths: &[usize]) -> Reply<Stored> {
 
 fn as_sent(request: RequestId, reply: &Reply<Stored>) -> Vec<u8> {
     let in_memory = |value| match value {
+        Stored::Short(short) => Ok(Bytes::copy_from_slice(short.bytes())),
         Stored::Memory(bytes) => Ok(bytes),
         Stored::Disk { .. } => Err(value),
     };

@@ -6,7 +6,7 @@ use nws_proto::{
 };
 
 use super::History;
-use crate::value::{Value, sized};
+use crate::value::{Value, nothing, sized};
 
 const SPACES: [&str; 3] = ["w", "x", "__default"];
 const VARIABLES: [&str; 4] = ["v", "u", "t", "s"];
@@ -203,7 +203,11 @@ impl History {
             let wanted = Retrieve { take: true, lease: true, wait: self.wait(), ..retrieve(variable) };
             return Request::Retrieve(wanted);
         }
-        let items = leases.into_iter().take(6).map(|lease| FinishItem { lease, result: self.item() }).collect();
+        let items = leases.into_iter().take(6).map(|lease| {
+            let result = if self.dice.one_in(4) { nothing() } else { self.item() };
+            FinishItem { lease, result }
+        });
+        let items = items.collect();
         Request::Finish { variable, items }
     }
 

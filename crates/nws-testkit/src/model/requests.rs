@@ -7,7 +7,7 @@ use nws_proto::{
 
 use super::script::failed;
 use super::{Check, Model, Script, Variable, Waiting, Wish};
-use crate::value::Value;
+use crate::value::{Value, nothing};
 
 /// A reply, or the code of a failure. None: the reply has been compared already, or is to come.
 pub(super) type Answer = Result<Option<Reply<Value>>, ErrorCode>;
@@ -202,7 +202,9 @@ impl Model {
         for (position, item) in (0..).zip(items) {
             if self.leases.get(&item.lease).is_some_and(|lease| lease.session == session) {
                 lessened.extend(self.leases.remove(&item.lease).map(|lease| lease.variable));
-                results.push(item.result.clone());
+                if item.result != nothing() {
+                    results.push(item.result.clone());
+                }
             } else {
                 refused.push((position, ErrorCode::LeaseEnded));
             }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use nws_proto::Grant;
 
 use crate::control::FromHost;
-use crate::envelope::{ResultHead, Said, TaskHead};
+use crate::envelope::{Results, Said, TaskHead, results};
 use crate::error::WorkError;
 
 /// No further results are fetched while more than this waits to be taken, in bytes.
@@ -29,15 +29,15 @@ pub enum Arrival {
     },
 }
 
-/// A task's result.
+/// Results of tasks, or what one said.
 #[derive(Debug)]
 pub struct TaskResult(pub(super) Grant<Bytes>);
 
 impl TaskResult {
-    /// Which task, how it went, and the encoded value or failure. `None` where it is no result:
-    /// somebody else has stored it.
-    pub fn read(&self) -> Option<(ResultHead, &[u8])> {
-        ResultHead::decode(&self.0.item.value)
+    /// Of each result which task, how it went, and the encoded value or failure. Nothing where it is
+    /// none: somebody else has stored it.
+    pub fn read(&self) -> Results<'_> {
+        results(&self.0.item.value)
     }
 
     /// What a task said while it ran, which task, on which worker; [`TaskHead::NONE`] between tasks.

@@ -13,6 +13,7 @@ mod queue;
 mod shared;
 
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ use queue::Queue;
 pub use queue::{Next, Task};
 use shared::Shared;
 
+/// Longer than any task.
+const NO_TASK: u64 = u64::MAX;
 /// Results that are not written to the socket yet make the worker pause above this, in bytes.
 const UNSENT_BYTES: usize = 16 << 20;
 
@@ -49,6 +52,8 @@ pub struct Worker {
     careful: bool,
     /// Of this process, not of its children.
     generation: u32,
+    /// How long the task before took, where the pace has not been told yet.
+    took_ns: AtomicU64,
 }
 
 /// What there is to know after a task.
@@ -96,7 +101,15 @@ impl Worker {
         std::thread::Builder::new().name("nws-flush".into()).spawn(move || flusher.flush_when_due())?;
         let (page, capture) = (Arc::new(page), OnceLock::new());
         let Bootstrap { rank, careful, .. } = *bootstrap;
-        Ok(Worker { shared, page, capture, rank, careful, generation: fork_generation() })
+        Ok(Worker {
+            shared,
+            page,
+            capture,
+            rank,
+            careful,
+            generation: fork_generation(),
+            took_ns: AtomicU64::new(NO_TASK),
+        })
     }
 
     /// Begins to ask for tasks.
@@ -151,7 +164,11 @@ impl Worker {
 
     /// The next task if one is here. Results that wait are sent before this says [`Next::Nothing`].
     pub fn try_next(&self) -> Next {
-        let (next, fetch) = self.shared.queue.pop();
+        let took_ns = self.took_ns.load(Ordering::Relaxed);
+        if took_ns != NO_TASK {
+            self.took_ns.store(NO_TASK, Ordering::Relaxed);
+        }
+        let (next, fetch) = self.shared.queue.pop((took_ns != NO_TASK).then_some(took_ns));
         if let Some(count) = fetch {
             self.shared.clone().fetch(self.shared.tasks, count);
         }
@@ -240,7 +257,7 @@ impl Worker {
         if !self.careful {
             self.page.end();
         }
-        self.shared.queue.task_took(duration_ns);
+        self.took_ns.store(duration_ns, Ordering::Relaxed);
         if outbox::is_long(result) {
             // With others before it, it might not fit a frame.
             self.shared.flush();

@@ -8,7 +8,7 @@ use nws_proto::{Descriptor, FinishItem, Item, Language, LeaseId};
 
 use super::queue::Task;
 use crate::clock::monotonic_ns;
-use crate::envelope::TaskHead;
+use crate::envelope::{LONE_RESULT_AT, TaskHead, add_result, begin_results};
 
 /// Longest time that a result waits for others to travel with, in nanoseconds.
 const DELAY_NS: u64 = 1_000_000;
@@ -45,19 +45,26 @@ pub(super) struct Outbox {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The results' bytes one after the other, but for long ones, which are in `long` alone.
+    /// Short results, those of a run together as one value.
     buffer: Vec<u8>,
-    results: Vec<Waiting>,
+    /// Whose results these are.
+    short: Vec<(LeaseId, TaskHead)>,
+    groups: Vec<Group>,
+    long: Vec<((LeaseId, TaskHead), Vec<u8>)>,
     said: Vec<Item<Bytes>>,
     said_bytes: usize,
     since_ns: u64,
     closed: bool,
 }
 
-#[derive(Debug)]
-enum Waiting {
-    Short { task: (LeaseId, TaskHead), end: usize },
-    Long { task: (LeaseId, TaskHead), value: Vec<u8> },
+/// Short results of one run. The leases of a run end together, by themselves or all at once: so where
+/// the first is refused, which the value goes with, nothing of the others is lost.
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    run: u32,
+    /// Where its value begins in the buffer, and its first task among the short ones.
+    start: usize,
+    first: usize,
 }
 
 /// Whether a result travels alone.
@@ -80,11 +87,9 @@ impl Outbox {
         }
         let long = is_long(result);
         if long {
-            state.results.push(Waiting::Long { task: (task.lease, task.head), value: std::mem::take(result) });
+            state.long.push(((task.lease, task.head), std::mem::take(result)));
         } else {
-            state.buffer.extend_from_slice(result);
-            let end = state.buffer.len();
-            state.results.push(Waiting::Short { task: (task.lease, task.head), end });
+            state.add_short(task, result);
         }
         let full = long || state.is_full();
         let old = duration_ns >= DELAY_NS / 2 || now_ns.saturating_sub(state.since_ns) >= DELAY_NS;
@@ -141,24 +146,25 @@ impl Outbox {
         state.said_bytes = 0;
         let capacity = state.buffer.len();
         let buffer = Bytes::from(std::mem::replace(&mut state.buffer, Vec::with_capacity(capacity)));
-        let count = state.results.len();
-        let results = std::mem::replace(&mut state.results, Vec::with_capacity(count));
+        let count = state.short.len();
+        let mut tasks = std::mem::replace(&mut state.short, Vec::with_capacity(count));
+        let groups = std::mem::take(&mut state.groups);
+        let long = std::mem::take(&mut state.long);
         drop(state);
-        let mut start = 0;
-        let mut tasks = Vec::with_capacity(count);
-        let items = results.into_iter().map(|waiting| {
-            let (task, value) = match waiting {
-                Waiting::Long { task, value } => (task, Bytes::from(value)),
-                Waiting::Short { task, end } => {
-                    let value = buffer.slice(start..end);
-                    start = end;
-                    (task, value)
-                }
-            };
+        let mut items = Vec::with_capacity(tasks.len() + long.len());
+        for (at, group) in groups.iter().enumerate() {
+            let next = groups.get(at + 1);
+            let end = next.map_or(buffer.len(), |next| next.start);
+            let members = tasks.get(group.first..next.map_or(count, |next| next.first)).unwrap_or_default();
+            // One alone needs nothing around it.
+            let start = if members.len() == 1 { group.start + LONE_RESULT_AT } else { group.start };
+            let mut value = Some(buffer.slice(start..end));
+            items.extend(members.iter().map(|(lease, _)| finish_item(*lease, value.take())));
+        }
+        for (task, value) in long {
             tasks.push(task);
-            FinishItem { lease: task.0, result: Item { descriptor: Descriptor::bytes(Language::Rust), value } }
-        });
-        let items = items.collect();
+            items.push(finish_item(task.0, Some(Bytes::from(value))));
+        }
         Some(Sent { said, items, tasks })
     }
 
@@ -189,37 +195,81 @@ impl Outbox {
 }
 
 impl State {
+    fn add_short(&mut self, task: &Task, result: &[u8]) {
+        if self.groups.last().is_none_or(|group| group.run != task.head.run) {
+            let (start, first) = (self.buffer.len(), self.short.len());
+            self.groups.push(Group { run: task.head.run, start, first });
+            begin_results(&mut self.buffer);
+        }
+        add_result(&mut self.buffer, result);
+        self.short.push((task.lease, task.head));
+    }
+
     fn is_empty(&self) -> bool {
-        self.results.is_empty() && self.said.is_empty()
+        self.short.is_empty() && self.long.is_empty() && self.said.is_empty()
     }
 
     fn is_full(&self) -> bool {
-        self.buffer.len() + self.said_bytes >= BATCH_BYTES || self.results.len() + self.said.len() >= BATCH_RESULTS
+        self.buffer.len() + self.said_bytes >= BATCH_BYTES || self.short.len() + self.said.len() >= BATCH_RESULTS
     }
+}
+
+/// What ends a lease with this result, or with another's.
+fn finish_item(lease: LeaseId, value: Option<Bytes>) -> FinishItem<Bytes> {
+    let descriptor = if value.is_some() { Descriptor::bytes(Language::Rust) } else { Descriptor::NOTHING };
+    FinishItem { lease, result: Item { descriptor, value: value.unwrap_or_default() } }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::envelope::{Outcome, ResultHead, results};
 
     fn task(lease: u64) -> Task {
         Task { lease: LeaseId(lease), head: TaskHead { run: 1, index: lease }, value: Bytes::new() }
     }
 
+    fn put(outbox: &Outbox, task: &Task, payload: &[u8]) -> Urgency {
+        let head =
+            ResultHead { task: task.head, rank: 0, outcome: Outcome::Done, began_ns: 0, duration_ns: 0 }.to_bytes();
+        outbox.put(task, &mut [&head, payload].concat(), 0, 10)
+    }
+
+    /// Run and index of a task, and the length of its result's payload.
+    type Told = (u32, u64, usize);
+
+    /// Leases, with the tasks whose results go with each.
+    fn told(sent: &Sent) -> Vec<(u64, Vec<Told>)> {
+        let told = sent.items.iter().map(|item| {
+            let results = results(&item.result.value);
+            (item.lease.0, results.map(|(head, payload)| (head.task.run, head.task.index, payload.len())).collect())
+        });
+        told.collect()
+    }
+
     #[test]
-    fn short_results_travel_together_and_in_order() {
+    fn short_results_of_a_run_travel_as_one_value_and_long_ones_alone() {
         let outbox = Outbox::default();
-        assert_eq!(outbox.put(&task(1), &mut vec![1], 0, 10), Urgency::Later);
-        assert_eq!(outbox.put(&task(2), &mut vec![2, 2], 0, 10), Urgency::Later);
-        let mut long = vec![3; BATCH_BYTES];
-        assert_eq!(outbox.put(&task(3), &mut long, 0, 10), Urgency::Now);
-        assert!(long.is_empty(), "a long result is taken, not copied");
-        assert_eq!(outbox.put(&task(4), &mut vec![4], 0, 10), Urgency::Later);
-        let items = outbox.take().unwrap().items;
-        let sizes: Vec<_> = items.iter().map(|item| (item.lease.0, item.result.value.len())).collect();
-        assert_eq!(sizes, [(1, 1), (2, 2), (3, BATCH_BYTES), (4, 1)]);
-        assert_eq!(items[3].result.value[..], [4]);
+        let of_another_run = Task { head: TaskHead { run: 2, index: 4 }, ..task(4) };
+        assert_eq!(put(&outbox, &task(1), &[1]), Urgency::Later);
+        assert_eq!(put(&outbox, &task(2), &[2; 2]), Urgency::Later);
+        assert_eq!(put(&outbox, &task(3), &[3; BATCH_BYTES]), Urgency::Now);
+        assert_eq!(put(&outbox, &of_another_run, &[4; 4]), Urgency::Later);
+        let sent = outbox.take().unwrap();
+        let expected =
+            [(1, vec![(1, 1, 1), (1, 2, 2)]), (2, vec![]), (4, vec![(2, 4, 4)]), (3, vec![(1, 3, BATCH_BYTES)])];
+        assert_eq!(told(&sent), expected);
+        assert_eq!(sent.items[1].result.descriptor, Descriptor::NOTHING);
+        let tasks: Vec<_> = sent.tasks.iter().map(|(lease, head)| (lease.0, head.run)).collect();
+        assert_eq!(tasks, [(1, 1), (2, 1), (4, 2), (3, 1)], "in the order of the items");
         assert!(outbox.take().is_none());
+    }
+
+    #[test]
+    fn a_long_result_is_taken_rather_than_copied() {
+        let mut long = vec![3; BATCH_BYTES];
+        Outbox::default().put(&task(3), &mut long, 0, 10);
+        assert!(long.is_empty());
     }
 
     #[test]

@@ -65,9 +65,13 @@ impl Queue {
         self.state().next_fetch(true)
     }
 
-    /// The next task, and how many more to ask for if it is time to.
-    pub(super) fn pop(&self) -> (Next, Option<u32>) {
+    /// The next task, and how many more to ask for if it is time to. `took_ns`: how long the one before
+    /// took, where there was one.
+    pub(super) fn pop(&self, took_ns: Option<u64>) -> (Next, Option<u32>) {
         let mut state = self.state();
+        if let Some(took_ns) = took_ns {
+            state.pace.task_took(took_ns);
+        }
         while let Some(task) = state.tasks.pop_front() {
             if state.dropped_run != Some(task.head.run) {
                 if state.run != task.head.run {
@@ -117,10 +121,6 @@ impl Queue {
         self.state().pace.begin_run(chunk_size);
     }
 
-    pub(super) fn task_took(&self, duration_ns: u64) {
-        self.state().pace.task_took(duration_ns);
-    }
-
     /// Nothing will come any more. The first reason stays; what is here is not worth running, as
     /// its results could not be sent.
     pub(super) fn close(&self, reason: &str) {
@@ -154,13 +154,12 @@ mod tests {
     fn the_next_fetch_goes_out_while_a_short_task_runs() {
         let queue = Queue::default();
         assert_eq!(queue.first_fetch(), Some(1));
-        assert!(matches!(queue.pop(), (Next::Nothing, None)));
+        assert!(matches!(queue.pop(None), (Next::Nothing, None)));
         queue.push([task(0, 1)].into_iter(), false);
-        assert!(matches!(queue.pop(), (Next::Task(_), None)), "how long it takes is not known");
-        queue.task_took(1_000);
-        assert!(matches!(queue.pop(), (Next::Nothing, Some(2))));
+        assert!(matches!(queue.pop(None), (Next::Task(_), None)), "how long it takes is not known");
+        assert!(matches!(queue.pop(Some(1_000)), (Next::Nothing, Some(2))));
         queue.push([task(1, 1), task(2, 1)].into_iter(), false);
-        assert!(matches!(queue.pop(), (Next::Task(_), Some(4))));
+        assert!(matches!(queue.pop(None), (Next::Task(_), Some(4))));
     }
 
     #[test]
@@ -177,8 +176,8 @@ mod tests {
         let queue = Queue::default();
         queue.push([task(0, 1), task(1, 1), task(0, 2)].into_iter(), false);
         queue.drop_run(1);
-        assert!(matches!(queue.pop().0, Next::Task(task) if task.head.run == 2));
-        assert!(matches!(queue.pop().0, Next::Nothing));
+        assert!(matches!(queue.pop(None).0, Next::Task(task) if task.head.run == 2));
+        assert!(matches!(queue.pop(None).0, Next::Nothing));
     }
 
     #[test]
@@ -188,6 +187,6 @@ mod tests {
             scope.spawn(|| queue.wait(Duration::from_secs(60)));
             queue.close("gone");
         });
-        assert!(matches!(queue.pop(), (Next::Over(reason), None) if reason == "gone"));
+        assert!(matches!(queue.pop(None), (Next::Over(reason), None) if reason == "gone"));
     }
 }

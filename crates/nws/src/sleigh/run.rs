@@ -143,7 +143,7 @@ impl<'a> Run<'a> {
     }
 
     fn take<T: Task>(&mut self, results: &[TaskResult], mut place: impl FnMut(u64, Outcome<T::Output>)) {
-        for (head, payload) in results.iter().filter_map(TaskResult::read) {
+        for (head, payload) in results.iter().flat_map(TaskResult::read) {
             if head.task.run != self.number || !self.missing.remove(head.task.index) {
                 continue;
             }

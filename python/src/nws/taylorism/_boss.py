@@ -356,12 +356,17 @@ def batch_main(
     """Have instructions done, wait for that, and print the workers' reports.
 
     Arguments are those of `run_as_server`. Where a worker fails, or a signal or Ctrl-C comes, all workers are stopped,
-    and the error is raised.
+    so that their tasks unwind, and the error is raised. A second Ctrl-C ends them by force.
     """
     with interrupt.SignalInterruptHandler():
         with run_as_server(common_instructions, individual_instructions, scheduler=scheduler, verbose=verbose) as boss:
-            boss.wait_till_finished()
-            report = boss.get_report()
+            try:
+                boss.wait_till_finished()
+                report = boss.get_report()
+            except BaseException:
+                boss.stop_them_working()
+                boss.wait_till_finished()  # what has failed was raised already
+                raise
     print("Report from workers:")
     for one in (report or {})["workers_report"]:
         print(one["report"])

@@ -41,13 +41,15 @@ impl Bar {
         self.next
     }
 
-    pub(super) fn show(&mut self, printer: &Printer, counts: &Counts, (running, total): (usize, Option<u64>)) {
+    pub(super) fn is_due(&self) -> bool {
+        self.next.is_some_and(|next| Instant::now() >= next)
+    }
+
+    pub(super) fn show(&mut self, printer: &Printer, counts: &Counts, running: usize, total: Option<u64>) {
         let now = Instant::now();
-        if self.next.is_some_and(|next| now >= next) {
-            self.next = Some(now + self.every);
-            self.is_shown = true;
-            printer.bar(line(counts, running, total, now - self.began));
-        }
+        self.next = Some(now + self.every);
+        self.is_shown = true;
+        printer.bar(line(counts, running, total, now - self.began));
     }
 
     pub(super) fn clear(&self, printer: &Printer) {

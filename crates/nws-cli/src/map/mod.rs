@@ -2,7 +2,7 @@
 //!
 //! - `arguments`: the command line, and the [`Plan`] it comes down to. `halt`: one of its values.
 //! - `template`, `inputs`: the command with its placeholders, and what fills them.
-//! - [`run`](mod@run): the loop that starts jobs, hears of them and ends them; `job`: one of them.
+//! - [`run`](mod@run): the loop that hears of jobs; `start`, `ends`: how they begin and are ended; `job`: one.
 //! - `output`: who prints when. `spool`: what waits for that. `printer`: the thread that writes.
 //! - `tag`, `record`: lines with tags, and objects of JSON. `joblog`, `quote`: the log.
 //! - `bar`: progress. `wake`: how other threads wake the loop.
@@ -11,6 +11,7 @@
 
 mod arguments;
 mod bar;
+mod ends;
 mod halt;
 mod inputs;
 mod job;

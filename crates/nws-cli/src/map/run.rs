@@ -22,10 +22,8 @@ use super::spool::Spool;
 use super::wake::Waker;
 use crate::exit::{Exit, Failure};
 
-/// How long a job that was asked to end may go on.
-const GRACE: Duration = Duration::from_secs(2);
-/// How long a run that was interrupted waits for who reads its output.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// Most jobs that wait at the host for others to end.
+const MOST_AHEAD: usize = 16;
 /// Pieces of an output that are taken before anything else is looked at.
 const PIECES: usize = 4;
 /// Tokens of what the loop waits for; a job's are its number in these steps, and what of it.
@@ -61,7 +59,7 @@ pub(super) struct Run {
     pub(super) log: Option<Log>,
     /// What is to be logged once everything up to a mark is written.
     pub(super) unlogged: VecDeque<(u64, Entry)>,
-    /// All that were begun and are not printed.
+    /// All that were given to the host or are to be given anew, and are not printed.
     pub(super) jobs: BTreeMap<u64, Job>,
     pub(super) running: HashMap<CommandId, u64>,
     /// Whose turn it is to be printed.
@@ -70,11 +68,13 @@ pub(super) struct Run {
     pub(super) again: VecDeque<u64>,
     pub(super) next_number: u64,
     pub(super) inputs_over: bool,
-    /// Most jobs at a time: fewer than planned where descriptors run out.
+    /// Most jobs that are with the host, those that wait there for others to end among them: fewer than
+    /// planned where descriptors run out.
     pub(super) width: usize,
     pub(super) counts: Counts,
     pub(super) over: Option<Over>,
-    last_words: Option<Instant>,
+    /// When it is over although something is unprinted.
+    pub(super) last_words: Option<Instant>,
     /// Nothing more can be printed.
     pub(super) is_mute: bool,
     bar: Bar,
@@ -110,9 +110,13 @@ impl Run {
         };
         let host = CommandHost::start(&std::env::current_exe()?, on_event)
             .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+        host.limit(plan.jobs);
+        // The next job begins when one ends, rather than when this process has heard of it. Where a
+        // failure is to keep the next from beginning, that has to be heard of first.
+        let ahead = if plan.halt == Halt::Never { plan.jobs.min(MOST_AHEAD) } else { 0 };
         let printer = Printer::start(waker.clone())?;
         Ok(Self {
-            width: plan.jobs,
+            width: plan.jobs + ahead,
             bar: Bar::new(plan.progress, Instant::now()),
             plan,
             host,
@@ -175,15 +179,19 @@ impl Run {
             self.start_jobs()?;
         }
         self.print()?;
-        let progress = self.progress();
-        self.bar.show(&self.printer, &self.counts, progress);
+        if self.bar.is_due() {
+            let (running, total) = self.progress();
+            self.bar.show(&self.printer, &self.counts, running, total);
+        }
         if self.is_done() { Ok(()) } else { self.wait() }
     }
 
     /// How many run, and how many there are in all where that is known.
     fn progress(&self) -> (usize, Option<u64>) {
         let known = if self.inputs_over { Some(self.next_number - 1) } else { self.feed.total() };
-        (self.running.len(), known.map(|total| total.saturating_sub(self.counts.left_out)))
+        let began =
+            self.running.values().filter_map(|number| self.jobs.get(number)).filter(|job| job.started.is_some());
+        (began.count(), known.map(|total| total.saturating_sub(self.counts.left_out)))
     }
 
     fn wait(&mut self) -> Result<(), Failure> {
@@ -227,63 +235,6 @@ impl Run {
         }
     }
 
-    /// Begins nothing more, and ends what runs.
-    pub(super) fn stop(&mut self, over: Over) {
-        let at_once = matches!(over, Over::Unread | Over::Failed(_));
-        if at_once || matches!(over, Over::Interrupted(_)) {
-            self.last_words.get_or_insert_with(|| Instant::now() + GRACE + LAST_WORDS);
-        }
-        // What came first is the reason, but for the user's word.
-        if self.over.is_none() || matches!(over, Over::Interrupted(_)) {
-            self.over = Some(over);
-        }
-        self.end_running(at_once);
-        self.drop_unstarted();
-    }
-
-    fn end_running(&mut self, at_once: bool) {
-        for (id, number) in &self.running {
-            let Some(job) = self.jobs.get_mut(number) else { continue };
-            job.cut_short = true;
-            if at_once {
-                self.host.end(*id);
-            } else if job.last_moment.is_none() {
-                self.host.ask_to_end(*id);
-                job.last_moment = Some(Instant::now() + GRACE);
-            }
-        }
-    }
-
-    /// What was to be run again is not.
-    pub(super) fn drop_unstarted(&mut self) {
-        for number in std::mem::take(&mut self.again) {
-            if let Some(mut job) = self.jobs.remove(&number) {
-                job.begin_again(&mut self.spool);
-            }
-            self.queue.retain(|queued| *queued != number);
-        }
-    }
-
-    /// Ends jobs whose time is over.
-    fn look_at_time(&mut self) {
-        let now = Instant::now();
-        for (id, number) in &self.running {
-            let Some(job) = self.jobs.get_mut(number) else { continue };
-            if job.due.is_some_and(|due| now >= due) {
-                job.due = None;
-                if job.last_moment.is_none() {
-                    job.timed_out = true;
-                    job.last_moment = Some(now + GRACE);
-                    self.host.ask_to_end(*id);
-                }
-            }
-            if job.last_moment.is_some_and(|moment| now >= moment) {
-                job.last_moment = None;
-                self.host.end(*id);
-            }
-        }
-    }
-
     fn hear_of_jobs(&mut self) -> Result<(), Failure> {
         while let Ok(event) = self.events.try_recv() {
             match event {
@@ -312,6 +263,10 @@ impl Run {
     }
 
     pub(super) fn not_started(&mut self, number: u64, message: String) -> Result<(), Failure> {
+        if self.jobs.get(&number).is_some_and(|job| job.cut_short) {
+            self.forget(number);
+            return Ok(());
+        }
         // The others would fare no better.
         let is_hopeless = !self.counts.has_started && self.plan.template.has_fixed_program();
         if is_hopeless && !is_about_arguments(&message) {
@@ -364,18 +319,6 @@ impl Run {
         self.log_unless_unprinted(number)?;
         self.halt();
         Ok(())
-    }
-
-    fn halt(&mut self) {
-        let failed = self.counts.failed;
-        match self.plan.halt {
-            Halt::Soon(count) if failed >= count => {
-                self.over.get_or_insert(Over::Halted);
-                self.drop_unstarted();
-            }
-            Halt::Now(count) if failed >= count && self.over.is_none() => self.stop(Over::Halted),
-            _ => {}
-        }
     }
 
     fn hear_pipe(&mut self, number: u64, which: u64) -> Result<(), Failure> {

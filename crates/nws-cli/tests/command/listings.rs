@@ -98,7 +98,7 @@ fn no_server_is_exit_code_3_and_says_what_there_is() {
     );
     let ran = home.nws("ping --server a:b:c");
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
-    assert!(ran.stderr.starts_with("nws ping: expected a server as HOST:PORT"), "{}", ran.stderr);
+    assert!(ran.stderr.starts_with("nws ping: expected a server as nws://HOST:PORT"), "{}", ran.stderr);
 }
 
 #[test]

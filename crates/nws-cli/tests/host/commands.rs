@@ -262,3 +262,31 @@ fn a_host_that_is_stopped_by_its_master_leaves_nothing_and_says_so_last() {
         panic!("a host that has ended took a command");
     };
 }
+
+#[test]
+fn no_more_commands_run_at_a_time_than_may_and_who_waits_may_be_withdrawn() {
+    let _limit = limit();
+    let (host, events) = start();
+    host.limit(1);
+    let (first_input, _first_output) = shell(&host, "read line");
+    let (second_input, _second_output) = shell(&host, "read line");
+    let third = host.launch(Command::new("true"), Streams::default()).unwrap();
+    assert!(matches!(next(&events), CommandEvent::Started { id: CommandId(1), .. }));
+    host.ask_to_end(third);
+    assert!(matches!(next(&events), CommandEvent::NotStarted { id, .. } if id == third));
+    let fourth = host.launch(Command::new("no-such-program-anywhere"), Streams::default()).unwrap();
+    let fifth = host.launch(Command::new("true"), Streams::default()).unwrap();
+    drop(first_input);
+    assert!(matches!(next(&events), CommandEvent::Ended { id: CommandId(1), .. }));
+    assert!(matches!(next(&events), CommandEvent::Started { id: CommandId(2), .. }));
+    drop(second_input);
+    assert!(matches!(next(&events), CommandEvent::Ended { id: CommandId(2), .. }));
+    assert!(matches!(next(&events), CommandEvent::NotStarted { id, .. } if id == fourth));
+    assert!(matches!(next(&events), CommandEvent::Started { id, .. } if id == fifth));
+    assert_eq!(end_of(&events, fifth).exit_code, Some(0));
+    // A limit that is raised lets more begin.
+    let (_input, _output) = shell(&host, "read line");
+    let last = host.launch(Command::new("true"), Streams::default()).unwrap();
+    host.limit(2);
+    assert_eq!(end_of(&events, last).exit_code, Some(0));
+}

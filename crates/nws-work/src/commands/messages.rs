@@ -17,6 +17,8 @@ pub(crate) enum ToCommandHost {
     /// Starts a command. With it come, in this order, the descriptors for standard input, output and
     /// error where they are given, and one for each of `numbers`.
     Launch { id: CommandId, command: Command, stdin: bool, stdout: Goes, stderr: Goes, numbers: Vec<RawFd> },
+    /// Starts no more than so many at a time from now on; others wait for the end of one.
+    AtOnce { most: usize },
     /// Asks a command to end.
     AskToEnd { id: CommandId },
     /// Ends a command and all that it started.

@@ -247,13 +247,22 @@ impl CommandHost {
         Ok(id)
     }
 
-    /// Asks a command to end, by SIGTERM. Nothing happens where it has ended.
+    /// Lets no more than `most` commands run at a time: others wait in the order of their launches, and each
+    /// begins when one has ended, without a word of the master, who may launch ahead.
+    pub fn limit(&self, most: usize) {
+        // Where the host has ended, nothing is started any more.
+        let _ = self.say(&ToCommandHost::AtOnce { most: most.max(1) }, &[]);
+    }
+
+    /// Asks a command to end, by SIGTERM. Nothing happens where it has ended; one that
+    /// [waits](CommandHost::limit) is not started.
     pub fn ask_to_end(&self, id: CommandId) {
         // Where the host has ended, so have they.
         let _ = self.say(&ToCommandHost::AskToEnd { id }, &[]);
     }
 
-    /// Ends a command and all that it started, now. Its [`CommandEvent::Ended`] follows.
+    /// Ends a command and all that it started, now. Its [`CommandEvent::Ended`] follows, or
+    /// [`CommandEvent::NotStarted`] where it [waited](CommandHost::limit).
     pub fn end(&self, id: CommandId) {
         // As above.
         let _ = self.say(&ToCommandHost::End { id }, &[]);

@@ -1,6 +1,6 @@
 //! The host proper that starts commands for its master: see [`crate::commands`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -27,7 +27,15 @@ const PIECES: usize = 32;
 pub fn serve_commands(warden_pid: i32) -> io::Result<()> {
     let seat = Seat::take(warden_pid)?;
     let over = seat.warden.is_none().then_some(Over::Broken);
-    let mut host = CommandHost { seat, processes: BTreeMap::new(), ids: BTreeMap::new(), unheard: true, over };
+    let mut host = CommandHost {
+        seat,
+        processes: BTreeMap::new(),
+        ids: BTreeMap::new(),
+        most: usize::MAX,
+        waiting: VecDeque::new(),
+        unheard: true,
+        over,
+    };
     host.run()?;
     host.close();
     Ok(())
@@ -37,6 +45,9 @@ struct CommandHost {
     seat: Seat,
     processes: BTreeMap<CommandId, ProcessId>,
     ids: BTreeMap<ProcessId, CommandId>,
+    /// How many may run at a time, and who waits for that.
+    most: usize,
+    waiting: VecDeque<(CommandId, Spawn)>,
     /// The master may have said what was not read yet.
     unheard: bool,
     over: Option<Over>,
@@ -131,19 +142,40 @@ impl CommandHost {
                 spawn.stdout = output(stdout, &mut descriptors);
                 spawn.stderr = output(stderr, &mut descriptors);
                 spawn.descriptors.extend(descriptors.zip(numbers));
-                self.launch(id, spawn);
+                self.waiting.push_back((id, spawn));
+                self.launch_waiting();
             }
-            ToCommandHost::AskToEnd { id } => {
-                if let Some(process) = self.processes.get(&id) {
-                    self.seat.supervisor.ask_to_end(*process);
-                }
+            ToCommandHost::AtOnce { most } => {
+                self.most = most;
+                self.launch_waiting();
             }
-            ToCommandHost::End { id } => {
-                if let Some(process) = self.processes.get(&id) {
-                    self.seat.supervisor.kill_tree(*process);
-                }
-            }
+            ToCommandHost::AskToEnd { id } => match self.processes.get(&id) {
+                Some(process) => self.seat.supervisor.ask_to_end(*process),
+                None => self.withdraw(id),
+            },
+            ToCommandHost::End { id } => match self.processes.get(&id) {
+                Some(process) => self.seat.supervisor.kill_tree(*process),
+                None => self.withdraw(id),
+            },
             ToCommandHost::Stop => self.over = Some(Over::Stopped),
+        }
+    }
+
+    fn launch_waiting(&mut self) {
+        while self.processes.len() < self.most
+            && self.over.is_none()
+            && let Some((id, spawn)) = self.waiting.pop_front()
+        {
+            self.launch(id, spawn);
+        }
+    }
+
+    /// Forgets a command that waits, if it does.
+    fn withdraw(&mut self, id: CommandId) {
+        if let Some(place) = self.waiting.iter().position(|(waiting, _)| *waiting == id) {
+            self.waiting.remove(place);
+            let message = "it was to end before it could begin".to_owned();
+            self.seat.control.send(&FromCommandHost::NotStarted { id, message });
         }
     }
 
@@ -163,9 +195,11 @@ impl CommandHost {
         let Some(id) = self.ids.remove(&process) else { return };
         self.processes.remove(&id);
         self.seat.control.send(&FromCommandHost::Ended { id, cause: Cause::from(end) });
+        self.launch_waiting();
     }
 
     fn close(mut self) {
+        self.waiting.clear();
         for (process, end) in self.seat.supervisor.end_all(Duration::ZERO) {
             self.ended(process, &end);
         }

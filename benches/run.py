@@ -20,6 +20,7 @@ import map_rate
 import pauses
 import server
 import sleigh
+import spread
 from row import Row
 
 MEASURES = {
@@ -31,6 +32,7 @@ MEASURES = {
     "pauses": pauses.measure,
     "server": server.measure,
     "sleigh": sleigh.measure,
+    "spread": spread.measure,
 }
 # Measured only where they are asked for: they need more than the package.
 ON_REQUEST = {"server", "sleigh"}

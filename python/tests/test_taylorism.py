@@ -82,7 +82,7 @@ def test_uneven_lists_are_refused_with_the_length_of_each(boss):
     with pytest.raises(UnevenInstructions) as refused:
         boss.set_instructions({}, {"number": [1, 2], "offset": [1, 2, 3]})
     assert isinstance(refused.value, ValueError)
-    assert "same length: number has 2, offset has 3" in str(refused.value)
+    assert "expected lists of one length, but number has 2, offset has 3" in str(refused.value)
     boss.set_instructions({}, {"number": [1]})
     boss.make_them_work()
     assert reports(boss) == [1]
@@ -116,7 +116,7 @@ def test_instructions_that_fit_no_worker_are_an_error_that_says_so(boss):
     with pytest.raises(AttributeError) as error:
         boss.wait_till_finished()
     text = str(error.value)
-    assert "no adequate Worker was found with these instructions" in text
+    assert "no class of workers fits these instructions" in text
     assert "number = 'one'" in text
     assert "Squarer does not fit: number is to be int, not str, offset is to be int, not str" in text
     assert "Sleeper does not fit: seconds is missing" in text

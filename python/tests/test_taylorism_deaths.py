@@ -306,6 +306,7 @@ def interrupted(process):
     return "it goes on"
 
 
+@pytest.mark.timeout(300)  # a dozen programs, one after the other
 def test_ctrl_c_at_any_moment_leaves_nothing(mark):
     seed = random.randrange(1 << 30)
     print("seed", seed)

@@ -13,7 +13,7 @@ class Sleeping(Worker):
     """As in a program that was written for the older package."""
 
     _footprint = dict(  # noqa: RUF012
-        info="Sleeps.",
+        info="Waits a while.",
         attr=dict(
             sleeping_time=dict(info="Seconds.", type=float, values=[0.001, 0.01], alias=("nap",)),
             sentence=dict(info="What is said.", optional=True, default="Hello", access="rwx"),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::{env, fs, io};
 
-use nws_simulation::fuzz::{handshake_seeds, server_seeds};
+use nws_simulation::fuzz::{handshake_seeds, pickle_seeds, server_seeds};
 use nws_testkit::fuzz::seeds;
 
 fn main() -> io::Result<()> {
@@ -15,6 +15,7 @@ fn main() -> io::Result<()> {
         ("handshake", handshake_seeds()),
         ("server", server_seeds()),
         ("simulation", seeds::choices()),
+        ("pickles", pickle_seeds()),
     ];
     for (target, inputs) in all {
         let folder = corpus.join(target);

@@ -10,6 +10,7 @@ use nws_testkit::Dice;
 use nws_testkit::fuzz::seeds;
 
 use crate::own::{TOKEN, hello};
+pub use crate::pickles::{pickle_seeds, pickles};
 
 const ROOM_BYTES: usize = 100_000;
 /// After so many turns everything has to have come to its end.

@@ -18,6 +18,7 @@ pub mod fuzz;
 pub mod hand;
 mod ledger;
 mod own;
+mod pickles;
 mod world;
 
 use std::collections::BTreeMap;

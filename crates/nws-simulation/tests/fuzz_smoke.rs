@@ -21,3 +21,9 @@ fn whatever_bytes_choose_the_server_keeps_its_promises() {
     let _watchdog = Watchdog::start(180);
     smoke("simulation", fuzz::simulation, seeds::choices(), 500);
 }
+
+#[test]
+fn the_end_of_a_pickle_is_the_same_however_it_is_cut() {
+    let _watchdog = Watchdog::start(120);
+    smoke("pickles", fuzz::pickles, fuzz::pickle_seeds(), 40_000);
+}

@@ -2,23 +2,27 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nws_work::commands::Command;
 use nws_work::spread::dispatch;
 use nws_work::spread::framing::{Framing, PickleScanner};
 use nws_work::spread::{Answer, Arrival, Options, Over, Spread};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyBaseException, PyException, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyIterator, PyList};
+use pyo3::types::{PyBytes, PyIterator, PyList, PyTuple};
 
-use crate::call::TICK;
+use crate::call::{TICK, lock};
 use crate::commands::{PyCause, raise};
 
 /// An answer that has come.
 #[pyclass(frozen, module = "nws._native")]
 pub(crate) struct SpreadAnswer {
     answer: Answer,
+    /// What it was unpickled to, where that is done already. Given away, as it may be an error that
+    /// comes to hold this.
+    read: Mutex<Option<Py<PyAny>>>,
 }
 
 #[pymethods]
@@ -39,6 +43,11 @@ impl SpreadAnswer {
     #[getter]
     fn payload<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.answer.bytes)
+    }
+
+    /// What it was unpickled to; None where that was not done, or cannot be, or was asked already.
+    fn read(&self) -> Option<Py<PyAny>> {
+        lock(&self.read).take()
     }
 
     /// When the task was sent and when the answer had come, in seconds since 1970.
@@ -71,7 +80,9 @@ impl SpreadEvent {
             Self { kind: "", worker: None, task: None, message: None, cause: None, given_up: false, output: None };
         let mut ended = None;
         match arrival {
-            Arrival::Answer(answer) => return Ok(Py::new(py, SpreadAnswer { answer })?.into_any()),
+            Arrival::Answer(answer) => {
+                return Ok(Py::new(py, SpreadAnswer { answer, read: Mutex::new(None) })?.into_any());
+            }
             Arrival::NotStarted { worker, message } => {
                 (event.kind, event.worker, event.message) = ("not_started", Some(worker), Some(message));
             }
@@ -103,6 +114,8 @@ impl SpreadEvent {
 #[pyclass(frozen, module = "nws._native")]
 pub(crate) struct SpreadCore {
     spread: Spread,
+    /// How many plain answers each command has brought, and how many seconds they took.
+    tally: Mutex<Vec<(u64, f64)>>,
 }
 
 #[pymethods]
@@ -133,34 +146,70 @@ impl SpreadCore {
         let timeout = timeout_s.and_then(|timeout_s| Duration::try_from_secs_f64(timeout_s).ok());
         let commands = commands.collect();
         let options = Options { binary, own_args: None, commands, order, prelude, framing, timeout, limit_bytes };
+        let tally = Mutex::new(vec![(0, 0.0); options.commands.len()]);
         let spread = py.detach(|| Spread::start(options)).map_err(|error| raise(&error))?;
-        Ok(Self { spread })
+        Ok(Self { spread, tally })
     }
 
-    /// Makes tasks of items while there is room; whether there may be more. The end of the items is told
-    /// to the engine.
-    fn submit(&self, py: Python<'_>, items: &Bound<'_, PyIterator>, dumps: &Bound<'_, PyAny>) -> PyResult<bool> {
+    /// Makes tasks of items while there is room, and appends `place` to the results for each; whether
+    /// there may be more. The end of the items is told to the engine.
+    fn submit(
+        &self,
+        py: Python<'_>,
+        items: &Bound<'_, PyIterator>,
+        dumps: &Bound<'_, PyAny>,
+        results: &Bound<'_, PyList>,
+        place: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
         let mut items = items.clone();
         for _ in 0..self.spread.room() {
-            match items.next() {
-                Some(item) => self.spread.submit(dumps.call1((item?,))?.extract()?),
-                None => {
-                    self.spread.close();
-                    return Ok(false);
-                }
-            }
+            let Some(item) = items.next() else {
+                self.spread.close();
+                return Ok(false);
+            };
+            let item = item?;
+            let written = dumps.call1((item,)).and_then(|written| Ok(written.cast::<PyBytes>()?.as_bytes().to_vec()));
+            let written = written.inspect_err(|error| {
+                let note = format!("This is task {} of todo, which cannot be sent.", results.len());
+                // An exception that takes no note is raised without.
+                let _ = error.value(py).call_method1("add_note", (note,));
+            })?;
+            results.append(place)?;
+            self.spread.submit(written);
         }
         py.check_signals()?;
         Ok(true)
     }
 
     /// What has come: waits for it, or until there is room for tasks. Answers of the last call that were
-    /// neither refused nor rejected are results.
-    fn take<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+    /// neither refused nor rejected are results. Where `loads` is given, plain answers are put into
+    /// `results` and counted, and only the others are returned.
+    fn take<'py>(
+        &self,
+        py: Python<'py>,
+        results: &Bound<'py, PyList>,
+        loads: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyList>> {
         let arrivals = py.detach(|| self.spread.take(Instant::now() + TICK));
         py.check_signals()?;
-        let arrivals = arrivals.into_iter().map(|arrival| SpreadEvent::of(py, arrival));
-        PyList::new(py, arrivals.collect::<PyResult<Vec<_>>>()?)
+        let left = PyList::empty(py);
+        for arrival in arrivals {
+            let arrival = match (arrival, loads) {
+                (Arrival::Answer(answer), Some(loads)) => match self.place(answer, results, loads)? {
+                    Some(answer) => Py::new(py, answer)?.into_any(),
+                    None => continue,
+                },
+                (arrival, _) => SpreadEvent::of(py, arrival)?,
+            };
+            left.append(arrival)?;
+        }
+        Ok(left)
+    }
+
+    /// For each command how many plain answers `take` has put in their places, and how many seconds they
+    /// took together.
+    fn tally(&self) -> Vec<(u64, f64)> {
+        lock(&self.tally).clone()
     }
 
     /// The answer was that the command is too busy.
@@ -176,6 +225,42 @@ impl SpreadCore {
     /// Ends all commands.
     fn stop(&self, py: Python<'_>) {
         py.detach(|| self.spread.stop());
+    }
+}
+
+impl SpreadCore {
+    /// Puts a plain answer into its place: a tuple of a result and twice None. Gives back any other.
+    fn place<'py>(
+        &self,
+        answer: Answer,
+        results: &Bound<'py, PyList>,
+        loads: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<SpreadAnswer>> {
+        let py = results.py();
+        let read = match loads.call1((PyBytes::new(py, &answer.bytes),)) {
+            Ok(read) => read,
+            Err(error) if error.is_instance_of::<PyException>(py) => {
+                return Ok(Some(SpreadAnswer { answer, read: Mutex::new(None) }));
+            }
+            Err(error) => return Err(error),
+        };
+        if let Ok(items) = read.cast_exact::<PyTuple>()
+            && items.len() == 3
+            && items.get_item(1)?.is_none()
+            && items.get_item(2)?.is_none()
+        {
+            let value = items.get_item(0)?;
+            // An exception may be a refusal or a failure.
+            if !value.is_instance_of::<PyBaseException>() {
+                results.set_item(usize::try_from(answer.task)?, value)?;
+                if let Some((count, seconds)) = lock(&self.tally).get_mut(answer.worker) {
+                    *count += 1;
+                    *seconds += answer.came.duration_since(answer.sent).map_or(0.0, |took| took.as_secs_f64());
+                }
+                return Ok(None);
+            }
+        }
+        Ok(Some(SpreadAnswer { answer, read: Mutex::new(Some(read.unbind())) }))
     }
 }
 

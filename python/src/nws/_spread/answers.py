@@ -3,6 +3,7 @@
 import json
 import pickle
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 __all__ = [
@@ -159,8 +160,8 @@ def _write_json(task: Any) -> bytes:
     return json.dumps(task, separators=(",", ":")).encode() + b"\n"
 
 
-def _write_pickle(task: Any) -> bytes:
-    return pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
+# As an object of C's, as each task is written by it.
+_write_pickle: Callable[[Any], bytes] = partial(pickle.dumps, protocol=pickle.HIGHEST_PROTOCOL)
 
 
 def writer(encoding: str) -> Callable[[Any], bytes]:

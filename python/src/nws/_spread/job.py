@@ -1,8 +1,9 @@
 """A job whose commands are processes of this machine: the engine moves the bytes, this reads them."""
 
+import pickle
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from nws import _native
@@ -13,6 +14,7 @@ from nws._spread.answers import (
     NoResponse,
     RemoteException,
     TooBusy,
+    checked,
     notComputed,
     reader,
     writer,
@@ -35,6 +37,11 @@ class Told:
         self.list_of_args = [list(args) for args in list_of_args]
         self._verbose = verbose
         self._timing, self._tail = timing_callback, tail_callback
+
+    @property
+    def wants_each(self) -> bool:
+        """Whether something is told of every answer."""
+        return self._verbose or self._timing is not None
 
     def lines(self, stdout: Iterable[str] | None, stderr: Iterable[str] | None) -> None:
         """Print what came with an answer."""
@@ -86,7 +93,9 @@ class Job:
     ) -> None:
         self._told, self._record = told, record
         self._read, self._write = reader(encoding), writer(encoding)
-        self._todo = self._counted(todo)
+        # Without it every answer is looked at here.
+        self._loads = pickle.loads if encoding == "pickle" and not told.wants_each else None
+        self._todo = iter(todo)
         self.results: list[Any] = []
         self.tails: list[list[str]] = [[] for _ in told.list_of_args]
         self._ends: dict[int, str] = {}
@@ -102,34 +111,28 @@ class Job:
             limit_bytes=limit_bytes,
         )
 
-    def _counted(self, todo: Iterable[Any]) -> Iterator[Any]:
-        for item in todo:
-            self.results.append(notComputed)
-            yield item
-
-    def _dumps(self, item: Any) -> bytes:
-        try:
-            return self._write(item)
-        except Exception as error:
-            error.add_note(f"This is task {len(self.results) - 1} of todo, which cannot be sent.")
-            raise
+    def _submit(self) -> bool:
+        """Send what there is room for; whether there may be more."""
+        return self._core.submit(self._todo, self._write, self.results, notComputed)
 
     def run(self) -> None:
         """Work until all is done; whatever ends it, no process is left."""
         try:
-            more = self._core.submit(self._todo, self._dumps)
+            more = self._submit()
             while not self._take():
                 if more:
-                    more = self._core.submit(self._todo, self._dumps)
+                    more = self._submit()
         except (RemoteException, NoResponse, CannotCreateConnection) as error:
             error.results = self.results
             raise
         finally:
             self._core.stop()
+            for worker, (count, seconds) in enumerate(self._core.tally()):
+                self._record.answered(worker, seconds, count)
 
     def _take(self) -> bool:
         """Deal with what has come; whether all is done."""
-        for arrival in self._core.take():
+        for arrival in self._core.take(self.results, self._loads):
             if isinstance(arrival, _native.SpreadAnswer):
                 self._answer(arrival)
             elif self._happened(arrival):
@@ -139,7 +142,9 @@ class Job:
     def _answer(self, arrival: _native.SpreadAnswer) -> None:
         worker, index = arrival.worker, arrival.task
         try:
-            value, stdout, stderr = self._read(arrival.payload)
+            read = arrival.read()
+            value, stdout, stderr = self._read(arrival.payload) if read is None else checked(read)
+            del read
         except JunkError as error:
             self._core.reject(arrival, str(error))
             return

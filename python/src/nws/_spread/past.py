@@ -98,11 +98,12 @@ class Record:
         """A task was given to it, whatever became of that."""
         self._tried[worker] = True
 
-    def answered(self, worker: int, seconds: float) -> None:
-        """It has brought a result."""
-        answers, worked = self._achieved[worker]
-        self._achieved[worker] = (answers + 1, worked + seconds)
-        self._tried[worker] = True
+    def answered(self, worker: int, seconds: float, count: int = 1) -> None:
+        """It has brought results, in so many seconds of work."""
+        if count:
+            answers, worked = self._achieved[worker]
+            self._achieved[worker] = (answers + count, worked + seconds)
+            self._tried[worker] = True
 
     def remember(self, memory: Memory | None) -> None:
         """Adds it to what is known."""

@@ -5,7 +5,6 @@ import fcntl
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +43,8 @@ class Durations:
         """
         if not self._new:
             return
+        import tempfile  # a Boss that remembers nothing starts without it
+
         with open(f"{self._path}.lock", "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             known = self._read()

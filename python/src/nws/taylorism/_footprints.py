@@ -99,5 +99,5 @@ class Base(FootprintBase, metaclass=Meta):  # type: ignore[misc]  # footprints h
     _declared_by = None
     _collector = ("worker",)
     _footprint = {  # noqa: RUF012 (the library's own way)
-        "attr": {"name": {"info": "Name of the worker.", "optional": True, "default": None, "access": "rwx"}}
+        "attr": {"name": {"info": "What the worker is called.", "optional": True, "default": None, "access": "rwx"}}
     }

@@ -24,7 +24,7 @@ def sets(common: Mapping[str, Any], individual: Mapping[str, Sequence[Any]]) -> 
     lengths = {name: len(values) for name, values in individual.items()}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-        raise UnevenInstructions(f"all individual_instructions must have the same length: {told}")
+        raise UnevenInstructions(f"individual_instructions: expected lists of one length, but {told}")
     count = next(iter(lengths.values()), 0)
     return [{**common, **{name: values[index] for name, values in individual.items()}} for index in range(count)]
 

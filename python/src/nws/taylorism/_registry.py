@@ -78,7 +78,7 @@ class Registry:
         )
 
     def _none_fits(self, instructions: Mapping[str, Any]) -> str:
-        text = f"no adequate Worker was found with these instructions:\n{shown(dict(instructions))}"
+        text = f"no class of workers fits these instructions:\n{shown(dict(instructions))}"
         for cls, style in self._styles.items():
             text += f"\n{cls.__qualname__} does not fit: {style.lacks(instructions)}"
         for name, why in self.left_out.items():

@@ -47,9 +47,12 @@ $(BINARY): $(RUST_SOURCES) | $(VENV)/prepared
 	@install -D -m 755 target/release/nws $@
 
 # One build for both above: alone, each would ask other features of syn, and half of all would be built twice.
-$(VENV)/installed: $(RUST_SOURCES) python/pyproject.toml | $(VENV)/prepared
+$(VENV)/installed: $(RUST_SOURCES) python/pyproject.toml $(wildcard python/build_backend/*.py) | $(VENV)/prepared
 	@echo "installing the Python package (maturin)"
-	@cd python && VIRTUAL_ENV="$(abspath $(VENV))" PIP_QUIET=1 ../$(VENV)/bin/maturin develop --release --locked
+	@$(PY) python/build_backend/third_party.py
+	@# What maturin says of the build backend is meant for others: it stands behind the one that builds the program too.
+	@cd python && VIRTUAL_ENV="$(abspath $(VENV))" PIP_QUIET=1 ../$(VENV)/bin/maturin develop --release --locked \
+		2> >(grep --line-buffered --invert-match '`build-backend`' >&2)
 	@touch $@
 
 .PHONY: demo
@@ -106,5 +109,6 @@ fuzz: ## looks for bytes that break something: FUZZ_SECONDS=60 a target, FUZZ_TA
 
 .PHONY: clean
 clean: ## removes what the targets have made
-	@rm -rf target dist demo-out fuzz/corpus fuzz/artifacts $(VENV) python/src/nws/_bin python/src/nws/*.so
+	@rm -rf target dist demo-out fuzz/corpus fuzz/artifacts $(VENV) python/src/nws/_bin python/src/nws/*.so \
+		python/THIRD-PARTY-LICENSES.txt
 	@find python benches scripts -name __pycache__ -prune -exec rm -rf {} +

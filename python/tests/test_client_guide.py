@@ -1,4 +1,5 @@
-"""Every fact that the user guide states of its module `nws.client` (its appendix A.1), and the tests that hold it.
+"""Every fact that the user guide states of its module `nws.client` (chapters 2.3 and 3.1, and appendix A.1), and the
+tests that hold it.
 
 The table is in our words. What no other file tests is tested below.
 """
@@ -19,6 +20,23 @@ HERE = Path(__file__).parent
 
 # Place in the guide: what it states, and which tests hold it (file::test; this file where none is named).
 FACTS: list[tuple[str, str, list[str]]] = [
+    ("2.3.2", "a workspace by its name alone, at the usual place", ["test_without_arguments_it_is_the_usual_place"]),
+    (
+        "2.3.2",
+        "a babelfish tells values that are no strings",
+        ["test_babelfish::test_a_value_is_told_as_python_writes_it"],
+    ),
+    ("2.3.2", "-h and -p say where its server is", ["test_babelfish::test_old_programs_ask_as_they_always_did"]),
+    ("3.1", "store, and find again and again", ["test_the_tutorial_runs_as_it_is_told"]),
+    ("3.1", "findTry gives None, or what is named, for what is not there", ["test_the_tutorial_runs_as_it_is_told"]),
+    ("3.1", "values are kept in order; find gives the first", ["test_the_tutorial_runs_as_it_is_told"]),
+    (
+        "3.1",
+        "fetch one after the other, a known number or until there are none",
+        ["test_the_tutorial_runs_as_it_is_told"],
+    ),
+    ("3.1", "a second program opens the same workspace and does not make it anew", ["test_two_programs_meet"]),
+    ("3.1", "a fetch in one goes on when the other stores", ["test_two_programs_meet"]),
     ("A.1", "store and fetch a number in a workspace", ["test_client::test_a_value_comes_back_as_it_was"]),
     ("A.1.1", "the constants and their values", ["test_the_constants_are_the_documented_ones"]),
     ("A.1.2", "a variable is a list of pickled objects", ["test_client::test_arrays_and_functions_come_back"]),
@@ -46,11 +64,13 @@ FACTS: list[tuple[str, str, list[str]]] = [
     ),
     ("__init__", "persistent counts only of who becomes owner", ["test_only_who_becomes_owner_makes_it_persistent"]),
     ("__init__", "create: whether to make it", ["test_client::test_create_false_opens_only_what_is_there"]),
+    ("__init__", "no other keywords", ["test_keywords_that_are_not_there_are_refused"]),
     ("__str__", "both classes have one", ["test_client::test_networkspace_makes_or_takes_its_connection"]),
     ("currentWs", "the name as a string", ["test_client::test_create_false_opens_only_what_is_there"]),
     ("declare", "four modes and their orders", ["test_client::test_the_modes_order_their_values"]),
     ("declare", "single keeps one value, replaced by a store", ["test_client::test_the_modes_order_their_values"]),
     ("declare", "store makes a variable fifo", ["test_client::test_a_mode_does_not_change"]),
+    ("declare", "a mode that is none of the four", ["test_a_mode_that_is_none_of_the_four_fails"]),
     ("declare", "a mode never changes", ["test_client::test_a_mode_does_not_change"]),
     (
         "deleteVar",
@@ -167,6 +187,12 @@ FACTS: list[tuple[str, str, list[str]]] = [
         "StopIteration goes on until it is called; then new values only",
         ["test_client_iterators::test_a_trying_iterator_ends_until_it_is_restarted"],
     ),
+    ("writeTo", "all values go to a file, and stay", ["test_all_values_go_to_a_file_and_stay"]),
+    (
+        "writeTo",
+        "in little memory",
+        ["test_client_streams::test_a_value_that_cannot_be_written_whole_is_back_at_its_place"],
+    ),
     (
         "writeTo",
         "writes the next value, returns its bytes",
@@ -258,6 +284,82 @@ def test_the_signatures_are_the_documented_ones(kind: type, method: str, documen
     )
     if method in ("openWs", "useWs") or (kind is NetWorkSpace and method == "__init__"):
         assert {name.name for name in parameters[len(positional) :]} == {"persistent", "create"}
+
+
+def test_without_arguments_it_is_the_usual_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nobody may be there: what counts is where it is looked for."""
+    monkeypatch.setenv("NWS_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("NWS_URL", raising=False)
+    places: list[tuple[str, int]] = []
+
+    def connect(host: str, port: int) -> None:
+        places.append((host, port))
+        raise NwsServerException("nobody is there")
+
+    monkeypatch.setattr("nws._native.Connection", connect)
+    for make in (lambda: NetWorkSpace("Python space"), NwsServer):
+        with pytest.raises(NwsServerException, match="nobody is there"):
+            make()
+    assert places == [("localhost", 8765)] * 2
+
+
+def test_the_tutorial_runs_as_it_is_told(ws: NetWorkSpace) -> None:
+    ws.store("age", 17)
+    assert [ws.find("age"), ws.find("age")] == [17, 17]
+    assert ws.findTry("not there") is None
+    assert ws.findTry("not there", 0) == 0
+    ages = [16, 19, 25, 22]
+    for age in ages:
+        ws.store("ages", age)
+    assert ws.find("ages") == 16
+    assert [ws.fetch("ages") for _ in range(4)] == ages
+    ws.storeMany("ages", ages)
+    assert list(iter(lambda: ws.fetchTry("ages"), None)) == ages
+
+
+def test_two_programs_meet(connect: Callable[[], NwsServer]) -> None:
+    one = connect().openWs("bay port")
+    one.store("kept", 1)
+    other = NetWorkSpace("bay port", server=connect())
+    assert other.find("kept") == 1
+    waiting = in_thread(one.fetch, "frank")
+    until_waiting(other, "frank", 1)
+    other.store("frank", 18)
+    assert waiting.result(10) == 18
+
+
+def test_keywords_that_are_not_there_are_refused(connect: Callable[[], NwsServer]) -> None:
+    server = connect()
+    with pytest.raises(TypeError, match="lasting"):
+        NetWorkSpace("x", server=server, lasting=True)  # type: ignore[call-arg]
+    for make in (server.openWs, server.useWs):
+        with pytest.raises(TypeError, match="lasting"):
+            make("x", lasting=True)  # type: ignore[call-arg]
+
+
+def test_a_mode_that_is_none_of_the_four_fails(ws: NetWorkSpace) -> None:
+    for mode in ("FIFO", "", "queue"):
+        with pytest.raises(client.NwsDeclarationFailedException, match="'fifo', 'lifo', 'multi' or 'single'"):
+            ws.declare("x", mode)  # type: ignore[arg-type]
+    assert ws.listVars() == ""
+
+
+def write_next(values: NwsValueIterator, file: Any) -> int | None:
+    try:
+        return values.writeTo(file)
+    except StopIteration:
+        return None
+
+
+def test_all_values_go_to_a_file_and_stay(ws: NetWorkSpace, tmp_path: Path) -> None:
+    lines = [f"line {number}\n" for number in range(100)]
+    ws.storeMany("log", lines)
+    for _ in range(2):
+        values = ws.ifindTry("log")
+        with (tmp_path / "log").open("wb") as file:
+            counts = list(iter(lambda: write_next(values, file), None))  # noqa: B023
+        assert counts == [len(line) for line in lines]
+        assert (tmp_path / "log").read_text() == "".join(lines)
 
 
 def test_find_gives_the_value_that_the_mode_says(ws: NetWorkSpace) -> None:

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -57,10 +58,30 @@ def run(*command: object, cwd: Path, timeout_s: int = 300, env: dict[str, str] |
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("wheel")
-    maturin = Path(sys.executable).with_name("maturin")
-    run(maturin, "build", "--release", "--locked", "--out", out, cwd=PYTHON_FOLDER, timeout_s=800)
+    # As everybody builds it: pip calls the package's own backend, which builds the program too.
+    build = ["-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps", "--wheel-dir", out, PYTHON_FOLDER]
+    run(sys.executable, *build, cwd=out, timeout_s=800, env=building())
     (built,) = out.glob("*.whl")
     return built
+
+
+def building() -> dict[str, str]:
+    """The environment to build in: with maturin, and with the target folder of `make setup`, where all is built."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return os.environ | {"PATH": path, "CARGO_TARGET_DIR": str(ROOT / "target"), "PYO3_BUILD_EXTENSION_MODULE": "1"}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory) -> Path:
+    """What a source distribution holds."""
+    out = tmp_path_factory.mktemp("sources")
+    build = "import sys; sys.path.insert(0, 'build_backend'); import nws_build; nws_build.build_sdist(sys.argv[1])"
+    run(sys.executable, "-c", build, out, cwd=PYTHON_FOLDER, env=building())
+    (packed,) = out.glob("*.tar.gz")
+    with tarfile.open(packed) as archive:
+        archive.extractall(out, filter="data")
+    (unpacked,) = (path for path in out.iterdir() if path.is_dir())
+    return unpacked
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +113,8 @@ def test_the_wheel_holds_the_program_and_what_a_package_needs(wheel):
     assert files["nws/_bin/nws"].external_attr >> 16 & 0o111 == 0o111
     assert [name for name in names if name.endswith(".so")] == ["nws/_native.abi3.so"]
     licences = {Path(name).name: files[name].file_size for name in names if "/licenses/" in name}
+    others = licences.pop("THIRD-PARTY-LICENSES.txt")
+    assert others > 50_000
     assert licences == {name: (ROOT / name).stat().st_size for name in ("LICENSE-MIT", "LICENSE-APACHE")}
     assert not [name for name in names if re.search(r"__pycache__|tests?/|\.rs$|/events\.jsonl$", name)]
 
@@ -114,3 +137,43 @@ def test_the_command_nws_runs_from_the_wheel(bare, outside):
 
 def test_the_command_pybabelfish_runs_from_the_wheel(bare, outside):
     assert "--host" in run(bare.with_name("pybabelfish"), "--help", **outside)
+
+
+def test_the_licences_of_all_that_is_in_the_package_come_with_it(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("/THIRD-PARTY-LICENSES.txt"))
+        text = archive.read(name).decode()
+    tree = run("cargo", "tree", "--locked", "--edges", "normal", "--prefix", "none", "--package", "nws-cli", cwd=ROOT)
+    crates = {(line.split()[0], line.split()[1][1:]) for line in tree.splitlines() if line and "(/" not in line}
+    assert len(crates) > 30
+    for crate, version in crates:
+        assert f"\n{crate} {version}: " in text, crate
+    assert "Permission is hereby granted" in text and "Apache License" in text
+
+
+def test_a_source_distribution_has_all_that_is_built(sources):
+    assert not (sources / "src/nws/_bin").exists()
+    tree = run("cargo", "tree", "--offline", "--package", "nws-cli", "--depth", "0", cwd=sources)
+    assert str(sources / "crates/nws-cli") in tree
+    for file in ("src/nws/sleigh.py", "build_backend/nws_build.py", "build_backend/third_party.py", "PKG-INFO"):
+        assert (sources / file).is_file(), file
+
+
+def test_maturin_alone_packs_nothing_without_the_program(sources, tmp_path):
+    """Its build script as cargo runs it: to build the whole for that would take minutes."""
+    script = tmp_path / "script"
+    run("rustc", "--edition", "2024", "-o", script, sources / "python/native/build.rs", cwd=tmp_path)
+
+    def told(**env: str) -> str:
+        return run(script, cwd=sources / "python/native", env=env)
+
+    by_maturin = {"PYO3_CONFIG_FILE": str(ROOT / "target/maturin/pyo3-config.txt")}
+    refused = "cargo::error=expected the program nws at python/src/nws/_bin/nws, and it is not there"
+    assert refused in told(**by_maturin)
+    assert "cargo::error" not in told()
+    program = sources / "src/nws/_bin/nws"
+    program.parent.mkdir()
+    program.touch()
+    assert told(**by_maturin) == "cargo::rerun-if-changed=build.rs\n"
+    program.unlink()
+    program.parent.rmdir()

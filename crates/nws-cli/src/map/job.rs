@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::inputs::Inputs;
 use super::joblog::Entry;
-use super::record::Utf8Check;
+use super::record::{Field, Utf8Check};
 use super::spool::{Kept, Spool};
 use super::{quote, tag};
 
@@ -42,6 +42,8 @@ pub(super) struct Job {
     /// It was ended because the run is over, so it is neither done nor failed.
     pub(super) cut_short: bool,
     pub(super) is_logged: bool,
+    /// Which of its outputs is being printed as a field of its record, and how far.
+    pub(super) field: Option<(usize, Option<Field>)>,
     pub(super) ending: Option<Ending>,
 }
 
@@ -94,6 +96,7 @@ impl Job {
             timed_out: false,
             cut_short: false,
             is_logged: false,
+            field: None,
             ending: None,
         }
     }

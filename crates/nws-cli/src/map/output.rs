@@ -72,9 +72,12 @@ impl Run {
             self.resume(number)?;
             return Ok(printed);
         }
-        if self.plan.json {
-            self.print_record(number)?;
-        } else if print_piece(job, &mut self.spool, &mut self.printer, self.plan.tag)? {
+        let printed = if self.plan.json {
+            self.print_record(number)?
+        } else {
+            print_piece(job, &mut self.spool, &mut self.printer, self.plan.tag)?
+        };
+        if printed {
             return Ok(true);
         }
         self.queue.pop_front();
@@ -99,21 +102,33 @@ impl Run {
         Ok(!ready.is_empty())
     }
 
-    /// Prints all that is known of a job as one object.
-    fn print_record(&mut self, number: u64) -> Result<(), Failure> {
-        let Some(job) = self.jobs.get_mut(&number) else { return Ok(()) };
-        let Some(ending) = &job.ending else { return Ok(()) };
-        self.printer.print(Target::Stdout, head(job, ending));
-        for (output, name) in job.outputs.iter_mut().zip(NAMES) {
-            let (mut field, begun) = Field::begin(name, output.text.is_text());
-            self.printer.print(Target::Stdout, begun);
-            while let Some(piece) = output.kept.take(&mut self.spool)? {
-                self.printer.print(Target::Stdout, field.piece(&piece));
+    /// Prints a piece of the object that tells all that is known of a job; `false`: it is whole.
+    fn print_record(&mut self, number: u64) -> Result<bool, Failure> {
+        let Some(job) = self.jobs.get_mut(&number) else { return Ok(false) };
+        let Some(ending) = &job.ending else { return Ok(false) };
+        let Some((which, field)) = &mut job.field else {
+            self.printer.print(Target::Stdout, head(job, ending));
+            job.field = Some((0, None));
+            return Ok(true);
+        };
+        let Some((output, name)) = job.outputs.get_mut(*which).zip(NAMES.get(*which)) else {
+            self.printer.print(Target::Stdout, b"}\n".to_vec());
+            return Ok(false);
+        };
+        let Some(begun) = field else {
+            let (begun, bytes) = Field::begin(name, output.text.is_text());
+            *field = Some(begun);
+            self.printer.print(Target::Stdout, bytes);
+            return Ok(true);
+        };
+        match output.kept.take(&mut self.spool)? {
+            Some(piece) => self.printer.print(Target::Stdout, begun.piece(&piece)),
+            None => {
+                self.printer.print(Target::Stdout, begun.end());
+                job.field = Some((*which + 1, None));
             }
-            self.printer.print(Target::Stdout, field.end());
         }
-        self.printer.print(Target::Stdout, b"}\n".to_vec());
-        Ok(())
+        Ok(true)
     }
 
     /// A job that is printed leaves.

@@ -83,8 +83,8 @@ impl Field {
     }
 
     /// Ends it: what is left, and a quote.
-    pub(super) fn end(self) -> Vec<u8> {
-        let mut bytes = base64(&self.carried).into_bytes();
+    pub(super) fn end(&mut self) -> Vec<u8> {
+        let mut bytes = base64(&std::mem::take(&mut self.carried)).into_bytes();
         bytes.push(b'"');
         bytes
     }

@@ -190,6 +190,19 @@ fn json_tells_all_of_each_job() {
 }
 
 #[test]
+fn long_outputs_are_whole_in_json_as_well() {
+    let home = Home::new();
+    // Lines of three bytes: the first output ends within a letter, and is no text.
+    let script = "yes é | head -c $1";
+    let ran = map(&home, &["--json", "-j2", "sh", "-c", script, "sh"], "700000\n699999\n");
+    assert_eq!(ran.code, Some(0));
+    let jobs: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(jobs[0].get("stdout").is_none());
+    assert_eq!(jobs[0]["stdout_base64"].as_str().unwrap().len(), 700_000_usize.div_ceil(3) * 4);
+    assert!(jobs[1]["stdout"] == "é\n".repeat(233_333).as_str(), "{}", ran.stdout.len());
+}
+
+#[test]
 fn a_dry_run_prints_the_commands_and_runs_none() {
     let home = Home::new();
     let touched = home.path().join("touched");

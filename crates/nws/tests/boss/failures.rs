@@ -56,6 +56,15 @@ fn a_worker_that_is_killed_is_such_an_error() {
 }
 
 #[test]
+fn a_worker_that_dies_with_its_report_done_is_such_an_error() {
+    limited(|| {
+        let failure = failure(Order::AbortAtEnd);
+        assert_eq!(failure.trouble.kind, TroubleKind::Died);
+        assert_eq!(failure.trouble.cause.unwrap().signal, Some(6));
+    });
+}
+
+#[test]
 fn a_worker_that_leaves_before_its_task_is_done_is_such_an_error() {
     limited(|| {
         for code in [0, 7] {

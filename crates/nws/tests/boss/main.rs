@@ -47,6 +47,17 @@ enum Order {
     /// By this signal.
     Kill(i32),
     Exit(i32),
+    /// Aborts when it has left its report.
+    AbortAtEnd,
+}
+
+unsafe extern "C" {
+    /// Of the C library, which every program is linked to.
+    fn atexit(function: extern "C" fn()) -> i32;
+}
+
+extern "C" fn abort() {
+    std::process::abort();
 }
 
 #[nws::task]
@@ -76,6 +87,11 @@ fn obey(order: &Order) -> Result<u32, String> {
             }
         }
         Order::Exit(code) => std::process::exit(*code),
+        Order::AbortAtEnd => {
+            // SAFETY: the function may be called at the end of a process.
+            assert_eq!(unsafe { atexit(abort) }, 0);
+            Ok(0)
+        }
     }
 }
 

@@ -20,6 +20,7 @@ mod handshake;
 mod head;
 mod ids;
 pub mod limits;
+mod listed;
 mod long;
 mod mode;
 mod reply;
@@ -37,7 +38,8 @@ pub use head::{GRANT_HEAD_BYTES, Head, Heading, READING_BYTES, VALUES_HEAD_BYTES
 pub use ids::{
     Index, LeaseId, ReadingId, RequestId, SessionId, TransferId, VariableHandle, VariableId, WorkspaceHandle,
 };
+pub use listed::{VariableInfo, WorkspaceInfo};
 pub use long::{ELSEWHERE, Given, LongRequest, Sent, decode_part, put_reading, put_transfer};
 pub use mode::Mode;
-pub use reply::{Adopted, Event, Grant, OrphanedLease, Reply, VariableInfo, WorkspaceInfo};
+pub use reply::{Adopted, Event, Grant, OrphanedLease, Reply};
 pub use request::{Cursor, FinishItem, Item, OpenMode, Request, Retrieve, Wait};

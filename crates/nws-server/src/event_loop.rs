@@ -138,20 +138,7 @@ impl EventLoop {
             poll.registry().register(listener, Token(LISTENERS + place), Interest::READABLE)?;
         }
         let server_id: [u8; 16] = random_bytes()?;
-        let suffix = server_id[..4].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let settings = Settings {
-            name_bytes: limits.name_bytes,
-            session_workspaces: limits.session_workspaces,
-            session_variables: limits.session_variables,
-            session_waiting: limits.session_waiting,
-            waiting: limits.waiting,
-            session_orphans: limits.session_orphans,
-            session_leases: limits.session_leases,
-            value_bytes: limits.value_bytes,
-            values_bytes: limits.values_bytes,
-            temporary_suffix: suffix.into_bytes(),
-            ..Settings::default()
-        };
+        let settings = settings(&limits, &server_id);
         let clock = Clock::new();
         let now_ms = clock.now_ms();
         let disk = Disk::new(tmp_dir, limits.values_disk_bytes, limits.values_bytes, Arc::clone(&shared));
@@ -330,5 +317,23 @@ impl EventLoop {
         if self.accept_again_ms.take_if(|due_ms| *due_ms <= self.now_ms).is_some() {
             (0..self.listeners.len()).for_each(|place| self.accept(place));
         }
+    }
+}
+
+/// The core's part of the limits. What ends the names of temporary workspaces is another in each run.
+fn settings(limits: &Limits, server_id: &[u8; 16]) -> Settings {
+    let suffix = server_id[..4].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    Settings {
+        name_bytes: limits.name_bytes,
+        session_workspaces: limits.session_workspaces,
+        session_variables: limits.session_variables,
+        session_waiting: limits.session_waiting,
+        waiting: limits.waiting,
+        session_orphans: limits.session_orphans,
+        session_leases: limits.session_leases,
+        value_bytes: limits.value_bytes,
+        values_bytes: limits.values_bytes,
+        temporary_suffix: suffix.into_bytes(),
+        ..Settings::default()
     }
 }

@@ -100,19 +100,6 @@ fn a_session_that_is_silent_is_pinged_and_then_ended() {
 }
 
 #[test]
-fn a_session_that_answers_pings_lives_on() {
-    let server = Running::start();
-    let mut client = Raw::tcp(server.tcp).welcome(Ask { silence_ms: 100, ..Ask::default() });
-    for _ in 0..12 {
-        // Twelve quarters: three times the silence.
-        let (header, _) = client.receive_frame().unwrap();
-        assert_eq!(header.opcode, Opcode::Ping.to_wire());
-        client.send_bytes(&frame(Opcode::Pong, RequestId(0), &[]));
-    }
-    assert_eq!(client.ask(&Request::Ping), Reply::Pong);
-}
-
-#[test]
 fn a_value_that_its_fetcher_never_took_goes_back_to_its_place() {
     let server = Running::start();
     let mut other = server.client_at("w");

@@ -1,5 +1,6 @@
 //! A client of the project's own protocol, with many requests in flight: what it asks.
 
+mod last;
 mod observed;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -122,11 +123,6 @@ impl Own {
             goodbye: None,
             takes: Seen::Taken,
         }
-    }
-
-    /// Who takes what is left when all is over.
-    pub(crate) fn last() -> Self {
-        Self { takes: Seen::Left, ..Self::new(0, SessionId(0)) }
     }
 
     pub(crate) fn begin(&mut self, out: &mut Out) {
@@ -349,24 +345,6 @@ impl Own {
         let count = dice.below(self.held.len() + 1);
         let leases = self.held.drain(self.held.len() - count..).collect();
         self.request(out, &Request::Release { leases, died: dice.one_in(3), recalled }, Asked::Other);
-    }
-
-    /// Takes what there is of a variable of `kept`, at most so many values.
-    pub(crate) fn take_all(&mut self, out: &mut Out, variable: usize, most: u32) {
-        let retrieve = Retrieve {
-            variable: VariableHandle(variable as u32 + 1),
-            take: true,
-            lease: false,
-            wait: Wait::No,
-            cursor: Cursor::Mode,
-            max_values: most,
-            max_bytes: u32::MAX,
-        };
-        self.request(out, &Request::Retrieve(retrieve), Asked::Retrieve(Seen::Left));
-    }
-
-    pub(crate) fn delete_volatile(&mut self, out: &mut Out) {
-        self.request(out, &Request::DeleteWorkspace { name: VOLATILE.as_bytes().to_vec() }, Asked::Other);
     }
 
     pub(crate) fn cancel_waits(&mut self, out: &mut Out) {

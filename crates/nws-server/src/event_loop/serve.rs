@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use nws_proto::{Fault, FrameHeader, LongRequest, Opcode, Reply, Request, RequestId, Retrieve, Sent, SessionId};
+use nws_proto::{Fault, FrameHeader, Head, LongRequest, Opcode, Reply, Request, RequestId, Retrieve, Sent, SessionId};
 
 use super::long::Progress;
 use super::{Asking, CONNECTION_UNITS, EventLoop, TURN_UNITS, UNIT_BYTES, weigh};
@@ -100,115 +100,134 @@ impl EventLoop {
         }
     }
 
-    /// Executes the frames that have arrived whole.
+    /// Executes what has arrived whole.
     fn execute_complete(&mut self, slot: usize, scratch: &mut Scratch) -> Onward {
         loop {
             let Some(connection) = self.table.get(slot) else { return Onward::Stop };
-            let session = match connection.phase {
-                Phase::Open { session, .. } => session,
+            let onward = match connection.phase {
+                Phase::Open { session, .. } => self.execute_next(slot, session, scratch),
                 Phase::Closing { .. } => {
                     connection.input = Default::default();
                     connection.classic = None;
                     scratch.discard();
                     return Onward::Receive;
                 }
-                _ => match self.shake_hands(slot, scratch) {
-                    Some(onward) => return onward,
-                    None => continue,
-                },
+                Phase::Greeting | Phase::Challenged { .. } => self.shake_hands(slot, scratch),
             };
-            if connection.listing.is_some() {
-                return Onward::Stop;
-            }
-            if connection.outbox.unsent_bytes() > self.limits.unsent_bytes {
-                // Sending may make room at once; what has arrived waits in the connection's own memory.
-                connection.paused = true;
-                self.flush_soon(slot);
-                return Onward::Stop;
-            }
-            if connection.long.is_some() {
-                if self.awaits_disk(slot) {
-                    return Onward::Stop;
-                }
-                match self.execute_held(slot, session) {
-                    Progress::Nothing => {}
-                    Progress::Step => return Onward::Stop,
-                    Progress::Whole => continue,
-                }
-            }
-            let Some(connection) = self.table.get(slot) else { return Onward::Stop };
-            if connection.classic.is_some() {
-                match self.execute_classic(slot, session, scratch) {
-                    Some(onward) => return onward,
-                    None => continue,
-                }
-            }
-            if scratch.unread().is_empty() && connection.input.is_between_frames() {
-                return Onward::Receive;
-            }
-            let room = self.room(slot);
-            let Self { table, limits, disk, .. } = self;
-            let Some(connection) = table.get(slot) else { return Onward::Stop };
-            let mut stands = false;
-            let admit = |header: &FrameHeader, come: &[u8]| match weigh::frame(header, come, limits, room, disk) {
-                Admission::Spool { .. } if disk.is_full() => {
-                    stands = true;
-                    Admission::Wait
-                }
-                admission => admission,
-            };
-            match connection.input.next(scratch, admit) {
-                Ok(Some(Arrival::Short(header, _))) if header.opcode == Opcode::Pong.to_wire() => {}
-                Ok(Some(Arrival::Short(header, payload))) if LongRequest::has(header.opcode) => {
-                    let request = LongRequest::decode(header.opcode, Bytes::copy_from_slice(payload));
-                    self.execute_long(slot, session, header.request, request);
-                }
-                Ok(Some(Arrival::Short(header, payload))) => match Request::decode_copying(header.opcode, payload) {
-                    Ok(request) => self.ask(slot, session, header.request, request),
-                    // It is malformed, or its values were sent before it.
-                    Err(_) => self.execute(slot, session, header, Request::decode_copying(header.opcode, payload)),
-                },
-                Ok(Some(Arrival::Frame(header, payload))) if LongRequest::has(header.opcode) => {
-                    self.execute_long(slot, session, header.request, LongRequest::decode(header.opcode, payload));
-                }
-                Ok(Some(Arrival::Frame(header, payload))) => {
-                    let payload_bytes = payload.len();
-                    if told_values(header.opcode, &payload) <= MANY_VALUES
-                        && let Ok(mut request) = Request::decode(header.opcode, payload.clone())
-                    {
-                        detach(payload_bytes, &mut request);
-                        self.ask(slot, session, header.request, request);
-                        continue;
-                    }
-                    // It has more, is malformed, or its values were sent before it.
-                    let mut request = Request::decode(header.opcode, payload);
-                    match request {
-                        Ok(request) if request.values() > MANY_VALUES => {
-                            self.hold_for_others(
-                                slot,
-                                Held::Received(header.request, payload_bytes, request),
-                                payload_bytes,
-                            );
-                            return Onward::Stop;
-                        }
-                        Ok(ref mut request) => detach(payload_bytes, request),
-                        Err(_) => {}
-                    }
-                    self.execute(slot, session, header, request);
-                }
-                Ok(Some(Arrival::Skipped(header, fault))) => self.refuse(slot, session, header.request, fault),
-                Ok(Some(Arrival::Spooling(piece))) => self.spool_of_frame(slot, session, piece),
-                Ok(None) if stands => {
-                    self.await_disk(slot);
-                    return Onward::Stop;
-                }
-                Ok(None) => return Onward::Receive,
-                Err(fault) => {
-                    self.say_goodbye(slot, fault);
-                    scratch.discard();
-                }
+            if let Some(onward) = onward {
+                return onward;
             }
         }
+    }
+
+    /// Executes what a session has said next: `None` when there may be more.
+    #[inline]
+    fn execute_next(&mut self, slot: usize, session: SessionId, scratch: &mut Scratch) -> Option<Onward> {
+        let Some(connection) = self.table.get(slot) else { return Some(Onward::Stop) };
+        if connection.listing.is_some() {
+            return Some(Onward::Stop);
+        }
+        if connection.outbox.unsent_bytes() > self.limits.unsent_bytes {
+            // Sending may make room at once; what has arrived waits in the connection's own memory.
+            connection.paused = true;
+            self.flush_soon(slot);
+            return Some(Onward::Stop);
+        }
+        if connection.long.is_some() {
+            if self.awaits_disk(slot) {
+                return Some(Onward::Stop);
+            }
+            match self.execute_held(slot, session) {
+                Progress::Nothing => {}
+                Progress::Step => return Some(Onward::Stop),
+                Progress::Whole => return None,
+            }
+        }
+        let Some(connection) = self.table.get(slot) else { return Some(Onward::Stop) };
+        if connection.classic.is_some() {
+            return self.execute_classic(slot, session, scratch);
+        }
+        if scratch.unread().is_empty() && connection.input.is_between_frames() {
+            return Some(Onward::Receive);
+        }
+        self.execute_frame(slot, session, scratch)
+    }
+
+    /// Executes the next frame, where it has come whole.
+    #[inline]
+    fn execute_frame(&mut self, slot: usize, session: SessionId, scratch: &mut Scratch) -> Option<Onward> {
+        let room = self.room(slot);
+        let Self { table, limits, disk, .. } = self;
+        let Some(connection) = table.get(slot) else { return Some(Onward::Stop) };
+        let mut stands = false;
+        let admit = |header: &FrameHeader, come: &[u8]| match weigh::frame(header, come, limits, room, disk) {
+            Admission::Spool { .. } if disk.is_full() => {
+                stands = true;
+                Admission::Wait
+            }
+            admission => admission,
+        };
+        match connection.input.next(scratch, admit) {
+            Ok(Some(Arrival::Short(header, _))) if header.opcode == Opcode::Pong.to_wire() => {}
+            Ok(Some(Arrival::Short(header, payload))) if LongRequest::has(header.opcode) => {
+                let request = LongRequest::decode(header.opcode, Bytes::copy_from_slice(payload));
+                self.execute_long(slot, session, header.request, request);
+            }
+            Ok(Some(Arrival::Short(header, payload))) => match Request::decode_copying(header.opcode, payload) {
+                Ok(request) => self.ask(slot, session, header.request, request),
+                // It is malformed, or its values were sent before it.
+                Err(_) => self.execute(slot, session, header, Request::decode_copying(header.opcode, payload)),
+            },
+            Ok(Some(Arrival::Frame(header, payload))) if LongRequest::has(header.opcode) => {
+                self.execute_long(slot, session, header.request, LongRequest::decode(header.opcode, payload));
+            }
+            Ok(Some(Arrival::Frame(header, payload))) => {
+                return self.execute_long_frame(slot, session, header, payload);
+            }
+            Ok(Some(Arrival::Skipped(header, fault))) => self.refuse(slot, session, header.request, fault),
+            Ok(Some(Arrival::Spooling(piece))) => self.spool_of_frame(slot, session, piece),
+            Ok(None) if stands => {
+                self.await_disk(slot);
+                return Some(Onward::Stop);
+            }
+            Ok(None) => return Some(Onward::Receive),
+            Err(fault) => {
+                self.say_goodbye(slot, fault);
+                scratch.discard();
+            }
+        }
+        None
+    }
+
+    /// Executes a frame whose values share its memory, or the first step of it where they are very many.
+    fn execute_long_frame(
+        &mut self,
+        slot: usize,
+        session: SessionId,
+        header: FrameHeader,
+        payload: Bytes,
+    ) -> Option<Onward> {
+        let payload_bytes = payload.len();
+        let values = Head::read(header.opcode, &payload).map_or(0, |heading| heading.values as usize);
+        if values <= MANY_VALUES
+            && let Ok(mut request) = Request::decode(header.opcode, payload.clone())
+        {
+            detach(payload_bytes, &mut request);
+            self.ask(slot, session, header.request, request);
+            return None;
+        }
+        // It has more, is malformed, or its values were sent before it.
+        let mut request = Request::decode(header.opcode, payload);
+        match request {
+            Ok(request) if request.values() > MANY_VALUES => {
+                self.hold_for_others(slot, Held::Received(header.request, payload_bytes, request), payload_bytes);
+                return Some(Onward::Stop);
+            }
+            Ok(ref mut request) => detach(payload_bytes, request),
+            Err(_) => {}
+        }
+        self.execute(slot, session, header, request);
+        None
     }
 
     fn execute(&mut self, slot: usize, session: SessionId, header: FrameHeader, request: Result<Request<Sent>, Fault>) {
@@ -251,11 +270,4 @@ impl EventLoop {
     pub(super) fn refuse(&mut self, slot: usize, session: SessionId, request: RequestId, fault: Fault) {
         self.answer(slot, session, request, Reply::Failed(fault));
     }
-}
-
-/// How many values a request brings, as its head says: of any that does, they follow the handle.
-fn told_values(opcode: u16, payload: &[u8]) -> usize {
-    let count = payload.get(4..).and_then(|rest| rest.first_chunk());
-    let brings = opcode == Opcode::Store.to_wire() || opcode == Opcode::Finish.to_wire();
-    count.filter(|_| brings).map_or(0, |count| u32::from_le_bytes(*count) as usize)
 }

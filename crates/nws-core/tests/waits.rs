@@ -329,6 +329,7 @@ fn ten_thousand_waiting_sessions_are_answered_forgotten_and_deleted_at_little_co
     assert_eq!(world.core.waiting(), 2500);
     world.effects.clear();
     world.done(storer, Request::DeleteVariable { variable: VARIABLE });
+    // Some thousand are told at once, the others in parts.
     while world.core.sweep(&mut world.effects) {}
     assert_eq!((world.core.waiting(), world.core.values_bytes()), (0, 0));
     assert_eq!(world.core.next_deadline_ms(), None);

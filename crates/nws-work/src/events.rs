@@ -1,6 +1,5 @@
 //! The stream of events that a master writes where it is asked to: one JSON object a line.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
@@ -34,7 +33,7 @@ pub struct EventLog {
 #[derive(Debug)]
 struct State {
     file: File,
-    text: String,
+    text: Vec<u8>,
     owner_pid: u32,
     problem: Option<io::Error>,
     failed: bool,
@@ -48,27 +47,36 @@ impl EventLog {
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::options().append(true).create(true).open(path)?;
         let owner_pid = std::process::id();
-        Ok(Self { state: Mutex::new(State { file, text: String::new(), owner_pid, problem: None, failed: false }) })
+        Ok(Self { state: Mutex::new(State { file, text: Vec::new(), owner_pid, problem: None, failed: false }) })
     }
 
     /// Appends an event: the text of one JSON object without a line break.
     pub fn line(&self, event: &str) {
         let mut state = self.state();
-        state.text.push_str(event);
+        state.text.extend_from_slice(event.as_bytes());
         state.end_line();
     }
 
     /// Appends that a task of the sleigh called `sleigh` has ended.
     pub fn task(&self, sleigh: &str, head: &ResultHead) {
-        let ResultHead { task, rank, outcome, began_ns, duration_ns } = head;
-        let ok = *outcome == Outcome::Done;
         let mut state = self.state();
-        // Writing to a string does not fail.
-        let _ = write!(
-            state.text,
-            r#"{{"event": "task", "sleigh": "{sleigh}", "run": {}, "index": {}, "rank": {rank}, "began_ns": {began_ns}, "duration_ns": {duration_ns}, "ok": {ok}}}"#,
-            task.run, task.index,
-        );
+        let text = &mut state.text;
+        text.extend_from_slice(br#"{"event": "task", "sleigh": ""#);
+        text.extend_from_slice(sleigh.as_bytes());
+        // By hand, as hundreds of thousands a second may be told: `write!` takes twice as long.
+        let numbers: [(&[u8], u64); 5] = [
+            (br#"", "run": "#, head.task.run.into()),
+            (br#", "index": "#, head.task.index),
+            (br#", "rank": "#, head.rank.into()),
+            (br#", "began_ns": "#, head.began_ns),
+            (br#", "duration_ns": "#, head.duration_ns),
+        ];
+        for (name, number) in numbers {
+            text.extend_from_slice(name);
+            push_number(text, number);
+        }
+        let ok: &[u8] = if head.outcome == Outcome::Done { br#", "ok": true}"# } else { br#", "ok": false}"# };
+        text.extend_from_slice(ok);
         state.end_line();
     }
 
@@ -96,7 +104,7 @@ impl Drop for EventLog {
 
 impl State {
     fn end_line(&mut self) {
-        self.text.push('\n');
+        self.text.push(b'\n');
         if self.text.len() >= CHUNK_BYTES {
             self.write();
         }
@@ -107,12 +115,27 @@ impl State {
         let ours = self.owner_pid == std::process::id();
         if ours
             && !self.failed
-            && let Err(error) = self.file.write_all(self.text.as_bytes())
+            && let Err(error) = self.file.write_all(&self.text)
         {
             self.failed = true;
             self.problem = Some(error);
         }
         self.text.clear();
+    }
+}
+
+/// Appends a number's decimal digits.
+fn push_number(text: &mut Vec<u8>, mut number: u64) {
+    let begin = text.len();
+    loop {
+        text.push(b'0' + (number % 10) as u8);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    if let Some(digits) = text.get_mut(begin..) {
+        digits.reverse();
     }
 }
 
@@ -139,6 +162,16 @@ mod tests {
             "began_ns": 5, "duration_ns": 7, "ok": false,
         });
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn numbers_are_told_as_they_are() {
+        let mut text = Vec::new();
+        for number in [0, 7, 10, 1_000_000_007, u64::MAX] {
+            text.clear();
+            push_number(&mut text, number);
+            assert_eq!(String::from_utf8_lossy(&text), number.to_string());
+        }
     }
 
     #[test]

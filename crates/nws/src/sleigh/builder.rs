@@ -15,6 +15,8 @@ use crate::{Endpoint, init};
 
 /// Most workers of one sleigh.
 const WORKERS: u32 = 4096;
+/// Less than any worker takes.
+const LEAST_MEMORY_BYTES: u64 = 1 << 20;
 
 /// Options of a sleigh. [`Sleigh::builder`] makes one, [`Builder::build`] starts the sleigh.
 #[derive(Clone, Debug)]
@@ -22,6 +24,7 @@ const WORKERS: u32 = 4096;
 pub struct Builder {
     workers: Option<u32>,
     retries: u32,
+    memory_limit_bytes: Option<u64>,
     server: Option<Endpoint>,
     args: Option<Vec<OsString>>,
     env: Vec<(String, Option<String>)>,
@@ -36,6 +39,7 @@ impl Default for Builder {
         Self {
             workers: None,
             retries: 1,
+            memory_limit_bytes: None,
             server: None,
             args: None,
             env: Vec::new(),
@@ -58,6 +62,14 @@ impl Builder {
     /// How often a task is run again after a worker died of it; 1 by default.
     pub fn retries(mut self, count: u32) -> Self {
         self.retries = count;
+        self
+    }
+
+    /// How much memory each worker may hold, with the processes that it started, in bytes; at least
+    /// 1 MiB, and as much as there is by default. A task that takes its worker beyond that fails alone,
+    /// with both numbers, and another worker takes the place of the one that ran it.
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit_bytes = Some(bytes);
         self
     }
 
@@ -129,11 +141,15 @@ impl Builder {
         if !(1..=WORKERS).contains(&workers) {
             return Err(Error::Argument(format!("workers: expected 1 to {WORKERS}, got {workers}")));
         }
+        if let Some(bytes) = self.memory_limit_bytes.filter(|bytes| *bytes < LEAST_MEMORY_BYTES) {
+            let message = format!("memory_limit: expected at least {LEAST_MEMORY_BYTES} bytes (1 MiB), got {bytes}");
+            return Err(Error::Argument(message));
+        }
         let settings = self.first.map_err(Error::Argument)?;
         let settings = serde_json::to_string(&settings).map_err(|error| Error::Argument(error.to_string()))?;
         let start = Start {
             server: address(self.server)?,
-            memory_limit_bytes: None,
+            memory_limit_bytes: self.memory_limit_bytes,
             worker_count: workers,
             worker: command(self.args, self.env, self.working_dir, workers)?,
             settings: settings.into(),
@@ -183,6 +199,13 @@ fn command(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_that_no_worker_could_keep_is_refused() {
+        crate::init();
+        let refusal = Builder::default().workers(1).memory_limit(1000).build().unwrap_err().to_string();
+        assert!(refusal.contains("memory_limit: expected at least 1048576 bytes"), "{refusal}");
+    }
 
     #[test]
     fn a_sleigh_without_workers_is_refused() {

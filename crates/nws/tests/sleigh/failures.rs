@@ -293,3 +293,25 @@ fn a_thousand_tasks_survive_kills_at_random_moments() {
         assert!(kills.into_inner() > 30);
     });
 }
+
+/// Holds so many bytes, and those from a certain number on until it is ended.
+#[nws::task]
+fn hold(bytes: usize) -> usize {
+    let held = std::hint::black_box(vec![1u8; bytes]);
+    if bytes >= 300 << 20 {
+        thread::sleep(Duration::from_secs(3600));
+    }
+    held.len()
+}
+
+#[test]
+fn a_task_that_takes_more_memory_than_a_worker_may_fails_alone() {
+    limited(|| {
+        let sleigh = builder(1).memory_limit(200 << 20).build().unwrap();
+        let outcomes = sleigh.call(hold::task()).each_elem_outcomes([1000, 300 << 20, 2000]).unwrap();
+        let failure = outcomes[1].as_ref().unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Died);
+        assert!(failure.message.contains("at most 200 MiB are allowed"), "{}", failure.message);
+        assert_eq!((outcomes[0].as_ref().unwrap(), outcomes[2].as_ref().unwrap()), (&1000, &2000));
+    });
+}

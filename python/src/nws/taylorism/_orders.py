@@ -21,6 +21,7 @@ __all__ = ["Orders"]
 
 # How often a scheduler that may change its mind by itself is asked.
 _ASKED_AGAIN_S = 0.05
+_FIRST = struct.Struct("<Q")
 
 
 class Reports(Sequence[dict[str, Any]]):
@@ -55,7 +56,6 @@ class Orders:
         self._pending: list[dict[str, Any]] = []
         # The master's number of instructions that the scheduler has left as they are. Holding them keeps their ids.
         self._numbers: dict[int, tuple[int, dict[str, Any]]] = {}
-        self._given = 0
         self._interrupted: list[dict[str, Any]] = []
         self._reports = Reports()
         self._scheduler: Any = None
@@ -117,9 +117,9 @@ class Orders:
         elif frame.kind == _wire.WORKER:
             self.crew.hire(pickle.loads(frame.payload), self._scheduler.binded)
         elif frame.kind == _wire.INSTRUCTIONS:
-            for instructions in pickle.loads(frame.payload):
-                self._numbers[id(instructions)] = (self._given, instructions)
-                self._given += 1
+            (first,) = _FIRST.unpack_from(frame.payload)
+            for number, instructions in enumerate(pickle.loads(memoryview(frame.payload)[_FIRST.size :]), first):
+                self._numbers[id(instructions)] = (number, instructions)
                 self._pending.append(instructions)
 
     def _obey(self, signal: str) -> None:

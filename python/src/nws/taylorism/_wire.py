@@ -27,7 +27,7 @@ __all__ = [
 START = b"S"  # pickled: name, verbosity, and the scheduler pickled by itself
 ARRAY = b"A"  # pickled: which array this is; its memory as a descriptor
 CLASSES = b"C"  # pickled: of each class its name, and itself pickled, or why it cannot be
-INSTRUCTIONS = b"D"  # pickled: a list of dicts
+INSTRUCTIONS = b"D"  # number of the first u64; pickled: a list of dicts
 WORKER = b"W"  # pickled: a worker that is hired as it is
 SIGNAL = b"G"  # the name of a control signal
 # From the Boss.

@@ -170,9 +170,12 @@ impl SpreadCore {
             let item = item?;
             let written = dumps.call1((item,)).and_then(|written| Ok(written.cast::<PyBytes>()?.as_bytes().to_vec()));
             let written = written.inspect_err(|error| {
-                let note = format!("This is task {} of todo, which cannot be sent.", results.len());
-                // An exception that takes no note is raised without.
-                let _ = error.value(py).call_method1("add_note", (note,));
+                // An interrupt has nothing to do with the task.
+                if error.is_instance_of::<PyException>(py) {
+                    let note = format!("This is task {} of todo, which cannot be sent.", results.len());
+                    // An exception that takes no note is raised without.
+                    let _ = error.value(py).call_method1("add_note", (note,));
+                }
             })?;
             results.append(place)?;
             self.spread.submit(written);

@@ -24,7 +24,10 @@ impl Elsewhere {
             return None;
         }
         let folder = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_nws"), folder.path().join("nws")).unwrap();
+        // Written by another process: a child that another test starts meanwhile would hold our
+        // descriptor for a moment, and a program that is open for writing cannot be run.
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_nws")).arg(folder.path().join("nws")).status();
+        assert!(copied.unwrap().success());
         let elsewhere = Self { folder };
         fs::create_dir(elsewhere.home()).unwrap();
         chown(elsewhere.home(), Some(OTHER), Some(OTHER)).unwrap();

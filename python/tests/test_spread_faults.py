@@ -334,7 +334,8 @@ def test_many_jobs_leave_no_descriptor_and_no_thread():
 
 
 def test_an_answer_that_claims_to_go_on_beyond_the_limit_is_not_waited_for():
-    claim = "out = sys.stdout.buffer\nout.write(b'\\x80\\x04%s' + (1 << 60).to_bytes(8, 'little'))\nout.flush()\nsys.stdin.read()"
+    claim = "out = sys.stdout.buffer\nout.write(b'\\x80\\x04%s' + (1 << 60).to_bytes(8, 'little'))\n"
+    claim += "out.flush()\nsys.stdin.read()"
     for opcode in (r"\x8e", r"\x95"):
         with pytest.raises(NoResponse, match="its answer has more than 1073741824 bytes"):
             main([1], [script(claim % opcode)])

@@ -1,9 +1,9 @@
 """What dies while a Boss works, and what follows: the exact error, soon, and nothing left."""
 
 import contextlib
+import errno
 import gc
 import os
-import random
 import select
 import signal
 import subprocess
@@ -18,7 +18,7 @@ from bosses import Gate, pid_of
 from crashes import harm
 from hired import Alive, Sleeper
 from leftovers import MARK, marked, wait_for_none, wait_until
-from nws.taylorism import Boss, BossDied, Worker, WorkerDied, run_as_server
+from nws.taylorism import Boss, BossDied, Worker, WorkerDied, _office, _wire, run_as_server
 from nws.taylorism.schedulers import LaxistScheduler
 
 # Within which all must be over, whatever has died; slow machines get four times as long.
@@ -146,6 +146,51 @@ def test_a_stopped_boss_is_an_error_and_ends_its_workers(mark, tmp_path):
     os.kill(pid_of(boss), signal.SIGSTOP)
     with pytest.raises(BossDied, match="stopped by SIGSTOP"):
         boss.get_report()
+    assert not any(living(pid) for one in pids for pid in one)
+
+
+class Starved(LaxistScheduler):
+    """When the first `at_work` workers have begun, the system refuses this call to the Boss, which starts the next."""
+
+    def __init__(self, call, at_work):
+        self.call, self.at_work = call, at_work
+
+    def launchable(self, pending_instructions, workers, report):
+        if len(workers) < self.at_work:
+            return pending_instructions[:1], pending_instructions[1:]
+        if not all(os.path.exists(worker.told) for worker in workers.values()):
+            return [], pending_instructions
+
+        def refuse(*_):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        setattr(os, self.call, refuse)
+        return pending_instructions, []
+
+
+@pytest.mark.parametrize("at_work", [0, 1])
+@pytest.mark.parametrize("call", ["pipe2", "fork", "pidfd_open"])
+def test_a_worker_that_cannot_be_started_is_an_error_and_ends_the_others(mark, tmp_path, call, at_work):
+    told = [str(tmp_path / f"told {number}") for number in range(at_work + 2)]
+    with run_as_server({}, {"told": told}, scheduler=Starved(call, at_work)) as boss:
+        with pytest.raises(OSError, match="Too many open files") as refused:
+            boss.wait_till_finished()
+        assert refused.value.__cause__.instructions == {"told": told[at_work]}
+    assert not marked(mark)
+
+
+def fail(*_):
+    raise ValueError("nobody expected this")
+
+
+@pytest.mark.parametrize("where", ["Office._exchange", "Office._events", "Wire.receive", "Wire.flush"])
+def test_an_error_of_the_masters_own_thread_is_an_error_and_ends_all(mark, tmp_path, monkeypatch, where):
+    boss, pids = started(tmp_path)
+    owner, _, method = where.partition(".")
+    monkeypatch.setattr({"Office": _office.Office, "Wire": _wire.Wire}[owner], method, fail)
+    with pytest.raises(BossDied, match="nobody expected this"):
+        boss.get_report()
+    wait_until(lambda: boss._office.ended, "its end is known")
     assert not any(living(pid) for one in pids for pid in one)
 
 
@@ -298,27 +343,22 @@ while True:
 
 def interrupted(process):
     """Interrupt a program until it ends: Python swallows what comes within a finalizer. Returns its standard error."""
-    for _ in range(10):
+    while True:
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.communicate(timeout=SOON_S / 10)[1]
-    process.kill()
-    return "it goes on"
 
 
 @pytest.mark.timeout(300)  # a dozen programs, one after the other
 def test_ctrl_c_at_any_moment_leaves_nothing(mark):
-    seed = random.randrange(1 << 30)
-    print("seed", seed)
-    choose = random.Random(seed)
     text = INTERRUPTED.format(tests=str(Path(__file__).parent))
-    for _ in range(12):
+    for number in range(12):
         process = subprocess.Popen(
             [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         process.stdout.readline()
-        # At any moment: how long this takes is what makes it random.
-        select.select([process.stdout], [], [], choose.random() * 0.8)
+        # At any moment: where the program then is depends on the machine.
+        select.select([process.stdout], [], [], number / 12 * 0.8)
         errors = interrupted(process)
         assert "KeyboardInterrupt" in errors
         wait_for_none(mark, SOON_S)
@@ -339,6 +379,25 @@ def test_a_master_that_goes_on_after_ctrl_c_can_stop_its_boss(mark, tmp_path):
     boss.wait_till_finished()
     assert boss.get_report()["status"] == "pending"
     assert not marked(mark)
+
+
+def test_close_waits_for_the_thread_of_a_boss_that_has_ended(mark, monkeypatch):
+    joined, end, join = threading.Event(), _office.Office._end, threading.Thread.join
+
+    def linger(office, cause):
+        end(office, cause)
+        joined.wait(SOON_S)
+
+    def join_and_tell(thread, timeout=None):
+        if thread.name == "nws-boss":
+            joined.set()
+        join(thread, timeout)
+
+    monkeypatch.setattr(_office.Office, "_end", linger)
+    monkeypatch.setattr(threading.Thread, "join", join_and_tell)
+    with run_as_server({}, {"seconds": [0.0]}) as boss:
+        boss.wait_till_finished()
+    assert not boss._office._thread.is_alive()
 
 
 def test_many_bosses_leave_no_descriptor_and_no_thread(mark):

@@ -2,10 +2,13 @@
 
 import json
 import os
+import threading
 
 import pytest
 
+from bosses import reports
 from hired import Sleeper, Squarer
+from leftovers import wait_until
 from nws.taylorism import Boss
 from nws.taylorism.schedulers import (
     BaseScheduler,
@@ -225,6 +228,50 @@ def test_a_scheduler_of_ones_own_is_asked_again_although_nothing_has_come():
         boss.make_them_work()
         boss.wait_till_finished()
         assert len(boss.get_report()["workers_report"]) == 1
+
+
+class Choosy(BaseScheduler):
+    """One at a time; after the first report it has had enough."""
+
+    def launchable(self, pending_instructions, workers, report):
+        if report:
+            raise ValueError("I do not like this report")
+        return ([], pending_instructions) if workers else (pending_instructions[:1], pending_instructions[1:])
+
+
+def test_a_scheduler_that_raises_when_no_worker_is_left_is_an_error():
+    with Boss(scheduler=Choosy()) as boss:
+        boss.set_instructions({}, {"number": [1, 2]})
+        boss.make_them_work()
+        boss.end()
+        with pytest.raises(ValueError, match="I do not like this report"):
+            boss.wait_till_finished()
+
+
+class Proud(LaxistScheduler):
+    """Puts something of its own, which cannot be pickled, into the instructions that it leaves."""
+
+    def launchable(self, pending_instructions, workers, report):
+        return [], [{**one, "lock": threading.Lock()} for one in pending_instructions]
+
+
+def test_instructions_that_cannot_be_told_as_left_are_an_error():
+    with Boss(scheduler=Proud()) as boss:
+        boss.set_instructions({}, {"number": [1, 2]})
+        boss.make_them_work()
+        boss.get_report()
+        boss.stop_them_working()
+        wait_until(lambda: boss._office.ended, "it has ended, although nothing more is said to it")
+        with pytest.raises(TypeError, match="pickle"):
+            boss.wait_till_finished()
+
+
+def test_durations_that_cannot_be_remembered_are_a_warning_and_the_work_is_done(tmp_path, capfd):
+    with Boss(scheduler=LongerFirstScheduler(1, remembered=tmp_path / "no folder" / "durations")) as boss:
+        boss.set_instructions({}, {"number": [1, 2]})
+        boss.make_them_work()
+        assert reports(boss) == [1, 4]
+    assert "no folder" in capfd.readouterr().err
 
 
 class Wrong(BaseScheduler):

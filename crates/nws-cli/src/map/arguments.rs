@@ -86,6 +86,9 @@ pub(crate) struct Arguments {
     /// End a job that takes longer, such as 500ms, 2.5s or 10min; it has failed.
     #[arg(long, value_name = "TIME", value_parser = time)]
     timeout: Option<Duration>,
+    /// How long a job that was asked to end, by SIGTERM, may take before it is killed.
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "2s")]
+    grace: Duration,
     /// When jobs fail, start no more (soon), or end the others as well (now).
     ///
     /// On the first failure, or with fail=N on the Nth: soon, now, soon,fail=3, never.
@@ -180,6 +183,7 @@ pub(super) struct Plan {
     pub(super) json: bool,
     pub(super) retries: u32,
     pub(super) timeout: Option<Duration>,
+    pub(super) grace: Duration,
     pub(super) halt: Halt,
     pub(super) log: Option<LogPlan>,
     pub(super) progress: Progress,
@@ -226,6 +230,7 @@ impl Plan {
             json: arguments.json,
             retries: arguments.retries,
             timeout: arguments.timeout,
+            grace: arguments.grace,
             halt: arguments.halt,
             log: arguments.joblog.clone().map(|path| LogPlan { path, resume: arguments.resume() }),
             progress: arguments.progress,

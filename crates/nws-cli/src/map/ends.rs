@@ -7,8 +7,6 @@ use nws_work::commands::CommandId;
 use super::halt::Halt;
 use super::run::{Over, Run};
 
-/// How long a job that was asked to end may go on.
-const GRACE: Duration = Duration::from_secs(2);
 /// How long a run that was interrupted waits for who reads its output.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -17,7 +15,7 @@ impl Run {
     pub(super) fn stop(&mut self, over: Over) {
         let at_once = matches!(over, Over::Unread | Over::Failed(_));
         if at_once || matches!(over, Over::Interrupted(_)) {
-            self.last_words.get_or_insert_with(|| Instant::now() + GRACE + LAST_WORDS);
+            self.last_words.get_or_insert_with(|| Instant::now() + self.plan.grace + LAST_WORDS);
         }
         // What came first is the reason, but for the user's word.
         if self.over.is_none() || matches!(over, Over::Interrupted(_)) {
@@ -39,7 +37,7 @@ impl Run {
                 self.host.end(*id);
             } else if job.last_moment.is_none() {
                 self.host.ask_to_end(*id);
-                job.last_moment = Some(Instant::now() + GRACE);
+                job.last_moment = Some(Instant::now() + self.plan.grace);
             }
         }
     }
@@ -76,7 +74,7 @@ impl Run {
                 job.due = None;
                 if job.last_moment.is_none() {
                     job.timed_out = true;
-                    job.last_moment = Some(now + GRACE);
+                    job.last_moment = Some(now + self.plan.grace);
                     self.host.ask_to_end(*id);
                 }
             }

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::arguments::{LogPlan, Resume};
 use crate::exit::{Exit, Failure};
@@ -41,10 +42,18 @@ impl Log {
         let failed = |error: std::io::Error| Failure::new(Exit::Failed, format!("the log {}: {error}", path.display()));
         let opened = File::options().read(true).append(true).create(true).open(path);
         let mut file = opened.map_err(failed)?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let message = format!("the log {} is another run's, which goes on: name another file", path.display());
-            return Err(Failure::new(Exit::Usage, message));
-        }
+        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
+            let message = match error {
+                Errno::WOULDBLOCK => {
+                    format!("the log {} is another run's, which goes on: name another file", path.display())
+                }
+                error => format!(
+                    "the log {} cannot be locked against other runs: {error}; name a file on another file system",
+                    path.display()
+                ),
+            };
+            Failure::new(Exit::Usage, message)
+        })?;
         let mut known = HashMap::new();
         let mut whole_bytes = 0;
         if plan.resume != Resume::No {

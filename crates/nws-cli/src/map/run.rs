@@ -71,6 +71,8 @@ pub(super) struct Run {
     /// Most jobs that are with the host, those that wait there for others to end among them: fewer than
     /// planned where descriptors run out.
     pub(super) width: usize,
+    /// What was planned.
+    most: usize,
     pub(super) counts: Counts,
     pub(super) over: Option<Over>,
     /// When it is over although something is unprinted.
@@ -117,6 +119,7 @@ impl Run {
         let printer = Printer::start(waker.clone())?;
         Ok(Self {
             width: plan.jobs + ahead,
+            most: plan.jobs + ahead,
             bar: Bar::new(plan.progress, Instant::now()),
             plan,
             host,
@@ -307,6 +310,8 @@ impl Run {
             return Ok(());
         }
         self.counts.ended += 1;
+        // Its descriptors are free again.
+        self.width = (self.width + 1).min(self.most);
         if job.has_failed() {
             self.counts.failed += 1;
             if self.counts.first_failure.as_ref().is_none_or(|(first, _)| number < *first) {

@@ -54,8 +54,8 @@ fn a_signal_ends_all_jobs_and_then_the_run_as_that_signal_does() {
 fn jobs_may_end_in_their_own_way_when_they_are_asked_to() {
     let _limit = limit();
     let home = Home::new();
-    let script = "trap 'sleep 0.1; echo cleaned >> note; exit 1' TERM; echo ready; sleep 1000 & wait";
-    let mut command = home.command(["map", "sh", "-c", script, "sh", ":::", "1"]);
+    let script = "trap 'echo cleaned >> note; exit 1' TERM; echo ready; sleep 1000 & wait";
+    let mut command = home.command(["map", "--grace", "1h", "sh", "-c", script, "sh", ":::", "1"]);
     let mut child = command.current_dir(home.path()).spawn().unwrap();
     let mut ready = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
@@ -69,7 +69,7 @@ fn a_second_signal_ends_everything_at_once() {
     let _limit = limit();
     let home = Home::new();
     let script = "trap 'echo asked >> asked' TERM; echo ready; while :; do sleep 1000 & wait; done";
-    let mut command = home.command(["map", "sh", "-c", script, "sh", ":::", "1"]);
+    let mut command = home.command(["map", "--grace", "1h", "sh", "-c", script, "sh", ":::", "1"]);
     let mut child = command.current_dir(home.path()).spawn().unwrap();
     let mut ready = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();

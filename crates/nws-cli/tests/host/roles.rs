@@ -21,6 +21,8 @@ const ROLE: &str = "NWS_HOST_TEST_ROLE";
 
 /// Makes a worker end as soon as it has joined.
 pub(crate) const LEAVES: &str = "NWS_HOST_TEST_LEAVES";
+/// The folder where workers that have ended by themselves leave a file.
+pub(crate) const NOTES: &str = "NWS_HOST_TEST_NOTES";
 
 /// The path of a file: the worker that makes `PATH.held` first does not say that it has joined before there is one.
 pub(crate) const HOLDS: &str = "NWS_HOST_TEST_HOLDS";
@@ -96,7 +98,13 @@ fn worker() {
                 worker.wait(Duration::from_secs(1));
                 continue;
             }
-            Next::Over(_) => return worker.leave(),
+            Next::Over(_) => {
+                worker.leave();
+                if let Some(folder) = std::env::var_os(NOTES) {
+                    std::fs::write(Path::new(&folder).join(std::process::id().to_string()), "").unwrap();
+                }
+                return;
+            }
         };
         let began_ns = worker.begin(&task, None);
         result.resize(RESULT_HEAD_BYTES, 0);

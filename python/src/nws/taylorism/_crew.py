@@ -39,7 +39,10 @@ class Crew:
         return self._epoll.fileno()
 
     def hire(self, worker: Worker, binded: bool) -> None:
-        """Give a worker its place, and send it to work."""
+        """Give a worker its place, and send it to work.
+
+        Raises `OSError` where its process cannot be started; then nothing is left of it.
+        """
         worker._employer = self
         key, count = worker.name, 1
         while key in self.workers:
@@ -49,7 +52,13 @@ class Crew:
         core = self._core() if binded else None
         if core is not None:
             self._cores[key] = core
-        worker.work()
+        try:
+            worker.work()
+        except BaseException:
+            # Who never began would never end, and the Boss would wait for it.
+            self._cores.pop(key, None)
+            del self.workers[key]
+            raise
 
     def _core(self) -> int:
         """Return the core that the fewest workers are bound to."""
@@ -67,16 +76,36 @@ class Crew:
         sys.stdout.flush()
         sys.stderr.flush()
         dumps_result(None)  # what it finds out about the modules here, workers need not find out again
-        pid = os.fork()
-        if pid == 0:
-            work(worker, theirs, core, self._leave_behind)
-        os.close(theirs)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                work(worker, theirs, core, self._leave_behind)
+        except OSError:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
         os.set_blocking(ours, False)
-        job = Job(worker, pid, ours)
+        try:
+            job = Job(worker, pid, ours)
+        except OSError:
+            # Nobody could hear of its end.
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            os.close(ours)
+            raise
+        self._watch(key, job)
+
+    def _watch(self, key: str, job: Job) -> None:
         self._jobs[key] = job
-        for descriptor in (job.pipe, job.pidfd):
-            self._by_descriptor[descriptor] = key
-            self._epoll.register(descriptor, select.EPOLLIN)
+        try:
+            for descriptor in (job.pipe, job.pidfd):
+                self._by_descriptor[descriptor] = key
+                self._epoll.register(descriptor, select.EPOLLIN)
+        except OSError:
+            job.signal(signal.SIGKILL)
+            self._forget(key, stopped=True)
+            raise
 
     def _leave_behind(self) -> None:
         self._close_in_child()
@@ -146,14 +175,18 @@ class Crew:
             yield self._dismiss(key)
 
     def _dismiss(self, key: str) -> Job:
+        job = self._forget(key, self._stopping.pop(key, None) is not None)
+        self._cores.pop(key, None)
+        del self.workers[key]
+        return job
+
+    def _forget(self, key: str, stopped: bool) -> Job:
+        """Watch a process no more, whose end is there or on its way; take it."""
         job = self._jobs.pop(key)
         for descriptor in (job.pipe, job.pidfd):
-            del self._by_descriptor[descriptor]
+            self._by_descriptor.pop(descriptor, None)
             # By hand: a child that was forked just now may still have it, so closing it here does not do that.
             with contextlib.suppress(FileNotFoundError):
                 self._epoll.unregister(descriptor)
-        stopped = self._stopping.pop(key, None) is not None
         job.reap(stopped)
-        self._cores.pop(key, None)
-        del self.workers[key]
         return job

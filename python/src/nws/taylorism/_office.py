@@ -85,10 +85,11 @@ class Office:
 
     def close(self) -> None:
         """End the Boss and all its workers; nothing is left when this returns."""
-        if os.getpid() != self._owner or self.ended:
+        if os.getpid() != self._owner:
             return
         self._is_closing = True
         self._wake()
+        # Where all has ended, too: the thread tells so before it ends itself.
         if threading.current_thread() is not self._thread:
             self._thread.join(_FAREWELL_S)
         # An interrupt between the taking of a lock and the block that gives it back leaves the thread waiting for it.
@@ -99,7 +100,30 @@ class Office:
             self._waker.send(b"!")
 
     def _serve(self) -> None:
-        """Hear and send until the process has ended."""
+        """Be the thread. However it ends, all who wait hear of it."""
+        cause = "the master's thread was ended"
+        try:
+            cause = self._hear_and_send()
+        except Exception as error:
+            cause = f"the master could not go on to hear it: {type(error).__name__}: {error}"
+        finally:
+            self._end(cause)
+
+    def _end(self, cause: str) -> None:
+        """End what is left of the process, then tell all who wait."""
+        try:
+            self._host.stop()
+            for end in (self._wire, self._waker, self._woken):
+                end.close()
+        finally:
+            with self.changed:
+                if self.left is None and self.failure is None:
+                    self.death = cause
+                self.ended = True
+                self.changed.notify_all()
+
+    def _hear_and_send(self) -> str:
+        """Hear and send until the process has ended; return how it did."""
         poll = select.poll()
         poll.register(self._woken, select.POLLIN)
         poll.register(self._host.fileno(), select.POLLIN)
@@ -121,14 +145,7 @@ class Office:
             cause = self._events() or self._look()
         if closed_at is None and not self._is_closing:
             self._exchange()
-        self._host.stop()
-        for end in (self._wire, self._waker, self._woken):
-            end.close()
-        with self.changed:
-            if self.left is None and self.failure is None:
-                self.death = cause
-            self.ended = True
-            self.changed.notify_all()
+        return cause
 
     def _exchange(self) -> bool:
         """Send and receive what can be; return whether the other end is there."""

@@ -94,9 +94,17 @@ class Orders:
                 self._take(job)
             if self._may_begin():
                 self._begin()
-            self._end_if_due()
         except Exception as error:
             self._fail(failed(error))
+        # After a failure, too: where no worker is left, nothing else would ever move the Boss on.
+        try:
+            self._end_if_due()
+        except Exception as error:
+            # Instructions that cannot be told: the failure is, without them.
+            failure, name, _ = self._failure or (failed(error), None, None)
+            self._failure = (failure, name, None)
+            self.crew.stop_all()
+            self._end_if_due()
 
     def _may_begin(self) -> bool:
         return bool(self._pending) and not (self._halted or self._stopping or self._failure)
@@ -151,11 +159,11 @@ class Orders:
         for instructions in launchable:
             try:
                 worker = registry.hire(instructions)
+                worker._instructions = instructions
+                self.crew.hire(worker, self._scheduler.binded)
             except Exception as error:
                 self._fail(failed(error), None, instructions)
                 return
-            worker._instructions = instructions
-            self.crew.hire(worker, self._scheduler.binded)
             self._say(f"worker {worker.name} started")
 
     def _take(self, job: Job) -> None:
@@ -196,12 +204,22 @@ class Orders:
             if not busy:
                 self._tell_failure(*self._failure)
         elif self._deaf or (self._stopping and not busy) or (self._ending and not busy and not self._pending):
-            if self._scheduler is not None:
-                self._scheduler.end()
-            self._tell(_wire.END_OF_WORK, [self._left(one) for one in (*self._interrupted, *self._pending)])
+            left = [self._left(one) for one in (*self._interrupted, *self._pending)]
+            self._end_scheduler()
+            self._tell(_wire.END_OF_WORK, left)
         elif self._ending and self._halted and not busy and not self._told_halted:
             self._told_halted = True
             self._wire.send(_wire.HALTED)
+
+    def _end_scheduler(self) -> None:
+        """Let the scheduler write what it remembers. Where it cannot, the work is done all the same."""
+        if self._scheduler is None:
+            return
+        try:
+            self._scheduler.end()
+        except Exception as error:
+            name = type(self._scheduler).__qualname__
+            print(f"nws: warning: {name}.end: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
 
     def _tell_failure(self, failure: Failure, name: str | None, instructions: dict[str, Any] | None) -> None:
         self._tell(_wire.ERROR, (failure, name, None if instructions is None else self._left(instructions)))

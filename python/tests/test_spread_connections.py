@@ -248,3 +248,80 @@ def test_a_forked_copy_can_have_connections_of_its_own():
     connection.close()
     assert connection.wait() == []
     assert pickle.loads(pickle.dumps(TooBusy(2))).delay == 2
+
+
+class Cut(Connection):
+    """One that fails at one point; each of its methods is one."""
+
+    def __init__(self, arglist):
+        super().__init__(arglist)
+        self.fail("init")
+
+    def fail(self, point):
+        if point in self.arglist:
+            raise ValueError(f"{point} is cut")
+
+    def send(self, todo):
+        self.fail("send")
+        self.todo = todo
+
+    def get(self):
+        self.fail("get")
+        return self.todo, None, None
+
+    def close(self):
+        self.fail("close")
+
+    def wait(self):
+        self.fail("wait")
+        return []
+
+    def kill(self):
+        self.fail("kill")
+
+    def performance_key(self):
+        self.fail("key")
+        return "one"
+
+
+@pytest.mark.parametrize("points", [["key"], ["send"], ["get"], ["get", "kill"], ["send", "kill"]])
+def test_a_connection_that_fails_anywhere_before_its_answer_is_told(points):
+    with pytest.raises(NoResponse, match=f"{points[0]} is cut"):
+        main([1], [points], Cut, stdin=["first"], past_performance=None)
+
+
+def test_a_connection_that_cannot_be_made_for_whatever_reason_is_left_out():
+    with pytest.warns(RuntimeWarning, match="init is cut"):
+        assert main([1], [["init"], ["well"]], Cut, past_performance=None)[0] == [1]
+    with pytest.warns(RuntimeWarning), pytest.raises(CannotCreateConnection, match="init is cut"):
+        main([1], [["init"]], Cut, past_performance=None)
+
+
+@pytest.mark.parametrize("points", [["close"], ["wait"], ["wait", "kill"]])
+def test_a_connection_that_fails_at_its_end_costs_its_tail_only(points):
+    with pytest.warns(RuntimeWarning, match=f"no last lines.*{points[0]} is cut"):
+        assert main([1], [points], Cut, past_performance=None) == ([1], [[]])
+
+
+def test_a_task_that_is_put_back_after_the_close_is_done_all_the_same():
+    closed = threading.Event()
+    moods = iter(["busy", "dies", "junk", "well"])
+
+    class Moody(Local):
+        def get(self):
+            assert closed.wait(20)
+            mood = next(moods)
+            if mood == "dies":
+                raise NoResponse("it is gone")
+            return {"busy": (TooBusy(0.01), None, None), "junk": [1]}.get(mood, (self.sent[-1], None, None))
+
+    for count in (1, 3):
+        closed.clear()
+        moods = iter(["busy", "dies", "junk", "well"])
+        iqueue, oqueue = queue.Queue(), queue.Queue()
+        iqueue.put((0, "task"))
+        workers = workers_c(Moody, [["a"]] * count, iqueue, oqueue)
+        workers.close()
+        closed.set()
+        workers.join()
+        assert (oqueue.get_nowait(), oqueue.qsize()) == ((0, "task"), 0)

@@ -1,10 +1,12 @@
 """`nws.spread_jobs` where commands are busy, die, hang or write junk: each has its outcome, and nothing is left."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 
@@ -206,6 +208,56 @@ def test_all_may_be_too_busy_for_a_while_and_of_a_kind_of_their_own():
     assert main(range(5), [serving(body)] * 2)[0] == list(range(5))
 
 
+@pytest.mark.parametrize("encoding", ["pickle", "json"])
+def test_a_child_of_compute_that_reads_standard_input_takes_nothing(encoding):
+    worker = script(f"""
+        import subprocess
+        from nws.spread_jobs import serve
+        def compute(x):
+            return [x, subprocess.run(["cat"], stdout=subprocess.PIPE).stdout.decode(), sys.stdin.read()]
+        serve(compute, encoding={encoding!r})
+    """)
+    assert main(range(3), [worker], encoding=encoding)[0] == [[x, "", ""] for x in range(3)]
+
+
+@pytest.mark.parametrize("encoding", ["pickle", "json"])
+def test_a_worker_may_read_its_first_lines_itself(encoding):
+    program = f"import sys; from nws.spread_jobs import serve; print(sys.stdin.buffer.readline()); serve(id, encoding={encoding!r})"  # fmt: skip # noqa: E501
+    task = {"pickle": pickle.dumps(7), "json": b"7\n"}[encoding]
+    done = subprocess.run([sys.executable, "-c", program], input=b"first\n" + 2 * task, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"b'first\\n'\n") and len(done.stdout) > 20
+
+
+@pytest.mark.parametrize(
+    ("encoding", "task"), [("pickle", pickle.dumps("cut")[:-2]), ("json", b"12")], ids=["pickle", "json"]
+)
+def test_a_cut_task_and_an_end_of_file_in_prepare_are_errors_of_a_worker(encoding, task):
+    program = f"from nws.spread_jobs import serve; serve(print, encoding={encoding!r})"
+    done = subprocess.run([sys.executable, "-c", program], input=task, capture_output=True, timeout=60)
+    assert done.returncode == 1 and b"Traceback" in done.stderr and done.stdout == b""
+    program = "from nws.spread_jobs import serve\ndef prepare(_): raise EOFError('of its own')\nserve(print, prepare)"
+    done = subprocess.run([sys.executable, "-c", program], input=b"", capture_output=True, timeout=60)
+    assert done.returncode == 1 and b"of its own" in done.stderr
+
+
+def test_what_comes_is_heard_while_a_slow_feed_goes_on(tmp_path):
+    failed = tmp_path / "failed"
+    fed = 0
+
+    def feed():
+        nonlocal fed
+        while True:
+            fed += 1
+            yield fed
+            wait_until(failed.exists, "the first task has failed")
+            threading.Event().wait(0.02)
+
+    with pytest.raises(RemoteException, match="no"):
+        main(feed(), [serving(f"open({str(failed)!r}, 'w').close(); raise RemoteException('no')")])
+    assert fed < 256, "as many as there is room for"
+
+
 def test_a_job_that_fails_ends_those_that_go_on():
     body = """
         if x:
@@ -331,3 +383,32 @@ def test_many_jobs_leave_no_descriptor_and_no_thread():
             main([None], [SQUARES])
     assert counts()[:2] == before[:2]
     wait_until(lambda: counts()[2] <= before[2], "the threads of the engine have ended")
+
+
+def test_an_answer_that_claims_to_go_on_beyond_the_limit_is_not_waited_for():
+    claim = "out = sys.stdout.buffer\nout.write(b'\\x80\\x04%s' + (1 << 60).to_bytes(8, 'little'))\n"
+    claim += "out.flush()\nsys.stdin.read()"
+    for opcode in (r"\x8e", r"\x95"):
+        with pytest.raises(NoResponse, match="its answer has more than 1073741824 bytes"):
+            main([1], [script(claim % opcode)])
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("pickle.dumps((TooBusy('soon'), None, None))", "expected a number of seconds in its TooBusy, got 'soon'"),
+        ("pickle.dumps((TooBusy(10**400), None, None))", "expected a number of seconds in its TooBusy, got 1000"),
+        ("b'(' + b']' * 100_000 + b'a' * 99_999 + b't.'", "expected a tuple of 3 items"),
+    ],
+)
+def test_answers_that_are_nonsense_inside_are_junk(answer, told):
+    body = f"from nws.spread_jobs import TooBusy\nsys.stdin.buffer.read(3)\nsys.stdout.buffer.write({answer})\nsys.stdout.flush()\nsys.stdin.read()"  # fmt: skip # noqa: E501
+    with pytest.raises(NoResponse, match=told):
+        main([1], [script(body)])
+
+
+@pytest.mark.parametrize("line", ['{"result": ' + "[" * 100_000, '{"too_busy": 1' + "0" * 400 + "}"])
+def test_lines_of_json_that_are_nonsense_inside_are_junk(line):
+    body = f"sys.stdin.readline(); print({line!r}, flush=True); sys.stdin.read()"
+    with pytest.raises(NoResponse, match="expected a (line of JSON|number of seconds)"):
+        main([1], [script(body)], encoding="json")

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nws_work::commands::Command;
 use nws_work::spread::dispatch;
 use nws_work::spread::framing::{Framing, PickleScanner};
-use nws_work::spread::{Answer, Arrival, Options, Over, Spread};
+use nws_work::spread::{Answer, Arrival, Options, Over, SUBMIT_FOR, Spread};
 use pyo3::exceptions::{PyBaseException, PyException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList, PyTuple};
@@ -151,8 +151,8 @@ impl SpreadCore {
         Ok(Self { spread, tally })
     }
 
-    /// Makes tasks of items while there is room, and appends `place` to the results for each; whether
-    /// there may be more. The end of the items is told to the engine.
+    /// Makes tasks of items while there is room and nothing urgent has come, and appends `place` to the
+    /// results for each; whether there may be more. The end of the items is told to the engine.
     fn submit(
         &self,
         py: Python<'_>,
@@ -162,7 +162,11 @@ impl SpreadCore {
         place: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
         let mut items = items.clone();
+        let until = Instant::now() + SUBMIT_FOR;
         for _ in 0..self.spread.room() {
+            if Instant::now() >= until || self.spread.is_urgent() {
+                break;
+            }
             let Some(item) = items.next() else {
                 self.spread.close();
                 return Ok(false);

@@ -191,6 +191,9 @@ def _over_connections(
 
 def _gone(gone: Gone, ends: dict[int, Gone], told: Told, results: list[Any]) -> None:
     """Take in that a worker is not there any more; raises where it was the last."""
+    if gone.finished:
+        told.tail_lost(gone.worker, gone.message)
+        return
     ends[gone.worker] = gone
     if not gone.started:
         told.left_out(gone.worker, gone.message)

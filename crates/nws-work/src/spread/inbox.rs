@@ -121,6 +121,10 @@ impl Shared {
         self.lock().room(self.workers)
     }
 
+    pub(super) fn is_urgent(&self) -> bool {
+        self.lock().urgent
+    }
+
     /// For the engine: a worker has got a task of so many bytes.
     pub(super) fn handed_out(&self, bytes: usize) {
         let mut state = self.lock();

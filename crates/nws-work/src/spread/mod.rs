@@ -58,6 +58,9 @@ pub struct Options {
     pub limit_bytes: usize,
 }
 
+/// How long tasks may be made at a time before what has come is looked at.
+pub const SUBMIT_FOR: Duration = Duration::from_millis(10);
+
 /// What has come. Places in [`Options::commands`] are `worker`s.
 #[derive(Clone, Debug)]
 pub enum Arrival {
@@ -161,6 +164,11 @@ impl Spread {
     /// How many tasks may be submitted now. More are only kept longer.
     pub fn room(&self) -> usize {
         self.shared.room()
+    }
+
+    /// Whether something has come that should be [taken](Spread::take) before more tasks are made.
+    pub fn is_urgent(&self) -> bool {
+        self.shared.is_urgent()
     }
 
     /// Adds a task: what a command is to read, whole.

@@ -9,7 +9,7 @@ use nws_work::commands::Command;
 use nws_work::control::Cause;
 use nws_work::roles::OWN_PROGRAM;
 use nws_work::spread::framing::Framing;
-use nws_work::spread::{Answer, Arrival, Options, Over, Spread};
+use nws_work::spread::{Answer, Arrival, Options, Over, SUBMIT_FOR, Spread};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -286,9 +286,14 @@ impl<R> Run<'_, R> {
         }
     }
 
-    /// Submits tasks while there is room; whether there may be more.
+    /// Submits tasks while there is room and nothing urgent has come; whether there may be more. An
+    /// iterator may be slow, and what comes meanwhile must not wait until all room is filled.
     fn submit(&mut self, tasks: &mut impl Iterator<Item = Result<Vec<u8>, String>>) -> Result<bool, Reason> {
+        let until = Instant::now() + SUBMIT_FOR;
         for _ in 0..self.spread.room() {
+            if Instant::now() >= until || self.spread.is_urgent() {
+                break;
+            }
             let Some(task) = tasks.next() else {
                 self.spread.close();
                 return Ok(false);

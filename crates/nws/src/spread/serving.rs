@@ -1,6 +1,7 @@
 //! The command's side.
 
-use std::io::{self, BufRead, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,8 +26,8 @@ impl<E: std::error::Error> From<E> for Refusal {
     }
 }
 
-/// Answers tasks until standard input ends: all that a command in Rust has to do. `compute` must not
-/// write to standard output; standard error is free.
+/// Answers tasks until standard input ends: all that a command in Rust has to do. What `compute` and
+/// its children write to standard output goes to standard error, and their standard input is empty.
 ///
 /// # Errors
 /// Those of standard input and output, and `InvalidData` for a task that is of another type.
@@ -38,9 +39,8 @@ impl<E: std::error::Error> From<E> for Refusal {
 /// # }
 /// ```
 pub fn serve<T: DeserializeOwned, R: Serialize>(mut compute: impl FnMut(T) -> Result<R, Refusal>) -> io::Result<()> {
-    let mut answers = io::stdout().lock();
+    let (mut tasks, mut answers) = own_streams()?;
     let mut line = String::new();
-    let mut tasks = io::stdin().lock();
     loop {
         line.clear();
         if tasks.read_line(&mut line)? == 0 {
@@ -57,6 +57,18 @@ pub fn serve<T: DeserializeOwned, R: Serialize>(mut compute: impl FnMut(T) -> Re
         })?;
         answer.push(b'\n');
         answers.write_all(&answer)?;
-        answers.flush()?;
     }
+}
+
+/// Standard input and output for us alone: others find the first at its end, and write to standard error.
+fn own_streams() -> io::Result<(impl BufRead, File)> {
+    io::stdout().flush()?;
+    let answers = File::from(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?);
+    rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
+    let tasks = File::from(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?);
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    // What the program has read ahead is all that is left there.
+    let mut early = Vec::new();
+    io::stdin().read_to_end(&mut early)?;
+    Ok((BufReader::new(Cursor::new(early).chain(tasks)), answers))
 }

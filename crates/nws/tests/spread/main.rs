@@ -58,6 +58,11 @@ fn a_worker() {
             refused += 1;
             Err(Refusal::TooBusy { delay_s: 0.01 })
         }
+        "reads and prints" => {
+            println!("{{\"result\": -1}}");
+            let read = std::io::stdin().lines().count();
+            Ok(x + 10 * i64::try_from(read)?)
+        }
         "fails" => Ok(i64::from("no number".parse::<i32>()?)),
         _ => Ok(x + 1),
     })
@@ -103,6 +108,14 @@ fn a_worker_in_rust_answers_refuses_and_fails() {
         assert_eq!(failure.results[0], Some(2));
         let Reason::Remote { task: 1, worker: 0, message } = failure.reason else { panic!("{failure}") };
         assert!(message.contains("invalid digit"), "{message}");
+    });
+}
+
+#[test]
+fn what_a_worker_reads_and_prints_disturbs_nothing() {
+    limited(|| {
+        let done = job([own_worker()]).run::<_, i64>([(1, "reads and prints"), (2, "reads and prints")]).unwrap();
+        assert_eq!(done.results, [1, 2]);
     });
 }
 
@@ -219,5 +232,23 @@ fn tasks_are_taken_from_the_iterator_as_they_are_needed() {
             .run::<u32, u32>(tasks)
             .unwrap();
         assert!(most_ahead < 1000, "{most_ahead} tasks were taken too early");
+    });
+}
+
+#[test]
+fn what_comes_is_heard_while_a_slow_feed_goes_on() {
+    limited(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let failed = folder.path().join("failed");
+        let script = r#"read x; : > "$FAILED"; echo '{"error": "no"}'; sleep 1000"#;
+        let worker = sh(script).env("FAILED", &failed);
+        let (_sender, nothing) = mpsc::channel::<()>();
+        let slow = (0..).inspect(|number| {
+            // The second task comes when the first has failed, and all others slowly.
+            while *number > 0 && nothing.recv_timeout(Duration::from_millis(20)).is_err() && !failed.exists() {}
+        });
+        let failure = job([worker]).run::<u32, u32>(slow).unwrap_err();
+        assert!(matches!(failure.reason, Reason::Remote { task: 0, .. }), "{failure}");
+        assert!(failure.results.len() < 256, "{} tasks were taken first", failure.results.len());
     });
 }

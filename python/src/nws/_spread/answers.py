@@ -1,9 +1,11 @@
 """What a command can answer, and the errors of a job."""
 
 import json
+import math
 import pickle
 from collections.abc import Callable, Sequence
 from functools import partial
+from reprlib import repr as short_repr
 from typing import Any, NamedTuple
 
 __all__ = [
@@ -120,13 +122,23 @@ class Answer(NamedTuple):
 def _lines(given: Any, which: str) -> Sequence[str] | None:
     if given is None or (isinstance(given, list | tuple) and all(isinstance(line, str) for line in given)):
         return given
-    raise JunkError(f"expected a list of lines or None as its {which} item, got {given!r:.80}")
+    raise JunkError(f"expected a list of lines or None as its {which} item, got {short_repr(given)}")
+
+
+def _rest(delay: Any, what: str) -> None:
+    """Nothing, where this is a number; raises `JunkError`."""
+    try:
+        math.isnan(delay)
+    except (TypeError, OverflowError):
+        raise JunkError(f"expected a number of seconds {what}, got {short_repr(delay)}") from None
 
 
 def checked(answer: Any) -> Answer:
     """What a worker wrote, as an answer; raises `JunkError`."""
     if not isinstance(answer, tuple) or len(answer) != 3:
-        raise JunkError(f"expected a tuple of 3 items, got {answer!r:.80}")
+        raise JunkError(f"expected a tuple of 3 items, got {short_repr(answer)}")
+    if isinstance(answer[0], TooBusy):
+        _rest(getattr(answer[0], "delay", None), "in its TooBusy")
     return Answer(answer[0], _lines(answer[1], "second"), _lines(answer[2], "third"))
 
 
@@ -141,7 +153,7 @@ def _read_pickle(payload: bytes) -> Answer:
 def _read_json(payload: bytes) -> Answer:
     try:
         answer = json.loads(payload)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise JunkError(f"expected a line of JSON, got {payload!r:.80} ({error})") from error
     if not isinstance(answer, dict) or len(answer.keys() & {"result", "too_busy", "error"}) != 1:
         raise JunkError(f'expected an object with one of "result", "too_busy", "error", got {payload!r:.80}')
@@ -150,8 +162,7 @@ def _read_json(payload: bytes) -> Answer:
         args = answer["error"] if isinstance(answer["error"], list) else [answer["error"]]
         return Answer(RemoteException(*args), stdout, stderr)
     if "too_busy" in answer:
-        if not isinstance(answer["too_busy"], int | float):
-            raise JunkError(f'expected a number of seconds as "too_busy", got {answer["too_busy"]!r:.80}')
+        _rest(answer["too_busy"], 'as "too_busy"')
         return Answer(TooBusy(answer["too_busy"]), stdout, stderr)
     return Answer(answer["result"], stdout, stderr)
 

@@ -70,6 +70,12 @@ class Told:
             f"spread_jobs goes on without {self.list_of_args[worker]}: {message}", RuntimeWarning, stacklevel=5
         )
 
+    def tail_lost(self, worker: int, message: str) -> None:
+        """The tasks are done, but the end of a connection failed."""
+        warnings.warn(
+            f"spread_jobs has no last lines of {self.list_of_args[worker]}: {message}", RuntimeWarning, stacklevel=5
+        )
+
 
 def lines_of(output: bytes) -> list[str]:
     """As `readlines` would give them."""

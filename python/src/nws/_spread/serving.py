@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from typing import IO, Any
+from typing import Any
 
 from nws._spread.answers import RemoteException, TooBusy
 
@@ -27,9 +27,9 @@ def serve(
         from nws.spread_jobs import serve
         serve(lambda x: x * x)
 
-    What `compute` prints goes to the master, which prints it; what libraries and children write to standard output goes
-    to standard error, so that it disturbs nothing. A `TooBusy` that `compute` raises puts the task back; any other
-    exception ends the job as a `RemoteException(type, message, traceback)`.
+    What `compute` prints goes to the master, which prints it. Libraries and children disturb nothing: what they write
+    to standard output goes to standard error, and their standard input is empty. A `TooBusy` that `compute` raises puts
+    the task back; any other exception ends the job as a `RemoteException(type, message, traceback)`.
 
     `prepare` is called first with a list of `count` things: the `stdin` of `main`. With `encoding="json"` tasks and
     answers are lines of JSON.
@@ -39,29 +39,57 @@ def serve(
     sys.stdout.flush()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    tasks = sys.stdin.buffer
+    tasks = _own_stdin()
+    first: list[Any] = []
     try:
-        first = [_read(tasks, encoding) for _ in range(count)]
-        if prepare is not None:
+        while len(first) < count and tasks.peek(1):
+            first.append(_read(tasks, encoding))
+        if prepare is not None and len(first) == count:
             prepare(first)
-        while True:
-            task = _read(tasks, encoding)
-            answers.write(_answer(compute, task, encoding))
-            answers.flush()
-    except EOFError:
-        pass
-    except BrokenPipeError:
-        # The master is gone, or wants no more; to flush what is left would fail again.
-        os._exit(0)
-    answers.close()
+        while tasks.peek(1):
+            answer = _answer(compute, _read(tasks, encoding), encoding)
+            try:
+                answers.write(answer)
+                answers.flush()
+            except BrokenPipeError:
+                # The master is gone, or wants no more; to flush what is left would fail again.
+                os._exit(0)
+    finally:
+        answers.close()
 
 
-def _read(tasks: IO[bytes], encoding: str) -> Any:
+class _Rest(io.RawIOBase):
+    """Some bytes, and then what a descriptor has."""
+
+    def __init__(self, early: bytes, descriptor: int) -> None:
+        self._early, self._descriptor = early, descriptor
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        some = self._early[: len(buffer)] or os.read(self._descriptor, len(buffer))
+        self._early = self._early[len(some) :]
+        buffer[: len(some)] = some
+        return len(some)
+
+
+def _own_stdin() -> io.BufferedReader:
+    """Standard input for us alone: who reads it then, as a child of `compute` may, finds its end."""
+    tasks = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    # What the program has read ahead is all that is left there.
+    return io.BufferedReader(_Rest(sys.stdin.buffer.read(), tasks), io.DEFAULT_BUFFER_SIZE * 8)
+
+
+def _read(tasks: io.BufferedReader, encoding: str) -> Any:
     if encoding == "pickle":
         return pickle.load(tasks)
     line = tasks.readline()
-    if not line:
-        raise EOFError
+    if not line.endswith(b"\n"):
+        raise EOFError(f"expected a line of JSON, got the end of standard input after {line!r:.80}")
     return json.loads(line)
 
 

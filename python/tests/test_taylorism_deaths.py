@@ -214,7 +214,7 @@ def test_an_error_of_the_masters_own_thread_is_an_error_and_ends_all(mark, tmp_p
     owner, _, method = where.partition(".")
     monkeypatch.setattr({"Office": _office.Office, "Wire": _wire.Wire}[owner], method, fail)
     with pytest.raises(BossDied, match="nobody expected this"):
-        boss.get_report()
+        boss.wait_till_finished()
     wait_until(lambda: boss._office.ended, "its end is known")
     assert not any(living(pid) for one in pids for pid in one)
 

@@ -83,4 +83,4 @@ def test_a_main_that_fails_says_why_in_words(program: Path, tmp_path: Path) -> N
     assert done.returncode == 1
     assert done.stderr.startswith("Error: no NetWorkSpaces server answers at "), done.stderr
     done = subprocess.run([program, "no server"], capture_output=True, text=True, timeout=60)
-    assert done.stderr.startswith("Error: expected a server as HOST:PORT"), done.stderr
+    assert done.stderr.startswith("Error: expected a server as nws://HOST:PORT"), done.stderr

@@ -120,13 +120,26 @@ class Answer(NamedTuple):
 def _lines(given: Any, which: str) -> Sequence[str] | None:
     if given is None or (isinstance(given, list | tuple) and all(isinstance(line, str) for line in given)):
         return given
-    raise JunkError(f"expected a list of lines or None as its {which} item, got {given!r:.80}")
+    raise JunkError(f"expected a list of lines or None as its {which} item, got {_shown(given)}")
+
+
+def _shown(thing: Any) -> str:
+    """The beginning of what it looks like, where that can be had: it may be of any class, and of any depth."""
+    try:
+        return f"{thing!r:.80}"
+    except Exception:
+        return f"a {type(thing).__name__}"
 
 
 def checked(answer: Any) -> Answer:
     """What a worker wrote, as an answer; raises `JunkError`."""
     if not isinstance(answer, tuple) or len(answer) != 3:
-        raise JunkError(f"expected a tuple of 3 items, got {answer!r:.80}")
+        raise JunkError(f"expected a tuple of 3 items, got {_shown(answer)}")
+    if isinstance(answer[0], TooBusy):
+        try:
+            answer[0].delay = float(answer[0].delay)
+        except Exception as error:  # of any class, as the delay may be
+            raise JunkError(f"expected a number of seconds in TooBusy, got {_shown(answer[0].delay)}") from error
     return Answer(answer[0], _lines(answer[1], "second"), _lines(answer[2], "third"))
 
 
@@ -141,7 +154,7 @@ def _read_pickle(payload: bytes) -> Answer:
 def _read_json(payload: bytes) -> Answer:
     try:
         answer = json.loads(payload)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise JunkError(f"expected a line of JSON, got {payload!r:.80} ({error})") from error
     if not isinstance(answer, dict) or len(answer.keys() & {"result", "too_busy", "error"}) != 1:
         raise JunkError(f'expected an object with one of "result", "too_busy", "error", got {payload!r:.80}')
@@ -151,8 +164,8 @@ def _read_json(payload: bytes) -> Answer:
         return Answer(RemoteException(*args), stdout, stderr)
     if "too_busy" in answer:
         if not isinstance(answer["too_busy"], int | float):
-            raise JunkError(f'expected a number of seconds as "too_busy", got {answer["too_busy"]!r:.80}')
-        return Answer(TooBusy(answer["too_busy"]), stdout, stderr)
+            raise JunkError(f'expected a number of seconds as "too_busy", got {_shown(answer["too_busy"])}')
+        return checked((TooBusy(answer["too_busy"]), stdout, stderr))
     return Answer(answer["result"], stdout, stderr)
 
 

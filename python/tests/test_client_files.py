@@ -141,6 +141,30 @@ class Full(io.RawIOBase):
         return taken
 
 
+class Wrapped:
+    """No file by its class, but one that takes a part only."""
+
+    def __init__(self, takes: int | None) -> None:
+        self.takes = takes
+        self.taken = b""
+
+    def write(self, data: bytes) -> int | None:
+        self.taken += data[: self.takes]
+        return None if self.takes is None else len(data[: self.takes])
+
+
+def test_a_file_that_takes_a_part_only_is_given_the_rest(ws: NetWorkSpace) -> None:
+    for takes in (3, None):
+        ws.store("x", b"0123456789")
+        file = Wrapped(takes)
+        assert ws.fetchFile("x", file) == 10
+        assert file.taken == b"0123456789"
+    ws.store("x", b"kept")
+    with pytest.raises(BlockingIOError, match=r"took 0 of 4 bytes"):
+        ws.fetchFile("x", Wrapped(0))
+    assert ws.fetch("x") == b"kept"
+
+
 def test_a_value_that_did_not_fit_the_disk_is_kept(ws: NetWorkSpace) -> None:
     ws.storeMany("x", [b"0123456789", b"next"])
     with pytest.raises(OSError, match="no space left"):

@@ -398,3 +398,32 @@ def test_many_jobs_leave_no_descriptor_and_no_thread():
             main([None], [SQUARES])
     assert counts()[:2] == before[:2]
     wait_until(lambda: counts()[2] <= before[2], "the threads of the engine have ended")
+
+
+def test_an_answer_that_claims_to_go_on_beyond_the_limit_is_not_waited_for():
+    claim = "out = sys.stdout.buffer\nout.write(b'\\x80\\x04%s' + (1 << 60).to_bytes(8, 'little'))\n"
+    claim += "out.flush()\nsys.stdin.read()"
+    for opcode in (r"\x8e", r"\x95"):
+        with pytest.raises(NoResponse, match="its answer has more than 1073741824 bytes"):
+            main([1], [script(claim % opcode)])
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("pickle.dumps((TooBusy('soon'), None, None))", "expected a number of seconds in its TooBusy, got 'soon'"),
+        ("pickle.dumps((TooBusy(10**400), None, None))", "expected a number of seconds in its TooBusy, got 1000"),
+        ("b'(' + b']' * 100_000 + b'a' * 99_999 + b't.'", "expected a tuple of 3 items"),
+    ],
+)
+def test_answers_that_are_nonsense_inside_are_junk(answer, told):
+    body = f"from nws.spread_jobs import TooBusy\nsys.stdin.buffer.read(3)\nsys.stdout.buffer.write({answer})\nsys.stdout.flush()\nsys.stdin.read()"  # fmt: skip # noqa: E501
+    with pytest.raises(NoResponse, match=told):
+        main([1], [script(body)])
+
+
+@pytest.mark.parametrize("line", ['{"result": ' + "[" * 100_000, '{"too_busy": 1' + "0" * 400 + "}"])
+def test_lines_of_json_that_are_nonsense_inside_are_junk(line):
+    body = f"sys.stdin.readline(); print({line!r}, flush=True); sys.stdin.read()"
+    with pytest.raises(NoResponse, match="expected a (line of JSON|number of seconds)"):
+        main([1], [script(body)], encoding="json")

@@ -286,3 +286,18 @@ def test_a_scheduler_that_answers_with_something_else_is_an_error():
         with pytest.raises(TypeError, match=r"Wrong.launchable: expected two lists") as error:
             boss.wait_till_finished()
         assert error.value.__cause__.name is None
+
+
+class Twice(BaseScheduler):
+    """Hands out what it keeps as well."""
+
+    def launchable(self, pending_instructions, workers, report):
+        return pending_instructions[:1], pending_instructions
+
+
+def test_a_scheduler_that_hands_out_what_it_keeps_is_an_error():
+    with Boss(scheduler=Twice()) as boss:
+        boss.set_instructions({}, {"number": [2]})
+        boss.make_them_work()
+        with pytest.raises(ValueError, match=r"Twice.launchable: expected each instructions in one of its two lists"):
+            boss.wait_till_finished()

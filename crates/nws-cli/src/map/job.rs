@@ -17,6 +17,8 @@ use super::{quote, tag};
 
 /// Longest line that is kept whole where lines of jobs go among each other.
 const LINE_BYTES: usize = 1 << 20;
+/// Most characters of a command that a failure shows to people.
+const STORY_CHARACTERS: usize = 500;
 /// The exit code of what could not be started, as in a shell.
 const NOT_STARTED: i32 = 127;
 
@@ -154,7 +156,7 @@ impl Job {
 
     /// How it failed, for people.
     pub(super) fn story(&self) -> String {
-        let command = quote::command(&self.command);
+        let command = excerpt(&quote::command(&self.command));
         let ending = self.ending.clone().unwrap_or_default();
         let how = match (ending.problem, self.timed_out, ending.signal, ending.exit_code) {
             (Some(problem), ..) => format!("could not be started: {problem}"),
@@ -165,6 +167,14 @@ impl Job {
             (.., code) => format!("ended with exit code {}", code.unwrap_or(0)),
         };
         format!("job {} ({command}) {how}", self.number)
+    }
+}
+
+/// The beginning of a command that is too long to be read by people; the log has all of it.
+fn excerpt(command: &str) -> String {
+    match command.char_indices().nth(STORY_CHARACTERS) {
+        Some((end, _)) => format!("{}… ({} bytes)", &command[..end], command.len()),
+        None => command.to_owned(),
     }
 }
 

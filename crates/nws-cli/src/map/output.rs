@@ -11,7 +11,7 @@ use super::record::{Field, head};
 use super::run::{Over, Run};
 use super::spool::Spool;
 use super::start::watch;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 
 /// An output that is printed as it comes is not listened to while this much of it waits.
 const AHEAD_BYTES: u64 = 1 << 20;
@@ -25,7 +25,10 @@ impl Run {
             self.is_mute = true;
             match error.kind() {
                 io::ErrorKind::BrokenPipe => self.stop(Over::Unread),
-                _ => self.stop(Over::Failed(error.into())),
+                _ => {
+                    let problem = format!("cannot write to standard output: {error}");
+                    self.stop(Over::Failed(Failure::new(Exit::Failed, problem)));
+                }
             }
         }
         if self.is_mute {

@@ -118,6 +118,27 @@ fn a_job_that_takes_too_long_is_ended_and_has_failed() {
 }
 
 #[test]
+fn a_failure_shows_the_beginning_of_a_long_command() {
+    let home = Home::new();
+    let long = "ä".repeat(100_000);
+    let ran = map(&home, &["sh", "-c", "false", "sh"], &format!("{long}\n"));
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("… (2000"), "{}", ran.stderr);
+    assert!(ran.stderr.len() < 2_000, "{}", ran.stderr.len());
+}
+
+#[test]
+fn outputs_that_cannot_be_written_end_the_run_and_it_says_where() {
+    let home = Home::new();
+    let mut command = home.command(["map", "echo", ":::", "a"]);
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let ended = output(command.stdout(full).spawn().unwrap());
+    assert_eq!(ended.status.code(), Some(6));
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert!(told.starts_with("nws map: cannot write to standard output: No space left on device"), "{told}");
+}
+
+#[test]
 fn a_failure_may_halt_the_rest() {
     let home = Home::new();
     let ran = map(&home, &["-j1", "--halt", "soon", "sh", "-c", "echo $1; test $1 != 2", "sh"], "1\n2\n3\n");

@@ -1,7 +1,7 @@
 //! The group of workers: closed to whoever has not joined.
 
-use super::crew::Ended;
 use super::inner::Host;
+use super::worker::Ended;
 use crate::control::FromHost;
 
 impl Host {

@@ -9,7 +9,7 @@ use nws_client::Connection;
 use nws_supervise::{End, Happening, ProcessId, Supervisor};
 
 use super::channel::Channel;
-use super::crew::{Crew, Ended};
+use super::crew::Crew;
 use super::deaths::Deaths;
 use super::guardian::{Guardian, Post, Poster};
 use super::memory::MemoryWatch;
@@ -17,6 +17,7 @@ use super::seat::{self, CONTROL, Seat, TERMINATION, VIGIL, WARDEN};
 use super::server::EmbeddedServer;
 use super::terms::Terms;
 use super::vigil::Pulse;
+use super::worker::Ended;
 use crate::clock::monotonic_ns;
 use crate::control::{Bootstrap, Cause, FromHost, ServerAddress, Start, ToHost};
 use crate::error::WorkError;

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use nws_supervise::resident_bytes;
 
-use super::crew::{Crew, Ended};
+use super::crew::Crew;
+use super::worker::Ended;
 
 /// Between two looks, whatever the workers hold.
 const LONGEST: Duration = Duration::from_millis(100);

@@ -6,7 +6,7 @@
 //! starts the embedded server and the workers, is the guardian of their leases, and says who died
 //! and why.
 //!
-//! - `channel`: one end of a control channel. `server`: the embedded server. `crew`: the workers;
+//! - `channel`: one end of a control channel. `server`: the embedded server. `crew`: the workers, `worker`: one;
 //!   `leftovers`: what they wrote and did not send. `memory`: how much they hold. `unwanted`: what
 //!   later ones are not to begin.
 //! - `guardian`: the host's own session. `deaths`: brings the end of a process and that of its
@@ -37,6 +37,7 @@ mod terms;
 mod unwanted;
 mod vigil;
 mod warden;
+mod worker;
 
 pub use commands::serve_commands;
 pub use inner::serve;

@@ -5,9 +5,10 @@ use std::time::Instant;
 use nws_proto::Adopted;
 
 use super::charge::{self, Verdict};
-use super::crew::{Death, Ended};
+use super::crew::Death;
 use super::deaths::Step;
 use super::inner::Host;
+use super::worker::Ended;
 use crate::control::FromHost;
 use crate::envelope::{Failure, Outcome, ResultHead, Said, TaskHead};
 

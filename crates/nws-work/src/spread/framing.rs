@@ -71,6 +71,14 @@ impl Scanner {
             }
         }
     }
+
+    /// How long the answer is at least, by the lengths that were found in it.
+    pub fn least(&self) -> usize {
+        match self {
+            Scanner::Pickle(scanner) => scanner.least(),
+            Scanner::Lines(seen) => *seen,
+        }
+    }
 }
 
 #[cfg(test)]

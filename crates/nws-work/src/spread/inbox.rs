@@ -227,3 +227,45 @@ impl State {
         (AHEAD + 4 * workers).saturating_sub(self.ahead)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    fn answer(bytes: usize) -> Answer {
+        let now = SystemTime::now();
+        Answer { task: 0, worker: 0, life: 1, bytes: vec![0; bytes], sent: now, came: now }
+    }
+
+    fn refuse(worker: usize) -> Order {
+        Order::Refuse { task: 0, worker, life: 1, delay_s: 0.0 }
+    }
+
+    #[test]
+    fn an_answer_is_settled_once_and_by_its_own_job() {
+        let shared = Shared::new(1).unwrap();
+        shared.order(refuse(0));
+        assert!(shared.orders().is_empty(), "nothing has been taken");
+        shared.answered(answer(1), true);
+        assert_eq!(shared.take(Instant::now()).len(), 1);
+        shared.order(refuse(7));
+        shared.order(refuse(0));
+        shared.order(refuse(0));
+        assert_eq!(shared.orders().len(), 1);
+    }
+
+    #[test]
+    fn answers_that_nobody_takes_hold_the_tasks_back() {
+        let shared = Shared::new(1).unwrap();
+        shared.answered(answer(ANSWER_BYTES), false);
+        assert!(!shared.is_full());
+        shared.answered(answer(1), false);
+        assert!(shared.is_full());
+        shared.take(Instant::now());
+        assert!(!shared.is_full());
+        shared.take(Instant::now());
+        assert_eq!(shared.orders().len(), 1, "the engine is woken to go on");
+    }
+}

@@ -206,7 +206,7 @@ impl Life {
                 self.scanner = Scanner::new(self.framing);
                 Ok(Some(std::mem::replace(&mut self.incoming, rest)))
             }
-            Ok(None) if self.incoming.len() <= limit_bytes => Ok(None),
+            Ok(None) if self.incoming.len().max(self.scanner.least()) <= limit_bytes => Ok(None),
             Ok(_) => Err(format!("its answer has more than {limit_bytes} bytes")),
             Err(why) => Err(format!("what it wrote is no answer: {why}, got {}", self.excerpt())),
         }

@@ -100,17 +100,21 @@ class Target:
             piece = part[start : start + _PIECE_BYTES]
             if self._decoder is not None:
                 self._write(self._text(piece, False))
-            elif self._is_raw:
-                self._write_raw(piece)
             else:
-                self._write(piece if self._takes_buffers else bytes(piece))
+                self._write_bytes(piece)
 
-    def _write_raw(self, piece: memoryview) -> None:
+    def _write_bytes(self, piece: memoryview) -> None:
         while piece:
-            # An unbuffered file may take a part only.
-            written = self._write(piece)
-            if not written:
-                raise BlockingIOError("expected a file that waits until it has room, got one that does not")
+            written = self._write(piece if self._takes_buffers else bytes(piece))
+            if written is None and not self._is_raw:
+                # What is made by others may not say how much it took: all of it.
+                return
+            # An unbuffered file may take a part only, also where it is wrapped.
+            if not isinstance(written, int) or written <= 0:
+                raise BlockingIOError(
+                    f"expected a file that waits until it has room, got one whose write() took {written} "
+                    f"of {len(piece)} bytes"
+                )
             piece = piece[written:]
 
     def finish(self) -> None:

@@ -150,12 +150,21 @@ class Orders:
         )
         try:
             launchable, pending = answer
+            launchable = list(launchable)
         except (TypeError, ValueError):
             raise TypeError(
                 f"{type(self._scheduler).__qualname__}.launchable: expected two lists, the instructions to hand out "
                 f"and those that stay pending, got {answer!r}"
             ) from None
         self._pending = pending if isinstance(pending, list) else list(pending)
+        if launchable and not self._is_ours:
+            # Such a one would hand them out for ever.
+            kept = {id(one) for one in self._pending}
+            if any(id(one) in kept for one in launchable):
+                raise ValueError(
+                    f"{type(self._scheduler).__qualname__}.launchable: expected each instructions in one of its two "
+                    "lists, got some in both: leave what is handed out out of those that stay pending"
+                )
         for instructions in launchable:
             try:
                 worker = registry.hire(instructions)

@@ -11,6 +11,8 @@ pub struct PickleScanner {
     at: usize,
     /// Within an argument that ends with a line: how many more lines, and where the search goes on.
     line: Option<(u8, usize)>,
+    /// What it has been said to reach at least.
+    least: usize,
 }
 
 /// What follows an opcode.
@@ -81,11 +83,13 @@ impl PickleScanner {
                 Some(Argument::Counted(width)) => {
                     let Some(length) = number(bytes, here, width) else { return Ok(None) };
                     self.at = beyond(here + width, length)?;
+                    self.least = self.least.max(self.at);
                 }
                 Some(Argument::Frame) => {
                     let Some(length) = number(bytes, here, 8) else { return Ok(None) };
                     let inside = here + 8;
                     let end = beyond(inside, length)?;
+                    self.least = self.least.max(end);
                     // Its last byte tells whether the pickle may end with it; opcodes do not reach over it.
                     match end.checked_sub(1).filter(|last| *last >= inside).and_then(|last| bytes.get(last)) {
                         None if length > 0 => return Ok(None),
@@ -95,6 +99,11 @@ impl PickleScanner {
                 }
             }
         }
+    }
+
+    /// As [`super::Scanner::least`].
+    pub fn least(&self) -> usize {
+        self.least
     }
 
     /// Passes over the lines of an argument; `false` while they have not come.
@@ -160,7 +169,10 @@ mod tests {
     fn what_is_no_pickle_is_told_at_once_and_a_length_that_lies_allocates_nothing() {
         assert!(PickleScanner::default().end(b"hello\n").unwrap_err().contains("0x0a"));
         assert!(PickleScanner::default().end(b"\x8d\xff\xff\xff\xff\xff\xff\xff\xff").is_err());
-        assert_eq!(PickleScanner::default().end(b"\x8d\xff\xff\xff\xff\xff\xff\x00\x00."), Ok(None));
+        for claim in [b"\x8d\xff\xff\xff\xff\xff\xff\x00\x00.", b"\x95\xff\xff\xff\xff\xff\xff\x00\x00."] {
+            let mut scanner = PickleScanner::default();
+            assert_eq!((scanner.end(claim), scanner.least()), (Ok(None), 9 + 0xffff_ffff_ffff));
+        }
         assert!(PickleScanner::default().end(b"\x95\xff\xff\xff\xff\xff\xff\xff\xff").is_err());
     }
 

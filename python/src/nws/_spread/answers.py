@@ -122,17 +122,6 @@ class Answer(NamedTuple):
 def _lines(given: Any, which: str) -> Sequence[str] | None:
     if given is None or (isinstance(given, list | tuple) and all(isinstance(line, str) for line in given)):
         return given
-<<<<<<< HEAD
-    raise JunkError(f"expected a list of lines or None as its {which} item, got {_shown(given)}")
-
-
-def _shown(thing: Any) -> str:
-    """The beginning of what it looks like, where that can be had: it may be of any class, and of any depth."""
-    try:
-        return f"{thing!r:.80}"
-    except Exception:
-        return f"a {type(thing).__name__}"
-=======
     raise JunkError(f"expected a list of lines or None as its {which} item, got {short_repr(given)}")
 
 
@@ -142,24 +131,14 @@ def _rest(delay: Any, what: str) -> None:
         math.isnan(delay)
     except (TypeError, OverflowError):
         raise JunkError(f"expected a number of seconds {what}, got {short_repr(delay)}") from None
->>>>>>> main
 
 
 def checked(answer: Any) -> Answer:
     """What a worker wrote, as an answer; raises `JunkError`."""
     if not isinstance(answer, tuple) or len(answer) != 3:
-<<<<<<< HEAD
-        raise JunkError(f"expected a tuple of 3 items, got {_shown(answer)}")
-    if isinstance(answer[0], TooBusy):
-        try:
-            answer[0].delay = float(answer[0].delay)
-        except Exception as error:  # of any class, as the delay may be
-            raise JunkError(f"expected a number of seconds in TooBusy, got {_shown(answer[0].delay)}") from error
-=======
         raise JunkError(f"expected a tuple of 3 items, got {short_repr(answer)}")
     if isinstance(answer[0], TooBusy):
         _rest(getattr(answer[0], "delay", None), "in its TooBusy")
->>>>>>> main
     return Answer(answer[0], _lines(answer[1], "second"), _lines(answer[2], "third"))
 
 
@@ -183,14 +162,8 @@ def _read_json(payload: bytes) -> Answer:
         args = answer["error"] if isinstance(answer["error"], list) else [answer["error"]]
         return Answer(RemoteException(*args), stdout, stderr)
     if "too_busy" in answer:
-<<<<<<< HEAD
-        if not isinstance(answer["too_busy"], int | float):
-            raise JunkError(f'expected a number of seconds as "too_busy", got {_shown(answer["too_busy"])}')
-        return checked((TooBusy(answer["too_busy"]), stdout, stderr))
-=======
         _rest(answer["too_busy"], 'as "too_busy"')
         return Answer(TooBusy(answer["too_busy"]), stdout, stderr)
->>>>>>> main
     return Answer(answer["result"], stdout, stderr)
 
 

@@ -4,8 +4,10 @@ import contextlib
 import errno
 import gc
 import os
+import pickle
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -179,6 +181,29 @@ def test_a_worker_that_cannot_be_started_is_an_error_and_ends_the_others(mark, t
     assert not marked(mark)
 
 
+def test_a_shared_array_whose_memory_does_not_arrive_is_an_error(mark, tmp_path):
+    boss, pids = started(tmp_path)
+    # As the kernel has it where the Boss may open no more files.
+    boss._office.send(_wire.ARRAY, pickle.dumps(("key", (1,), "f8")))
+    with pytest.raises(OSError, match="Too many open files"):
+        boss.wait_till_finished()
+    assert not any(living(pid) for one in pids for pid in one)
+
+
+def test_a_descriptor_that_is_received_is_for_no_program_that_is_started():
+    ours, theirs = map(_wire.Wire, socket.socketpair())
+    with open(os.devnull) as file:
+        ours.send(_wire.ARRAY, b"facts", descriptor=file.fileno())
+        ours.flush()
+    (frame,) = theirs.receive()
+    try:
+        assert bytes(frame.payload) == b"facts" and not os.get_inheritable(frame.descriptor)
+    finally:
+        os.close(frame.descriptor)
+        ours.close()
+        theirs.close()
+
+
 def fail(*_):
     raise ValueError("nobody expected this")
 
@@ -189,7 +214,7 @@ def test_an_error_of_the_masters_own_thread_is_an_error_and_ends_all(mark, tmp_p
     owner, _, method = where.partition(".")
     monkeypatch.setattr({"Office": _office.Office, "Wire": _wire.Wire}[owner], method, fail)
     with pytest.raises(BossDied, match="nobody expected this"):
-        boss.get_report()
+        boss.wait_till_finished()
     wait_until(lambda: boss._office.ended, "its end is known")
     assert not any(living(pid) for one in pids for pid in one)
 

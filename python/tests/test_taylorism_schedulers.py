@@ -137,10 +137,27 @@ def test_two_bosses_may_remember_in_one_file(tmp_path):
     assert sorted(json.loads(file.read_text())["seconds"].values()) == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", b"[1]", b'{"seconds": 3}', b"\xff\xfe"])
-def test_a_file_of_durations_that_cannot_be_read_counts_as_empty(tmp_path, content):
-    file = tmp_path / "durations"
+@pytest.mark.parametrize(
+    "content", [b"my thesis", b"[1]", b'{"seconds": 3}', b'{"title": 3}', b"\xff\xfe", b"[" * 100_000]
+)
+def test_another_kind_of_file_is_refused_and_left_alone(tmp_path, content):
+    file = tmp_path / "thesis.txt"
     file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"expected remembered durations in .*thesis.txt.*remove it to begin anew"):
+        LongerFirstScheduler(1, remembered=file)
+    # Nor where it takes the place of the right one later.
+    file.unlink()
+    scheduler = LongerFirstScheduler(1, remembered=file)
+    scheduler.finished({"number": 1}, 1.0)
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match="expected remembered durations"):
+        scheduler.end()
+    assert file.read_bytes() == content
+
+
+def test_an_empty_file_may_become_one_of_durations(tmp_path):
+    file = tmp_path / "durations"
+    file.touch()
     scheduler = LongerFirstScheduler(1, remembered=file)
     assert chosen(scheduler, some(number=[1, 2])) == [0]
     scheduler.finished({"number": 1}, 1.0)
@@ -178,6 +195,16 @@ def test_no_two_have_the_same_file(tmp_path):
     assert chosen(scheduler, [{"files": [a, b]}, {"file": tmp_path / "b"}, {"number": 1}]) == [0, 2]
     assert chosen(SingleOpenFileScheduler(10, files="path"), [{"path": a}, {"path": a}, {"file": a}]) == [0, 2]
     assert chosen(SingleOpenFileScheduler(1), some(file=[a, b])) == [0]
+
+
+def test_a_path_is_looked_up_once_however_often_the_scheduler_is_asked(tmp_path):
+    a, b, link = (str(tmp_path / name) for name in ("a", "b", "link"))
+    os.symlink(a, link)
+    scheduler = SingleOpenFileScheduler(10)
+    assert chosen(scheduler, some(file=[b, link]), Running(file=a)) == [0]
+    os.unlink(link)
+    os.symlink(b, link)
+    assert chosen(scheduler, some(file=[link]), Running(file=a)) == []
 
 
 def test_a_base_scheduler_says_what_is_missing():

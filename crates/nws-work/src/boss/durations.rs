@@ -1,10 +1,12 @@
 //! How long instructions took in earlier runs, kept in a file.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
 
 /// How much of what is new counts against what was known.
 const WEIGHT: f64 = 0.5;
@@ -37,7 +39,8 @@ impl Durations {
         self.learnt.insert(key, mixed);
     }
 
-    /// Writes what was learnt, beside what others have written meanwhile. The file is whole at any time.
+    /// Writes what was learnt, beside what others have written meanwhile. The file is whole at any time;
+    /// who writes it holds a lock on another beside it, named `.lock`.
     ///
     /// # Errors
     /// Those of the file.
@@ -45,13 +48,20 @@ impl Durations {
         if self.learnt.is_empty() {
             return Ok(());
         }
+        let lock = OpenOptions::new().append(true).create(true).open(self.beside("lock"))?;
+        flock(&lock, FlockOperation::LockExclusive)?;
         let mut all = read(&self.path)?;
         all.append(&mut self.learnt);
         let text = serde_json::to_vec(&all).map_err(io::Error::other)?;
-        let mut draft = self.path.clone().into_os_string();
-        draft.push(format!(".{}", std::process::id()));
+        let draft = self.beside("draft");
         fs::write(&draft, text)?;
         fs::rename(&draft, &self.path)
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(format!(".{ending}"));
+        path.into()
     }
 }
 
@@ -87,7 +97,26 @@ mod tests {
         assert_eq!(third.of("c"), None);
         third.note("a".into(), Duration::from_secs(4));
         assert_eq!(third.of("a"), Some(Duration::from_secs(3)));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
+        let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["durations", "durations.lock"], "no draft is left");
+    }
+
+    #[test]
+    fn nothing_is_lost_where_many_write_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("durations");
+        let write = |key: u32| {
+            let mut one = Durations::open(&path).unwrap();
+            one.note(key.to_string(), Duration::from_secs(1));
+            one.write().unwrap();
+        };
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                scope.spawn(move || (0..25).for_each(|number| write(100 * writer + number)));
+            }
+        });
+        assert_eq!(Durations::open(&path).unwrap().known.len(), 100);
     }
 
     #[test]

@@ -25,6 +25,7 @@ use std::thread::JoinHandle;
 
 use crate::commands::{Command, CommandHost};
 use crate::error::WorkError;
+use crate::platform::fork_generation;
 use desk::{Desk, Message};
 pub use office::Signal;
 pub use report::{Ended, Failure, Report, Status, Trouble, TroubleKind, WorkerReport};
@@ -54,12 +55,14 @@ pub struct Trade<I, R> {
     pub host: (PathBuf, Vec<OsString>),
 }
 
-/// A Boss, with its workers. They end with this, or with this process, however it ends.
+/// A Boss, with its workers. They end with this, or with this process, however it ends; a fork's copy
+/// may be dropped, and nothing else.
 #[derive(Debug)]
 pub struct Boss<I, R> {
     messages: Sender<Message<I, R>>,
     result: Arc<Outcome<I, R>>,
     desk: Option<JoinHandle<()>>,
+    generation: u32,
 }
 
 /// How it ended: `None` as long as it goes on.
@@ -75,6 +78,7 @@ impl<I: Clone + Send + 'static, R: Clone + Send + 'static> Boss<I, R> {
     /// # Errors
     /// [`WorkError::Start`] where its host cannot be started.
     pub fn start(trade: Trade<I, R>, scheduler: Box<dyn Scheduler<I, R>>) -> Result<Self, WorkError> {
+        let generation = fork_generation();
         let (messages, received): (Sender<Message<I, R>>, Receiver<_>) = channel();
         let tell = messages.clone();
         let (binary, own_args) = &trade.host;
@@ -92,7 +96,7 @@ impl<I: Clone + Send + 'static, R: Clone + Send + 'static> Boss<I, R> {
                 theirs.tell(Err(Failure::Lost(problem.to_owned())));
             }
         })?;
-        Ok(Self { messages, result, desk: Some(desk) })
+        Ok(Self { messages, result, desk: Some(desk), generation })
     }
 
     /// Adds instructions, behind those that are pending. A Boss that is to end takes none.
@@ -155,6 +159,11 @@ impl<I: Clone + Send + 'static, R: Clone + Send + 'static> Boss<I, R> {
 
 impl<I, R> Drop for Boss<I, R> {
     fn drop(&mut self) {
+        if fork_generation() != self.generation {
+            // The thread and the processes are not ours.
+            std::mem::forget(self.desk.take());
+            return;
+        }
         let _ = self.messages.send(Message::Close);
         if let Some(desk) = self.desk.take() {
             let _ = desk.join();

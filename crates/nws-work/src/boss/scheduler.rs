@@ -6,7 +6,7 @@
 //! - [`OnCores`]: any of them, with each worker bound to a core.
 //! - [`Scheduler`]: one of your own.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -206,12 +206,18 @@ impl<I> fmt::Debug for MaxMemory<I> {
 pub struct SingleOpenFile<I> {
     threads: MaxThreads,
     files: Ask<I, Vec<PathBuf>>,
+    /// The one path of each: a file system may be slow, and the scheduler is asked often.
+    known: HashMap<PathBuf, PathBuf>,
 }
 
+/// How many paths a [`SingleOpenFile`] knows before it looks all of them up again.
+const MOST_PATHS: usize = 100_000;
+
 impl<I> SingleOpenFile<I> {
-    /// `files` says which files instructions open. A file is the same under any of its paths.
+    /// `files` says which files instructions open. A file is the same under any of its paths,
+    /// each of which is looked up once.
     pub fn new(files: impl Fn(&I) -> Vec<PathBuf> + Send + 'static) -> Self {
-        Self { threads: MaxThreads::default(), files: Box::new(files) }
+        Self { threads: MaxThreads::default(), files: Box::new(files), known: HashMap::new() }
     }
 
     /// So many workers at a time at most, as for [`MaxThreads::new`].
@@ -220,8 +226,9 @@ impl<I> SingleOpenFile<I> {
         self
     }
 
-    fn files(&self, instructions: &I) -> BTreeSet<PathBuf> {
-        (self.files)(instructions).iter().map(|path| same(path)).collect()
+    fn files(&mut self, instructions: &I) -> BTreeSet<PathBuf> {
+        let look_up = |path: PathBuf| self.known.entry(path).or_insert_with_key(|path| same(path)).clone();
+        (self.files)(instructions).into_iter().map(look_up).collect()
     }
 }
 
@@ -239,6 +246,9 @@ impl<I, R> Scheduler<I, R> for SingleOpenFile<I> {
         workers: &[Working<I>],
         _reports: &[WorkerReport<R>],
     ) -> Result<Vec<I>, String> {
+        if self.known.len() > MOST_PATHS {
+            self.known.clear();
+        }
         let mut open: BTreeSet<PathBuf> = workers.iter().flat_map(|worker| self.files(&worker.instructions)).collect();
         take(pending, self.threads.room(workers.len()), |instructions| {
             let mut files = self.files(instructions);

@@ -74,14 +74,17 @@ pub struct Hired {
 }
 
 impl Hired {
-    /// Takes what this process was started with, and goes to its core where it has one. To be called
-    /// once, in a process that is a worker.
+    /// Takes what this process was started with, and goes to its core where it has one.
     ///
     /// # Errors
-    /// It is none, or the system refuses.
-    pub fn receive() -> io::Result<Self> {
+    /// The system refuses.
+    ///
+    /// # Safety
+    /// A Boss has started this process, and this is called once: it takes the descriptors that the Boss
+    /// has handed over, which nothing else in this process may have.
+    pub unsafe fn receive() -> io::Result<Self> {
         let [mut instructions, report] = [INSTRUCTIONS_FD, REPORT_FD].map(|number| {
-            // SAFETY: the Boss hands these descriptors over, and nothing in this process has taken them.
+            // SAFETY: as the caller promises.
             File::from(unsafe { OwnedFd::from_raw_fd(number) })
         });
         for file in [&instructions, &report] {

@@ -46,7 +46,7 @@ mod error;
 mod worker;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nws_work::boss::Boss as Core;
 
@@ -67,8 +67,8 @@ type OutputOf<J> = <<J as Job>::Task as Task>::Output;
 /// It begins halted: [`Boss::make_them_work`] lets it begin.
 pub struct Boss<I, R> {
     core: Core<I, R>,
-    /// It takes no more instructions.
-    is_ending: AtomicBool,
+    /// It takes no more instructions. Held while they are sent, so that none come behind an end.
+    is_ending: Mutex<bool>,
 }
 
 /// A Boss that works on these instructions, with as many workers at a time as there are cores.
@@ -149,10 +149,13 @@ impl<I: Clone + Send + 'static, R: Clone + Send + 'static> Boss<I, R> {
     /// What has ended the Boss; [`Error::Ending`] where it was told to end.
     pub fn set_instructions(&self, instructions: impl IntoIterator<Item = I>) -> Result<(), Error<I>> {
         self.check()?;
-        if self.is_ending.load(Ordering::Relaxed) {
+        // Before the lock is taken: what is iterated may use this Boss.
+        let instructions = instructions.into_iter().collect();
+        let is_ending = self.is_ending();
+        if *is_ending {
             return Err(Error::Ending);
         }
-        self.core.set_instructions(instructions.into_iter().collect());
+        self.core.set_instructions(instructions);
         Ok(())
     }
 
@@ -179,9 +182,8 @@ impl<I: Clone + Send + 'static, R: Clone + Send + 'static> Boss<I, R> {
 
     /// Sends a control signal.
     pub fn control(&self, signal: Signal) {
-        if !matches!(signal, Signal::Halt | Signal::Resume) {
-            self.is_ending.store(true, Ordering::Relaxed);
-        }
+        let mut is_ending = self.is_ending();
+        *is_ending |= !matches!(signal, Signal::Halt | Signal::Resume);
         self.core.control(signal);
     }
 
@@ -211,6 +213,10 @@ impl<I: Clone + Send + 'static, R: Clone + Send + 'static> Boss<I, R> {
         }
         self.end();
         Ok(self.core.wait()?)
+    }
+
+    fn is_ending(&self) -> MutexGuard<'_, bool> {
+        self.is_ending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check(&self) -> Result<(), Error<I>> {

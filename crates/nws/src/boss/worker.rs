@@ -29,7 +29,8 @@ pub(super) fn request<A>(definition: &[u8], instructions: &impl Given<A>) -> Res
 /// Is a worker, until its task is done.
 pub(crate) fn serve() -> Result<(), String> {
     let unable = |error: std::io::Error| format!("this worker of a Boss cannot work: {error}");
-    let hired = Hired::receive().map_err(unable)?;
+    // SAFETY: this process was started as a worker, and its one call of this function is its first step.
+    let hired = unsafe { Hired::receive() }.map_err(unable)?;
     panics::keep();
     let left = match run(&hired.instructions) {
         Ok(report) => hired.report(&report),

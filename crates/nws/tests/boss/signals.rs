@@ -3,7 +3,7 @@
 use std::fs;
 
 use nws::boss::scheduler::MaxThreads;
-use nws::boss::{Boss, Signal, Status};
+use nws::boss::{Boss, Error, Signal, Status};
 
 use super::{Order, builder, is_there, limited, noted, obey, until};
 
@@ -40,8 +40,7 @@ fn a_halt_lasts_until_it_is_resumed() {
         fs::write(go, "").unwrap();
         until(|| boss.report().unwrap().workers_report.len() == 1);
         // The scheduler would hand it out at once.
-        boss.control(Signal::Halt);
-        assert_eq!(boss.report().unwrap().workers_report.len(), 1);
+        assert_eq!(boss.wait_till_finished(), Err(Error::Halted));
         boss.control(Signal::Resume);
         assert_eq!(boss.wait_till_finished().unwrap().workers_report.len(), 2);
     });

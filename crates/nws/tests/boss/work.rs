@@ -125,7 +125,7 @@ fn a_scheduler_may_be_ones_own() {
 }
 
 #[test]
-fn two_hundred_workers_may_work_one_after_the_other_or_many_at_a_time() {
+fn any_number_of_workers_may_work_at_a_time() {
     limited(|| {
         let boss = builder().scheduler(Unlimited).build(obey::task()).unwrap();
         boss.set_instructions((0..40).map(Order::Return)).unwrap();
@@ -146,6 +146,46 @@ fn a_boss_that_was_never_told_to_work_says_so_rather_than_wait_for_ever() {
         boss.make_them_work().unwrap();
         assert_eq!(boss.wait_till_finished().unwrap().workers_report[0].report, 1);
         assert_eq!(boss.set_instructions([Order::Return(2)]), Err(Error::Ending));
+    });
+}
+
+#[test]
+fn instructions_that_come_too_late_are_refused_and_never_lost() {
+    limited(|| {
+        let boss: Boss<Order, u32> = builder().build(obey::task()).unwrap();
+        let ends_meanwhile = [1, 2].into_iter().map(|value| {
+            boss.end();
+            Order::Return(value)
+        });
+        assert_eq!(boss.set_instructions(ends_meanwhile), Err(Error::Ending));
+        assert_eq!(boss.wait_till_finished().unwrap().workers_report.len(), 0);
+    });
+}
+
+unsafe extern "C" {
+    /// Of the C library, which every program is linked to.
+    fn fork() -> i32;
+    fn _exit(status: i32) -> !;
+}
+
+#[test]
+fn a_fork_may_drop_its_copy_of_a_boss() {
+    limited(|| {
+        let boss: Boss<Order, u32> = builder().build(obey::task()).unwrap();
+        boss.set_instructions([Order::Return(1)]).unwrap();
+        // SAFETY: the child drops its copy, and ends.
+        let child = unsafe { fork() };
+        if child == 0 {
+            drop(boss);
+            // SAFETY: it ends at once.
+            unsafe { _exit(7) };
+        }
+        let child = rustix::process::Pid::from_raw(child).unwrap();
+        let (_, status) =
+            rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty()).unwrap().unwrap();
+        assert_eq!(status.exit_status(), Some(7));
+        boss.make_them_work().unwrap();
+        assert_eq!(boss.wait_till_finished().unwrap().workers_report.len(), 1);
     });
 }
 

@@ -17,12 +17,16 @@ _MOST = 100_000
 class Durations:
     """Seconds by instructions; the file is JSON, and any number of Bosses may share it.
 
-    A file that cannot be read counts as empty: what it holds only makes runs shorter.
+    Another kind of file is refused and left alone: it is somebody's who has named the wrong one.
     """
 
     def __init__(self, path: str) -> None:
-        """Use this file; it is read when it is first needed."""
+        """Use this file; it need not be there, and is read again when it is first needed.
+
+        Raises `ValueError` where it is another kind of file, `OSError` where it cannot be read.
+        """
         self._path = path
+        self._read()
         self._known: dict[str, float] | None = None
         self._new: dict[str, float] = {}
 
@@ -39,7 +43,7 @@ class Durations:
     def write(self) -> None:
         """Add what was noted to the file, as a whole or not at all.
 
-        Raises `OSError` where it cannot be written.
+        Raises `OSError` where it cannot be written, `ValueError` where it is another kind of file by now.
         """
         if not self._new:
             return
@@ -66,11 +70,18 @@ class Durations:
 
     def _read(self) -> dict[str, float]:
         try:
-            with open(self._path) as file:
-                told = json.load(file)["seconds"]
-            return {str(key): float(seconds) for key, seconds in told.items()}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            with open(self._path, "rb") as file:
+                text = file.read()
+        except FileNotFoundError:
             return {}
+        try:
+            told = json.loads(text)["seconds"] if text else {}
+            return {str(key): float(seconds) for key, seconds in told.items()}
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+            raise ValueError(
+                f"expected remembered durations in {self._path}: {type(error).__name__}: {error}; "
+                "remove it to begin anew, or name another file"
+            ) from None
 
 
 def _key(instructions: Mapping[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """What the Boss does: with what the master says, with what workers report, with what the scheduler chooses."""
 
+import errno
+import os
 import pickle
 import struct
 import sys
@@ -116,7 +118,9 @@ class Orders:
             self._name, self._verbose, scheduler = pickle.loads(frame.payload)
             self._scheduler = pickle.loads(scheduler)
             self._is_ours = type(self._scheduler).launchable.__module__ == schedulers.__name__
-        elif frame.kind == _wire.ARRAY and frame.descriptor is not None:
+        elif frame.kind == _wire.ARRAY:
+            if frame.descriptor is None:
+                raise OSError(errno.EMFILE, f"{os.strerror(errno.EMFILE)}: a shared array cannot be had in the Boss")
             key, shape, dtype = pickle.loads(frame.payload)
             _shared.attach(key, shape, dtype, frame.descriptor)
         elif frame.kind == _wire.CLASSES:

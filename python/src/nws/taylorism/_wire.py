@@ -40,11 +40,12 @@ END_OF_WORK = b"F"  # pickled: what is left of the instructions
 _HEAD = struct.Struct("<cQ")
 # As much as is read, or sent, at a time.
 _TURN_BYTES = 1 << 20
-_MOST_DESCRIPTORS = 16
+_DESCRIPTOR = struct.Struct("i")
+_ROOM_BESIDE = socket.CMSG_LEN(16 * _DESCRIPTOR.size)
 
 
 class Frame(NamedTuple):
-    """One message."""
+    """One message. That of an array has no descriptor where this process may open no more."""
 
     kind: bytes
     payload: bytearray
@@ -111,8 +112,12 @@ class Wire:
     def _read(self) -> Iterator[Frame]:
         if self._payload is None:
             missing = _HEAD.size - len(self._head)
-            data, descriptors, _, _ = socket.recv_fds(self._socket, missing, _MOST_DESCRIPTORS)
-            self._descriptors.extend(descriptors)
+            # Not `recv_fds`, which leaves them to programs that are started meanwhile.
+            data, beside, _, _ = self._socket.recvmsg(missing, _ROOM_BESIDE, socket.MSG_CMSG_CLOEXEC)
+            for level, what, held in beside:
+                if (level, what) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                    end = len(held) // _DESCRIPTOR.size * _DESCRIPTOR.size
+                    self._descriptors.extend(one for (one,) in _DESCRIPTOR.iter_unpack(held[:end]))
             if not data:
                 raise EOFError
             self._head += data
@@ -127,7 +132,7 @@ class Wire:
                 raise EOFError
             self._filled += count
         kind = bytes(self._head[:1])
-        descriptor = self._descriptors.popleft() if kind == ARRAY else None
+        descriptor = self._descriptors.popleft() if kind == ARRAY and self._descriptors else None
         frame = Frame(kind, self._payload, descriptor)
         self._payload = None
         self._head.clear()

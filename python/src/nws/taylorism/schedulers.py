@@ -31,6 +31,8 @@ __all__ = [
 Instructions = dict[str, Any]
 Choice = tuple[list[Instructions], list[Instructions]]
 _Room = Callable[[Instructions], bool]
+# How many paths are known before all of them are looked up again.
+_MOST_PATHS = 100_000
 
 
 class BaseScheduler:
@@ -165,6 +167,8 @@ class LongerFirstScheduler(MaxThreadsScheduler):
     same instructions took in an earlier run, where `remembered` names the file in which that is kept; what was never
     seen goes first. With `max_memory_percentage` memory is a limit as well, as for `MaxMemoryScheduler`; instructions
     that do not say their need are then taken to need nothing.
+
+    Raises `ValueError` where `remembered` is a file of another kind, which is left as it is.
     """
 
     def __init__(
@@ -223,7 +227,7 @@ class SingleOpenFileScheduler(MaxThreadsScheduler):
     """Lets no two workers have the same file at a time, and at most `max_threads` of them work.
 
     Which files a set of instructions has is told by those of its instructions whose names are in `files`; each is a
-    path, or several of them. A file is the same under any of its paths.
+    path, or several of them. A file is the same under any of its paths, each of which is looked up once.
     """
 
     def __init__(
@@ -234,8 +238,12 @@ class SingleOpenFileScheduler(MaxThreadsScheduler):
     ) -> None:
         super().__init__(max_threads, binded)
         self.files = (files,) if isinstance(files, str) else tuple(files)
+        # The one path of each: a file system may be slow, and the scheduler is asked often.
+        self._known: dict[str, str] = {}
 
     def _room(self, running: list[Instructions]) -> _Room:
+        if len(self._known) > _MOST_PATHS:
+            self._known.clear()
         opened = {path for instructions in running for path in self._paths(instructions)}
 
         def room(instructions: Instructions) -> bool:
@@ -254,7 +262,10 @@ class SingleOpenFileScheduler(MaxThreadsScheduler):
                 continue
             several = (value,) if isinstance(value, str | bytes | os.PathLike) else value
             for path in several:
-                yield os.path.realpath(os.fsdecode(path))
+                told = os.fsdecode(path)
+                if told not in self._known:
+                    self._known[told] = os.path.realpath(told)
+                yield self._known[told]
 
 
 def _room_in_memory(running: list[Instructions], limit_mib: float, each_mib: float | None) -> _Room:

@@ -87,6 +87,21 @@ fn a_file_is_open_once_under_whatever_path() {
 }
 
 #[test]
+fn a_path_is_looked_up_once_however_often_the_scheduler_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, link] = ["a", "b", "link"].map(|name| folder.path().join(name));
+    std::fs::write(&a, "").unwrap();
+    std::fs::write(&b, "").unwrap();
+    std::os::unix::fs::symlink(&a, &link).unwrap();
+    let paths = [a, b.clone(), link.clone()];
+    let mut single = SingleOpenFile::new(move |which: &u64| vec![paths[*which as usize].clone()]).max_threads(3);
+    assert_eq!(choose(&mut single, &[1, 2], &[0]), Ok((vec![1], vec![2])));
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(&b, &link).unwrap();
+    assert_eq!(choose(&mut single, &[2], &[0]), Ok((vec![], vec![2])));
+}
+
+#[test]
 fn any_scheduler_may_bind_workers_to_cores() {
     let mut bound = OnCores(MaxThreads::new(1));
     assert!(Scheduler::<u64, ()>::binds(&bound));

@@ -396,8 +396,8 @@ def test_many_jobs_leave_no_descriptor_and_no_thread():
         main(range(5), [SQUARES] * 2)
         with pytest.raises(RemoteException):
             main([None], [SQUARES])
-    assert counts()[:2] == before[:2]
     wait_until(lambda: counts()[2] <= before[2], "the threads of the engine have ended")
+    assert counts()[:2] == before[:2]
 
 
 def test_an_answer_that_claims_to_go_on_beyond_the_limit_is_not_waited_for():

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from leftovers import MARK, wait_for_none
+from leftovers import MARK, wait_for_none, wait_until
 from nws.spread_jobs import (
     CannotCreateConnection,
     Connection,
@@ -325,3 +325,25 @@ def test_a_task_that_is_put_back_after_the_close_is_done_all_the_same():
         closed.set()
         workers.join()
         assert (oqueue.get_nowait(), oqueue.qsize()) == ((0, "task"), 0)
+
+
+def test_a_forgotten_subprocess_is_ended_and_its_descriptors_are_closed(mark):
+    keep = Connection_subprocess(SQUARES)
+
+    def pipes():
+        # That of the listing itself is gone again.
+        links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+        return sum(os.readlink(link).startswith("pipe:") for link in links if os.path.lexists(link))
+
+    before = pipes()
+    for _ in range(3):
+        forgotten = Connection_subprocess(["sleep", "1000"])
+        del forgotten
+    wait_until(lambda: pipes() <= before, "their descriptors are closed")
+    keep.send(3)
+    assert keep.get()[0] == 9
+    keep.close()
+    assert keep.wait() == []
+    wait_for_none(mark)
+    with pytest.raises(NoResponse):
+        keep.get()

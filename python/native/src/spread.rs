@@ -300,6 +300,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<SpreadAnswer>()?;
     module.add_class::<SpreadCore>()?;
     module.add_class::<SpreadEvent>()?;
+    module.add("MOST_ENDS", dispatch::MOST_ENDS)?;
     module.add_function(wrap_pyfunction!(rest_s, module)?)?;
     module.add_function(wrap_pyfunction!(sane_rest_s, module)?)?;
     module.add_function(wrap_pyfunction!(pickle_end, module)?)

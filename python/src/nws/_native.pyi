@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
-from typing import Any, Literal, Self, final
+from typing import Any, Final, Literal, Self, final
 
 __all__ = [
+    "MOST_ENDS",
     "Bell",
     "Call",
     "Cause",
@@ -393,6 +394,8 @@ class SpreadCore:
     def refuse(self, answer: SpreadAnswer, delay_s: float) -> None: ...
     def reject(self, answer: SpreadAnswer, why: str) -> None: ...
     def stop(self) -> None: ...
+
+MOST_ENDS: Final[int]
 
 def rest_s(delay_s: float, refusals: int, queued: int, workers: int) -> float: ...
 def sane_rest_s(rest_s: float) -> float: ...

@@ -1,5 +1,7 @@
 //! One thread and one epoll for the pipes of all commands of a job.
 
+mod ends;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -9,9 +11,9 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
-use super::dispatch::{AfterEnd, Dispatch, Next};
+use super::dispatch::{Dispatch, Next};
 use super::inbox::{Order, Shared};
-use super::life::{Came, Life, Pipes};
+use super::life::{Came, Life, Pipes, Watched};
 use super::{Answer, Arrival, Options, Over};
 use crate::commands::{CommandEvent, CommandHost, CommandId, Output, Streams};
 use crate::control::Cause;
@@ -40,7 +42,7 @@ pub(super) struct Engine {
     prelude: Arc<[u8]>,
     host: CommandHost,
     shared: Arc<Shared>,
-    events: OwnedFd,
+    events: Arc<OwnedFd>,
     dispatch: Dispatch,
     tasks: HashMap<u64, Arc<[u8]>>,
     next_task: u64,
@@ -48,8 +50,8 @@ pub(super) struct Engine {
     ids: HashMap<CommandId, usize>,
     /// Workers that could take a task, by rank.
     waiting: BTreeSet<(usize, usize)>,
-    /// By when tasks are to be answered, in order.
-    deadlines: VecDeque<(Instant, usize, u64, u64)>,
+    /// By when which workers are to answer their tasks.
+    deadlines: BTreeSet<(Instant, usize)>,
     /// By when those are to end that have closed their standard output, in order.
     lingering: VecDeque<(Instant, usize, u64)>,
     /// All tasks have their results; by when the commands are to end.
@@ -66,7 +68,7 @@ impl Engine {
             Some(own_args) => CommandHost::start_with(&options.binary, own_args, on_event)?,
             None => CommandHost::start(&options.binary, on_event)?,
         };
-        let events = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io::Error::from)?;
+        let events = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io::Error::from)?);
         epoll::add(&events, shared.wakeup(), epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)
             .map_err(io::Error::from)?;
         let count = options.commands.len();
@@ -83,7 +85,7 @@ impl Engine {
             workers: (0..count).map(worker).collect(),
             ids: HashMap::new(),
             waiting: BTreeSet::new(),
-            deadlines: VecDeque::new(),
+            deadlines: BTreeSet::new(),
             lingering: VecDeque::new(),
             closing: None,
             over: None,
@@ -136,10 +138,8 @@ impl Engine {
     fn try_launch(&mut self, worker: usize) -> Result<(), WorkError> {
         let Pipes { stdin, stdout, its_stdin, its_stdout } = Pipes::new()?;
         let data = |is_stdin: u64| epoll::EventData::new_u64((worker as u64) << 1 | is_stdin);
-        // A closed end leaves the epoll by itself.
-        epoll::add(&self.events, &stdin, data(1), epoll::EventFlags::OUT | epoll::EventFlags::ET)
-            .map_err(io::Error::from)?;
-        epoll::add(&self.events, &stdout, data(0), epoll::EventFlags::IN).map_err(io::Error::from)?;
+        let stdin = Watched::new(stdin, &self.events, data(1), epoll::EventFlags::OUT | epoll::EventFlags::ET)?;
+        let stdout = Watched::new(stdout, &self.events, data(0), epoll::EventFlags::IN)?;
         let streams = Streams::to(its_stdout).stdin(its_stdin).stderr(Output::Lines);
         let id = self.host.launch(self.options.commands[worker].clone(), streams)?;
         let place = &mut self.workers[worker];
@@ -161,7 +161,7 @@ impl Engine {
 
     fn wait(&mut self, rest: Option<Instant>) {
         let closing = self.closing.flatten();
-        let deadline = self.deadlines.front().map(|(deadline, ..)| *deadline);
+        let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
         let lingering = self.lingering.front().map(|(deadline, ..)| *deadline);
         let until = [rest, closing, deadline, lingering].into_iter().flatten().min();
         let timeout = until.map(|until| {
@@ -274,12 +274,13 @@ impl Engine {
     /// Reads once, and takes the answers that are there.
     fn read(&mut self, worker: usize) -> Came {
         let Some(life) = &mut self.workers[worker].life else { return Came::End };
+        let was_open = life.stdout.is_some();
         let came = life.read(&mut self.buffer);
         if life.broken.is_some() {
             life.incoming.clear();
             return came;
         }
-        if came == Came::End && life.cause.is_none() && self.closing.is_none() {
+        if came == Came::End && was_open && life.cause.is_none() && self.closing.is_none() {
             // It answers no more, so it has nothing to read either.
             life.close();
             self.lingering.push_back((Instant::now() + LINGER, worker, life.number));
@@ -305,6 +306,9 @@ impl Engine {
     fn answered(&mut self, worker: usize, bytes: Vec<u8>) {
         let Some(life) = &mut self.workers[worker].life else { return };
         let Some((task, sent)) = life.task.take() else { return };
+        if let Some(deadline) = life.deadline.take() {
+            self.deadlines.remove(&(deadline, worker));
+        }
         life.unsettled += 1;
         let special = self.options.framing.is_special(&bytes);
         life.held = special;
@@ -357,6 +361,10 @@ impl Engine {
     fn hand(&mut self, worker: usize, now: Instant) -> Option<Instant> {
         let place = &mut self.workers[worker];
         let life = place.life.as_mut().filter(|life| life.is_free())?;
+        if self.shared.is_full() {
+            self.waiting.insert((place.rank, worker));
+            return None;
+        }
         match self.dispatch.next(worker, now) {
             Next::Task(task) => {
                 let bytes = self.tasks.get(&task).cloned().unwrap_or_default();
@@ -368,7 +376,8 @@ impl Engine {
                     return None;
                 }
                 if let Some(timeout) = self.options.timeout {
-                    self.deadlines.push_back((now + timeout, worker, life.number, task));
+                    life.deadline = Some(now + timeout);
+                    self.deadlines.insert((now + timeout, worker));
                 }
                 life.say(bytes);
                 None
@@ -381,80 +390,6 @@ impl Engine {
                 self.waiting.insert((place.rank, worker));
                 None
             }
-        }
-    }
-
-    /// Takes in the end of a life, once its process has ended and its answers are settled.
-    fn bury(&mut self, worker: usize) {
-        let place = &mut self.workers[worker];
-        let Some(life) = place.life.take_if(|life| life.cause.is_some() && life.unsettled == 0) else { return };
-        self.waiting.remove(&(place.rank, worker));
-        let task = life.task.map(|(task, _)| task);
-        place.output = Some(life.incoming);
-        if let Some(task) = task {
-            self.put_back(task);
-        }
-        if self.closing.is_some() {
-            return;
-        }
-        let cause = life.cause.unwrap_or_default();
-        let cause = life.broken.map_or(cause.clone(), |why| cause.preceded_by(&why));
-        let after = self.dispatch.ended(worker);
-        if after != AfterEnd::Sleep || task.is_some() {
-            self.shared.tell(Arrival::Ended { worker, cause, task, given_up: after == AfterEnd::GivenUp });
-        }
-        if after == AfterEnd::Again {
-            self.launch(worker);
-        }
-    }
-
-    fn look_at_the_clock(&mut self, now: Instant) {
-        while let Some((deadline, worker, number, task)) = self.deadlines.front().copied() {
-            let life = self.workers[worker].life.as_ref().filter(|life| life.number == number);
-            let has_it = life.is_some_and(|life| life.task.is_some_and(|(has, _)| has == task));
-            if has_it && deadline > now {
-                break;
-            }
-            self.deadlines.pop_front();
-            if has_it {
-                let timeout_s = self.options.timeout.unwrap_or_default().as_secs_f64();
-                self.break_off(worker, format!("it did not answer within {timeout_s} s"));
-                if self.dispatch.timed_out(task) {
-                    self.end(Over::TimedOut { task });
-                }
-            }
-        }
-        while let Some((deadline, worker, number)) = self.lingering.front().copied() {
-            let life = self.workers[worker].life.as_ref().filter(|life| life.number == number);
-            if life.is_some() && deadline > now {
-                break;
-            }
-            self.lingering.pop_front();
-            if life.is_some() && self.closing.is_none() {
-                self.break_off(worker, "it closed its standard output and did not end".to_owned());
-            }
-        }
-        if self.closing.flatten().is_some_and(|deadline| deadline <= now) {
-            self.closing = Some(None);
-            self.workers.iter().filter_map(|worker| worker.life.as_ref()).for_each(|life| self.host.end(life.id));
-        }
-    }
-
-    fn look_whether_over(&mut self) {
-        if self.closing.is_none() && self.dispatch.is_done() {
-            self.closing = Some(self.options.timeout.map(|timeout| Instant::now() + timeout));
-            self.workers.iter_mut().filter_map(|worker| worker.life.as_mut()).for_each(Life::close);
-            (0..self.workers.len()).for_each(|worker| self.look_at_output(worker));
-        }
-        if self.closing.is_some() && self.workers.iter().all(|worker| worker.life.is_none()) {
-            for (worker, place) in self.workers.iter_mut().enumerate() {
-                if let Some(bytes) = place.output.take() {
-                    self.shared.tell(Arrival::Output { worker, bytes });
-                }
-            }
-            self.end(Over::Done);
-        } else if self.dispatch.queued() > 0 && self.dispatch.is_deserted() {
-            self.end(Over::NoWorkers);
         }
     }
 

@@ -20,6 +20,9 @@ const AHEAD: usize = 256;
 /// How many bytes of tasks are kept ready beyond the workers' next ones.
 const AHEAD_BYTES: usize = 8 << 20;
 
+/// How many bytes of answers may wait before no more tasks are handed out.
+const ANSWER_BYTES: usize = 16 << 20;
+
 /// To the engine.
 #[derive(Debug)]
 pub(super) enum Order {
@@ -54,6 +57,8 @@ struct State {
     taken: Vec<(u64, usize, u64)>,
     orders: Vec<Order>,
     closed: bool,
+    /// The bytes of answers that nobody has taken.
+    answer_bytes: usize,
     /// Tasks that no worker has.
     ahead: usize,
     ahead_bytes: usize,
@@ -95,7 +100,11 @@ impl Shared {
         state.closed |= matches!(order, Order::Close);
         if let Order::Refuse { task, worker, life, .. } | Order::Reject { task, worker, life, .. } = &order {
             let settled = (*task, *worker, *life);
-            state.taken.retain(|answer| *answer != settled);
+            let Some(place) = state.taken.iter().position(|answer| *answer == settled) else {
+                // It is settled already, or of another job.
+                return;
+            };
+            state.taken.remove(place);
         }
         self.put(state, order);
     }
@@ -136,6 +145,12 @@ impl Shared {
         }
     }
 
+    /// For the engine: whether so many bytes of answers wait that no more tasks should be handed out.
+    /// Who takes them lets the engine know by settling them.
+    pub(super) fn is_full(&self) -> bool {
+        self.lock().answer_bytes > ANSWER_BYTES
+    }
+
     /// For the engine: a task waits again.
     pub(super) fn put_back(&self, bytes: usize) {
         let mut state = self.lock();
@@ -147,6 +162,7 @@ impl Shared {
     pub(super) fn answered(&self, answer: Answer, urgent: bool) {
         let mut state = self.lock();
         state.answers += 1;
+        state.answer_bytes += answer.bytes.len();
         state.urgent |= urgent;
         state.arrivals.push_back(Arrival::Answer(answer));
         if urgent || state.arrivals.len() == 1 || state.answers == MANY {
@@ -187,6 +203,7 @@ impl Shared {
         }
         state.urgent = false;
         state.answers = 0;
+        state.answer_bytes = 0;
         let arrivals: Vec<Arrival> = state.arrivals.drain(..).collect();
         let answers = arrivals.iter().filter_map(|arrival| match arrival {
             Arrival::Answer(answer) => Some((answer.task, answer.worker, answer.life)),
@@ -208,5 +225,47 @@ impl State {
             return (2 * workers).saturating_sub(self.ahead);
         }
         (AHEAD + 4 * workers).saturating_sub(self.ahead)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    fn answer(bytes: usize) -> Answer {
+        let now = SystemTime::now();
+        Answer { task: 0, worker: 0, life: 1, bytes: vec![0; bytes], sent: now, came: now }
+    }
+
+    fn refuse(worker: usize) -> Order {
+        Order::Refuse { task: 0, worker, life: 1, delay_s: 0.0 }
+    }
+
+    #[test]
+    fn an_answer_is_settled_once_and_by_its_own_job() {
+        let shared = Shared::new(1).unwrap();
+        shared.order(refuse(0));
+        assert!(shared.orders().is_empty(), "nothing has been taken");
+        shared.answered(answer(1), true);
+        assert_eq!(shared.take(Instant::now()).len(), 1);
+        shared.order(refuse(7));
+        shared.order(refuse(0));
+        shared.order(refuse(0));
+        assert_eq!(shared.orders().len(), 1);
+    }
+
+    #[test]
+    fn answers_that_nobody_takes_hold_the_tasks_back() {
+        let shared = Shared::new(1).unwrap();
+        shared.answered(answer(ANSWER_BYTES), false);
+        assert!(!shared.is_full());
+        shared.answered(answer(1), false);
+        assert!(shared.is_full());
+        shared.take(Instant::now());
+        assert!(!shared.is_full());
+        shared.take(Instant::now());
+        assert_eq!(shared.orders().len(), 1, "the engine is woken to go on");
     }
 }

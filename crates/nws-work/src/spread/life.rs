@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
+use rustix::event::epoll;
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -20,9 +21,9 @@ pub(super) struct Life {
     pub(super) number: u64,
     pub(super) id: CommandId,
     /// `None`: it has been closed, or nobody reads it any more.
-    pub(super) stdin: Option<OwnedFd>,
+    pub(super) stdin: Option<Watched>,
     /// `None`: its end has come.
-    pub(super) stdout: Option<OwnedFd>,
+    pub(super) stdout: Option<Watched>,
     outgoing: VecDeque<Arc<[u8]>>,
     /// How much of the first of these is written.
     written: usize,
@@ -32,6 +33,8 @@ pub(super) struct Life {
     framing: Framing,
     /// The task that it has, and when that was handed to it.
     pub(super) task: Option<(u64, SystemTime)>,
+    /// By when that is to be answered.
+    pub(super) deadline: Option<Instant>,
     pub(super) started: bool,
     /// Nothing is handed to it until its last answer is settled.
     pub(super) held: bool,
@@ -63,6 +66,38 @@ impl Pipes {
     }
 }
 
+/// A descriptor that an epoll watches. That is told of its closing: a fork's copy of this process may
+/// hold it too, and then it would be watched on, for ever at its end.
+pub(super) struct Watched {
+    descriptor: OwnedFd,
+    events: Arc<OwnedFd>,
+}
+
+impl Watched {
+    pub(super) fn new(
+        descriptor: OwnedFd,
+        events: &Arc<OwnedFd>,
+        data: epoll::EventData,
+        flags: epoll::EventFlags,
+    ) -> io::Result<Self> {
+        epoll::add(events, &descriptor, data, flags)?;
+        Ok(Self { descriptor, events: Arc::clone(events) })
+    }
+}
+
+impl AsFd for Watched {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // It fails where it is not watched.
+        let _ = epoll::delete(&self.events, &self.descriptor);
+    }
+}
+
 /// What a reading has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Came {
@@ -72,7 +107,7 @@ pub(super) enum Came {
 }
 
 impl Life {
-    pub(super) fn new(number: u64, id: CommandId, framing: Framing, stdin: OwnedFd, stdout: OwnedFd) -> Self {
+    pub(super) fn new(number: u64, id: CommandId, framing: Framing, stdin: Watched, stdout: Watched) -> Self {
         Self {
             number,
             id,
@@ -84,6 +119,7 @@ impl Life {
             scanner: Scanner::new(framing),
             framing,
             task: None,
+            deadline: None,
             started: false,
             held: false,
             unsettled: 0,
@@ -181,5 +217,30 @@ impl Life {
         let head = self.incoming.get(..EXCERPT_BYTES).unwrap_or(&self.incoming);
         let more = if self.incoming.len() > head.len() { " …" } else { "" };
         format!("{:?}{more}", String::from_utf8_lossy(head))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::Timespec;
+
+    use super::*;
+
+    #[test]
+    fn a_closed_end_is_not_watched_on_while_a_copy_of_it_is_open() {
+        let events = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).unwrap());
+        let Pipes { stdout, its_stdout, .. } = Pipes::new().unwrap();
+        let _copy = stdout.try_clone().unwrap();
+        let watched = Watched::new(stdout, &events, epoll::EventData::new_u64(1), epoll::EventFlags::IN).unwrap();
+        drop(its_stdout);
+        let ready = || {
+            let mut found = Vec::with_capacity(4);
+            let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+            epoll::wait(&events, rustix::buffer::spare_capacity(&mut found), Some(&at_once)).unwrap();
+            found.len()
+        };
+        assert_eq!(ready(), 1, "its end is there");
+        drop(watched);
+        assert_eq!(ready(), 0);
     }
 }

@@ -23,6 +23,7 @@ mod inbox;
 mod life;
 
 use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -156,8 +157,16 @@ impl Spread {
         }
         let generation = platform::fork_generation();
         let shared = Arc::new(Shared::new(options.commands.len())?);
+        let told = Arc::clone(&shared);
         let engine = Engine::start(options, Arc::clone(&shared))?;
-        let thread = std::thread::Builder::new().name("nws-spread".into()).spawn(move || engine.run())?;
+        let thread = std::thread::Builder::new().name("nws-spread".into()).spawn(move || {
+            let ended = catch_unwind(AssertUnwindSafe(|| engine.run()));
+            if ended.is_err() {
+                // A defect, but nobody is to wait for ever for what follows from it.
+                let cause = Cause::in_words("the thread that has their pipes has panicked".to_owned());
+                told.tell(Arrival::Over(Over::HostDied { cause }));
+            }
+        })?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)), generation })
     }
 
@@ -208,7 +217,7 @@ impl Spread {
         }
         self.shared.order(Order::Stop);
         if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // It does not panic; if it did, its host was dropped and nothing is left.
+            // Where it panicked its host was dropped, and nothing is left.
             let _ = thread.join();
         }
     }

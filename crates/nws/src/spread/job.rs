@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -317,8 +318,10 @@ impl<R> Run<'_, R> {
                 return Ok(());
             }
         };
-        reply.stdout.iter().for_each(|line| println!("{}", line.trim_end_matches('\n')));
-        reply.stderr.iter().for_each(|line| eprintln!("{}", line.trim_end_matches('\n')));
+        // Who has closed a stream does not want to read these lines.
+        let (mut stdout, mut stderr) = (io::stdout(), io::stderr());
+        reply.stdout.iter().for_each(|line| drop(writeln!(stdout, "{}", line.trim_end_matches('\n'))));
+        reply.stderr.iter().for_each(|line| drop(writeln!(stderr, "{}", line.trim_end_matches('\n'))));
         let (task, worker) = (answer.task, answer.worker);
         match reply.outcome {
             Outcome::Result(result) => {

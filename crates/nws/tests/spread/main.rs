@@ -190,7 +190,7 @@ fn a_command_that_cannot_be_started_is_told_and_left_out() {
 fn a_task_that_takes_too_long_ends_the_job_at_the_third_time() {
     limited(|| {
         let hangs = r#"while read x; do [ $x = 1 ] && sleep 1000; echo "{\"result\": $x}"; done"#;
-        let job = job([sh(hangs), sh(hangs)]).timeout(Duration::from_millis(1500));
+        let job = job([sh(hangs), sh(hangs)]).timeout(Duration::from_secs(4));
         let failure = job.run::<u8, u8>(0..5).unwrap_err();
         assert!(matches!(failure.reason, Reason::TimedOut { task: 1 }), "{failure}");
         assert_eq!(failure.results, [Some(0), None, Some(2), Some(3), Some(4)]);

@@ -1,7 +1,9 @@
 """Single commands with their pipes: processes of one host, which is there while there are any."""
 
+import contextlib
 import os
 import threading
+import weakref
 from collections.abc import Sequence
 from typing import IO
 
@@ -22,6 +24,8 @@ class Process:
         #: Why it could not be started.
         self.refused: str | None = None
         self._ours: list[int] = []
+        self._id: int | None = None
+        self._pid = os.getpid()
         its_stdin, self._stdin = os.pipe()
         self._ours.append(self._stdin)
         self._stdout, its_stdout = os.pipe()
@@ -51,10 +55,17 @@ class Process:
             if descriptor in self._ours:
                 self._ours.remove(descriptor)
                 os.close(descriptor)
+        if stdout:
+            # Else it would read whatever has got the number since.
+            self.stdout.close()
 
     def __del__(self) -> None:
         for descriptor in self._ours:
             os.close(descriptor)
+        # In a fork's copy it is another's.
+        if self._id is not None and self._pid == os.getpid() and not self._over.is_set():
+            with contextlib.suppress(Exception):
+                self._house.host.end(self._id)
 
     def tell(self, event: _native.CommandEvent) -> None:
         """Something has become of it."""
@@ -68,7 +79,8 @@ class Process:
 
     def kill(self) -> None:
         """End it and all it started, now."""
-        self._house.host.end(self._id)
+        if self._id is not None:
+            self._house.host.end(self._id)
 
     def ends_within(self, patience_s: float) -> bool:
         """Whether it ends by itself in so many seconds."""
@@ -91,7 +103,9 @@ class _House:
         self.host = _native.CommandHost(binary_path())
         self._pid = os.getpid()
         self._launching = threading.Lock()
-        self._processes: dict[int, Process] = {}
+        # Who has forgotten its process is told nothing of it; it is counted all the same.
+        self._processes: weakref.WeakValueDictionary[int, Process] = weakref.WeakValueDictionary()
+        self._running: set[int] = set()
         # Who enters is counted before it has launched anything.
         self._guests = 0
         threading.Thread(target=self._listen, name="nws-commands", daemon=True).start()
@@ -110,6 +124,7 @@ class _House:
             with self._launching:
                 number = self.host.launch(list(args), stdin=stdin, stdout=stdout)
                 self._processes[number] = process
+                self._running.add(number)
                 return number
         except BaseException:
             self._leave()
@@ -130,12 +145,16 @@ class _House:
                 continue
             with self._launching:
                 process = self._processes.get(event.id)
-                if process is not None and event.kind != "started":
-                    del self._processes[event.id]
+                has_ended = event.kind != "started" and event.id in self._running
+                if has_ended:
+                    self._running.discard(event.id)
+                    self._processes.pop(event.id, None)
             if process is not None:
                 process.tell(event)
-                if event.kind != "started":
-                    self._leave()
+            # This thread is to keep none alive while it waits.
+            del process
+            if has_ended:
+                self._leave()
         with _House._lock:
             if _House._present is self:
                 _House._present = None
@@ -143,3 +162,11 @@ class _House:
             left = list(self._processes.values())
         for process in left:
             process.tell(event)
+
+
+def _forget() -> None:
+    """In a fork's copy there is no host, and who held the lock is not there."""
+    _House._lock, _House._present = threading.Lock(), None
+
+
+os.register_at_fork(after_in_child=_forget)

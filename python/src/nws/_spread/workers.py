@@ -15,7 +15,6 @@ from nws._spread.past import Memory, Record, order
 
 __all__ = ["Done", "Gone", "workers_c"]
 
-_MOST_ENDS = 3
 # How often a resting worker looks whether the queue has emptied.
 _LOOK_S = 0.05
 # How long connections that are ended may take for that.
@@ -148,7 +147,7 @@ class workers_c:
     def _live(self, worker: int) -> Gone | None:
         """Do tasks over one connection after the other; why no more are done, None where that is as it should be."""
         ends, last, started = 0, "", False
-        while ends < _MOST_ENDS and not self._over.is_set():
+        while ends < _native.MOST_ENDS and not self._over.is_set():
             connection, answered, finishing = None, False, False
             try:
                 connection = self._factory(list(self._told.list_of_args[worker]))

@@ -413,6 +413,7 @@ def test_an_answer_that_claims_to_go_on_beyond_the_limit_is_not_waited_for():
     [
         ("pickle.dumps((TooBusy('soon'), None, None))", "expected a number of seconds in its TooBusy, got 'soon'"),
         ("pickle.dumps((TooBusy(10**400), None, None))", "expected a number of seconds in its TooBusy, got 1000"),
+        ("pickle.dumps((TooBusy(10**5000), None, None))", "in its TooBusy, got a value of the type int"),
         ("b'(' + b']' * 100_000 + b'a' * 99_999 + b't.'", "expected a tuple of 3 items"),
     ],
 )

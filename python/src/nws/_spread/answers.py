@@ -122,7 +122,7 @@ class Answer(NamedTuple):
 def _lines(given: Any, which: str) -> Sequence[str] | None:
     if given is None or (isinstance(given, list | tuple) and all(isinstance(line, str) for line in given)):
         return given
-    raise JunkError(f"expected a list of lines or None as its {which} item, got {short_repr(given)}")
+    raise JunkError(f"expected a list of lines or None as its {which} item, got {_shown(given)}")
 
 
 def _rest(delay: Any, what: str) -> None:
@@ -130,16 +130,24 @@ def _rest(delay: Any, what: str) -> None:
     try:
         math.isnan(delay)
     except (TypeError, OverflowError):
-        raise JunkError(f"expected a number of seconds {what}, got {short_repr(delay)}") from None
+        raise JunkError(f"expected a number of seconds {what}, got {_shown(delay)}") from None
 
 
 def checked(answer: Any) -> Answer:
     """What a worker wrote, as an answer; raises `JunkError`."""
     if not isinstance(answer, tuple) or len(answer) != 3:
-        raise JunkError(f"expected a tuple of 3 items, got {short_repr(answer)}")
+        raise JunkError(f"expected a tuple of 3 items, got {_shown(answer)}")
     if isinstance(answer[0], TooBusy):
         _rest(getattr(answer[0], "delay", None), "in its TooBusy")
     return Answer(answer[0], _lines(answer[1], "second"), _lines(answer[2], "third"))
+
+
+def _shown(value: object) -> str:
+    """Show the beginning of what may be large, or cannot be shown: an integer of too many digits, for one."""
+    try:
+        return short_repr(value)
+    except Exception:
+        return f"a value of the type {type(value).__name__}"
 
 
 def _read_pickle(payload: bytes) -> Answer:

@@ -41,7 +41,7 @@ impl Log {
         let path = &plan.path;
         let failed = |error: std::io::Error| Failure::new(Exit::Failed, format!("the log {}: {error}", path.display()));
         let opened = File::options().read(true).append(true).create(true).open(path);
-        let mut file = opened.map_err(failed)?;
+        let file = opened.map_err(failed)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
             let message = match error {
                 Errno::WOULDBLOCK => {
@@ -54,20 +54,20 @@ impl Log {
             };
             Failure::new(Exit::Usage, message)
         })?;
-        let mut known = HashMap::new();
+        let mut log = Self { file, path: path.clone(), known: HashMap::new() };
         let mut whole_bytes = 0;
         if plan.resume != Resume::No {
-            (known, whole_bytes) = read(&file, path, plan.resume == Resume::Failed)?;
+            (log.known, whole_bytes) = read(&log.file, path, plan.resume == Resume::Failed)?;
         }
         // A device has no length, and nothing to resume from.
-        if file.metadata().map_err(failed)?.is_file() {
-            file.set_len(whole_bytes).map_err(failed)?;
-            file.seek(SeekFrom::End(0)).map_err(failed)?;
+        if log.file.metadata().map_err(failed)?.is_file() {
+            log.file.set_len(whole_bytes).map_err(failed)?;
+            log.file.seek(SeekFrom::End(0)).map_err(failed)?;
         }
         if whole_bytes == 0 {
-            file.write_all(HEAD.as_bytes()).map_err(failed)?;
+            log.file.write_all(HEAD.as_bytes()).map_err(failed)?;
         }
-        Ok(Self { file, path: path.clone(), known })
+        Ok(log)
     }
 
     /// Whether this job is to be left out.
@@ -95,6 +95,13 @@ impl Log {
         let line = format!("{number}\t:\t{start:.3}\t{seconds:10.3}\t0\t0\t{exit_code}\t{signal}\t{command}\n");
         let written = self.file.write_all(line.as_bytes());
         written.map_err(|error| Failure::new(Exit::Failed, format!("the log {}: {error}", self.path.display())))
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // A child that is about to become another program may hold the file for a moment longer.
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 

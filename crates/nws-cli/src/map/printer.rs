@@ -144,11 +144,14 @@ impl Writer {
             // Whom standard error tells nothing may well read the outputs.
             Target::Stderr => write_all(&self.stderr, bytes).or(Ok(())),
         };
-        if let Err(error) = &written {
-            let error = io::Error::from(*error);
-            *self.shared.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        match &written {
+            Ok(()) => _ = self.shared.written.fetch_add(bytes.len() as u64, Ordering::AcqRel),
+            // It does not count as written: the run would end well, and its log would say so.
+            Err(error) => {
+                let error = io::Error::from(*error);
+                *self.shared.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            }
         }
-        self.shared.written.fetch_add(bytes.len() as u64, Ordering::AcqRel);
         self.waker.wake();
         written.is_ok()
     }

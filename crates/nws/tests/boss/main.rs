@@ -3,20 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test an unwrap is an assertion")]
 
 mod failures;
+#[path = "../limited/mod.rs"]
+mod limited;
 mod signals;
 mod work;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
+use limited::limited;
 use nws::boss::{Boss, Builder};
 use serde::{Deserialize, Serialize};
-
-/// Longer than anything takes that does not hang.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn the_processes_of_bosses_begin_here() {
@@ -110,18 +108,4 @@ fn noted(path: &Path) -> i32 {
 
 fn is_there(pid: i32) -> bool {
     rustix::process::test_kill_process(rustix::process::Pid::from_raw(pid).unwrap()).is_ok()
-}
-
-/// Runs a test, which fails when it takes longer than it may.
-fn limited(test: impl FnOnce() + Send + 'static) {
-    let (sender, ended) = mpsc::channel();
-    let running = thread::spawn(move || {
-        test();
-        sender.send(()).unwrap();
-    });
-    match ended.recv_timeout(PATIENCE) {
-        Ok(()) => running.join().unwrap(),
-        Err(mpsc::RecvTimeoutError::Disconnected) => std::panic::resume_unwind(running.join().unwrap_err()),
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("the test takes longer than {PATIENCE:?}"),
-    }
 }

@@ -4,16 +4,12 @@
 
 mod calls;
 mod failures;
+#[path = "../limited/mod.rs"]
+mod limited;
 mod spaces;
 
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
-
+use limited::limited;
 use nws::sleigh::{Builder, Sleigh};
-
-/// Longer than anything takes that does not hang.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn the_processes_of_sleighs_begin_here() {
@@ -29,18 +25,4 @@ fn builder(workers: u32) -> Builder {
 
 fn sleigh(workers: u32) -> Sleigh {
     builder(workers).build().unwrap()
-}
-
-/// Runs a test, which fails when it takes longer than it may.
-fn limited(test: impl FnOnce() + Send + 'static) {
-    let (sender, ended) = mpsc::channel();
-    let running = thread::spawn(move || {
-        test();
-        sender.send(()).unwrap();
-    });
-    match ended.recv_timeout(PATIENCE) {
-        Ok(()) => running.join().unwrap(),
-        Err(mpsc::RecvTimeoutError::Disconnected) => std::panic::resume_unwind(running.join().unwrap_err()),
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("the test takes longer than {PATIENCE:?}"),
-    }
 }

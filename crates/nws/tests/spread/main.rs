@@ -2,14 +2,15 @@
 //! calls `nws::init()` and nothing else; another of its tests is a worker.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test an unwrap is an assertion")]
 
+#[path = "../limited/mod.rs"]
+mod limited;
+
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
+use limited::limited;
 use nws::spread::{Command, Event, Failure, Framing, Job, Outcome, Reason, Refusal, serve};
 
-/// Longer than anything takes that does not hang.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// Makes this program a worker.
 const WORKS: &str = "NWS_SPREAD_TEST_WORKS";
 
@@ -29,20 +30,6 @@ fn sh(script: &str) -> Command {
 
 /// Answers with twice the number.
 const TWICE: &str = r#"while read x; do echo "{\"result\": $((x * 2))}"; done"#;
-
-/// Runs a test, which fails when it takes longer than it may.
-fn limited(test: impl FnOnce() + Send + 'static) {
-    let (sender, ended) = mpsc::channel();
-    let running = thread::spawn(move || {
-        test();
-        sender.send(()).unwrap();
-    });
-    match ended.recv_timeout(PATIENCE) {
-        Ok(()) => running.join().unwrap(),
-        Err(mpsc::RecvTimeoutError::Disconnected) => std::panic::resume_unwind(running.join().unwrap_err()),
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("the test takes longer than {PATIENCE:?}"),
-    }
-}
 
 /// Not a test: a worker by [`serve`]. The harness has written a line before, so it is asked for one first.
 #[test]

@@ -41,6 +41,8 @@ struct Process {
     pid: i32,
     parent: i32,
     session: i32,
+    /// Whether all of its threads have ended. Where only the first has, it is a zombie by name, but the
+    /// others are still the parents of its children.
     dead: bool,
     /// In clock ticks since the machine started: with the pid, it names one process for ever.
     started: u64,
@@ -126,7 +128,9 @@ struct Scan {
 
 impl Scan {
     fn of(scope: &Scope<'_>) -> Self {
-        Self::of_table(scope, &table())
+        let mut table = table();
+        look_again(&mut table, read_process);
+        Self::of_table(scope, &table)
     }
 
     fn of_table(scope: &Scope<'_>, table: &[Process]) -> Self {
@@ -167,11 +171,40 @@ impl Scan {
 /// Whether a process was started with the marker of one of these roots, its own or an ancestor's;
 /// `None` where there is nothing to read now.
 fn has_marker(pid: i32, roots: &[Root]) -> Option<bool> {
-    let environment = fs::read(format!("/proc/{pid}/environ")).ok().filter(|environment| !environment.is_empty())?;
+    let environment = environment(&format!("/proc/{pid}")).or_else(|| {
+        // A first thread that has ended has no memory to read any more, but the others have.
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+        threads.flatten().find_map(|thread| environment(thread.path().to_str()?))
+    })?;
     Some(environment.split(|byte| *byte == 0).any(|entry| {
         let value = entry.strip_prefix(PROCESS_MARKER.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
         value.is_some_and(|value| roots.iter().any(|root| root.marker.as_bytes() == value))
     }))
+}
+
+fn environment(folder: &str) -> Option<Vec<u8>> {
+    fs::read(format!("{folder}/environ")).ok().filter(|environment| !environment.is_empty())
+}
+
+/// Reads those again whose parent in the table is none that lives: it has ended since, and they are
+/// another's now. Without that, nothing would connect them with who they descend from.
+fn look_again(table: &mut Vec<Process>, read: impl Fn(i32) -> Option<Process>) {
+    for _ in 0..ROUNDS {
+        let alive: BTreeSet<i32> = table.iter().filter(|process| !process.dead).map(|process| process.pid).collect();
+        let before = table.clone();
+        // Nobody in this namespace is the parent of what has the parent 0.
+        let settled = |process: &Process| process.dead || process.parent == 0 || alive.contains(&process.parent);
+        table.retain_mut(|process| {
+            if !settled(process) {
+                let Some(now) = read(process.pid) else { return false };
+                *process = now;
+            }
+            true
+        });
+        if *table == before {
+            return;
+        }
+    }
 }
 
 fn table() -> Vec<Process> {
@@ -194,10 +227,12 @@ fn parse(line: &[u8]) -> Option<Process> {
     let closing = line.iter().rposition(|byte| *byte == b')')?;
     let pid = std::str::from_utf8(&line[..opening]).ok()?.trim().parse().ok()?;
     let mut fields = std::str::from_utf8(line.get(closing + 1..)?).ok()?.split_ascii_whitespace();
-    let dead = matches!(fields.next()?, "Z" | "X" | "x");
+    let ended = matches!(fields.next()?, "Z" | "X" | "x");
     let parent = fields.next()?.parse().ok()?;
     let session = fields.nth(1)?.parse().ok()?;
-    let started = fields.nth(15)?.parse().ok()?;
+    let threads: u32 = fields.nth(13)?.parse().ok()?;
+    let started = fields.nth(1)?.parse().ok()?;
+    let dead = ended && threads <= 1;
     Some(Process { pid, parent, session, dead, started })
 }
 
@@ -218,6 +253,11 @@ mod tests {
         let line = b"42 (a) b (c) S 7 42 40 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2";
         assert_eq!(parse(line), Some(Process { pid: 42, parent: 7, session: 40, dead: false, started: 987654 }));
         assert_eq!(parse(b"42 (a"), None);
+        let dead = |threads: u32| {
+            let line = format!("42 (a) Z 7 42 40 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 {threads} 0 987654 1 2");
+            parse(line.as_bytes()).unwrap().dead
+        };
+        assert_eq!([0, 1, 2].map(dead), [true, true, false], "threads may outlive the first");
         assert_eq!(parse(b""), None);
     }
 
@@ -242,6 +282,24 @@ mod tests {
             process(13, 11, 13),
         ];
         assert_eq!(pids(&scope, &table), [10, 14, 11, 12, 13]);
+    }
+
+    #[test]
+    fn whose_parent_died_while_the_table_was_read_is_looked_at_again() {
+        let dead = |pid, parent| Process { dead: true, ..process(pid, parent, pid) };
+        let old = vec![process(1, 0, 1), process(8, 40, 8), process(9, 50, 9), process(11, 60, 11), dead(40, 1)];
+        let mut table = old.clone();
+        // 8 is ours since 40 died; 9 became the child of 8 when 50 died; 11 died itself.
+        look_again(&mut table, |pid| match pid {
+            8 => Some(process(8, 1, 8)),
+            9 => Some(process(9, 8, 9)),
+            _ => None,
+        });
+        assert_eq!(table, [process(1, 0, 1), process(8, 1, 8), process(9, 8, 9), dead(40, 1)]);
+        // A parent that may not be seen is none that has ended.
+        let mut table = old.clone();
+        look_again(&mut table, |pid| old.iter().find(|process| process.pid == pid).copied());
+        assert_eq!(table, old);
     }
 
     #[test]

@@ -274,6 +274,44 @@ fn killing_a_tree_and_ending_all_leave_nothing() {
     assert_eq!(zombies(), [""; 0]);
 }
 
+/// A program whose first thread ends once another has started a child in a session of its own.
+fn without_first_thread() -> String {
+    let exit = libc::SYS_exit;
+    format!(
+        "import ctypes, os, subprocess, threading
+def second():
+    child = subprocess.Popen(['sleep', '1000'], start_new_session=True, stdout=subprocess.DEVNULL)
+    first = f'/proc/self/task/{{os.getpid()}}/stat'
+    while open(first).read().rpartition(')')[2].split()[0] != 'Z':
+        pass
+    os.write(1, b'%d\\n%d\\n' % (os.getpid(), child.pid))
+    os.close(1)
+    ctypes.CDLL(None).pause()
+threading.Thread(target=second).start()
+ctypes.CDLL(None).syscall({exit}, 0)"
+    )
+}
+
+#[test]
+fn an_orphan_whose_first_thread_has_ended_goes_with_its_children() {
+    let _alone = Alone::new();
+    // It is known as the tree's by its environment, then only as an orphan.
+    for keeping in ["", "env -u NWS_PROCESS"] {
+        let mut supervisor = quiet();
+        let (told, tell) = pipe();
+        let script = format!("(exec setsid {keeping} python3 -c \"$1\" &) ; read line <&3");
+        let (gate, go) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let root = shell(&script).args(["sh".to_owned(), without_first_thread()]);
+        let id = supervisor.spawn(root.stdout(Output::To(tell)).descriptor(gate, 3)).unwrap();
+        let mut told = BufReader::new(told);
+        let pids: Vec<i32> = (0..2).map(|_| line(&mut told).parse().unwrap()).collect();
+        drop(go);
+        end_of(&mut supervisor, id);
+        supervisor.end_all(Duration::ZERO);
+        assert!(pids.iter().all(|pid| is_gone(*pid)), "{keeping}: {pids:?}");
+    }
+}
+
 #[test]
 fn a_tree_that_forks_all_the_time_ends() {
     let _alone = Alone::new();

@@ -23,6 +23,9 @@ from nws.spread_jobs import (
 )
 from spread_workers import SQUARES, script, serving
 
+# That a command is given up while others are left is told as well, and in most tests beside the point.
+pytestmark = pytest.mark.filterwarnings("ignore:spread_jobs goes on without .* which has ended:RuntimeWarning")
+
 
 @pytest.fixture(autouse=True)
 def mark(monkeypatch, request):

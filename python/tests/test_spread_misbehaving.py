@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import threading
 
 import pytest
 
@@ -61,10 +62,24 @@ def test_an_answer_that_comes_before_its_task_is_read_is_none(factory, tmp_path)
 @BOTH
 def test_results_that_may_be_those_of_other_tasks_are_made_again(factory, tmp_path):
     # The answer of task 1 is written twice, and the second comes when task 2 was read, so that it is taken for that.
-    late = ["answer(task())", "one = task()", "answer(one)", "two = task()", "answer(one)", "wait()", "answer(two)"]
-    worker = once(tmp_path / "lived", [*late, "time.sleep(1000)"])
-    with pytest.warns(RuntimeWarning, match="results are made again; each task has one answer"):
-        assert main(range(9), [worker], factory)[0] == list(range(9))
+    late = ["answer(task())", "one = task()", "answer(one)", "two = task()", "answer(one)", "wait()"]
+    # Whether the program has taken them by then or not.
+    for seen in ("open(SEEN).read()", ""):
+        path = tmp_path / f"seen {bool(seen)}"
+        os.mkfifo(path)
+        worker = once(
+            tmp_path / f"lived {bool(seen)}",
+            [*late, seen.replace("SEEN", repr(str(path))), "answer(two)", "time.sleep(1000)"],
+        )
+        answers = []
+
+        def told(start, end, path=path, seen=seen, answers=answers):
+            answers.append(end - start)
+            if seen and len(answers) == 3:
+                threading.Thread(target=lambda: open(path, "w").close()).start()
+
+        with pytest.warns(RuntimeWarning, match="results are made again; each task has one answer"):
+            assert main(range(9), [worker], factory, timing_callback=told)[0] == list(range(9))
 
 
 @BOTH

@@ -2,12 +2,13 @@
 
 import os
 import pickle
+import queue
 import threading
 
 import pytest
 
 from leftovers import MARK, wait_for_none, wait_until
-from nws.spread_jobs import Connection_subprocess, NoResponse, RemoteException, main
+from nws.spread_jobs import Connection_subprocess, NoResponse, RemoteException, main, workers_c
 from spread_workers import SQUARES, script, serving
 
 
@@ -64,13 +65,11 @@ def test_results_that_may_be_those_of_other_tasks_are_made_again(factory, tmp_pa
     # The answer of task 1 is written twice, and the second comes when task 2 was read, so that it is taken for that.
     late = ["answer(task())", "one = task()", "answer(one)", "two = task()", "answer(one)", "wait()"]
     # Whether the program has taken them by then or not.
-    for seen in ("open(SEEN).read()", ""):
-        path = tmp_path / f"seen {bool(seen)}"
+    for seen in (True, False):
+        path = tmp_path / f"seen {seen}"
         os.mkfifo(path)
-        worker = once(
-            tmp_path / f"lived {bool(seen)}",
-            [*late, seen.replace("SEEN", repr(str(path))), "answer(two)", "time.sleep(1000)"],
-        )
+        pause = f"open({str(path)!r}).read()" if seen else "pass"
+        worker = once(tmp_path / f"lived {seen}", [*late, pause, "answer(two)", "time.sleep(1000)"])
         answers = []
 
         def told(start, end, path=path, seen=seen, answers=answers):
@@ -82,20 +81,29 @@ def test_results_that_may_be_those_of_other_tasks_are_made_again(factory, tmp_pa
             assert main(range(9), [worker], factory, timing_callback=told)[0] == list(range(9))
 
 
-@BOTH
-def test_an_answer_that_nobody_had_asked_for_is_found_when_the_next_task_comes(factory, tmp_path):
+def test_an_answer_that_nobody_had_asked_for_is_found_when_the_next_task_comes(tmp_path):
     twice = tmp_path / "twice"
-    worker = once(tmp_path / "lived", ["answer(task())", "answer(0)", f"os.mkdir({str(twice)!r})", "time.sleep(1000)"])
+    # It reads the next task, too, so that only what waits before tells that there is one too many.
+    first = ["answer(task())", "answer(0)", f"os.mkdir({str(twice)!r})", "task()", "time.sleep(1000)"]
 
     def todo():
         yield 0
-        # With connections of one's own all tasks are made at once, and the answer waits for its being read.
-        if factory is Connection_subprocess:
-            wait_until(twice.exists, "it has answered twice")
+        wait_until(twice.exists, "it has answered twice")
         yield 1
 
-    with pytest.warns(RuntimeWarning, match="what nobody had asked for|before it had read the task"):
-        assert main(todo(), [worker], factory)[0] == [0, 1]
+    with pytest.warns(RuntimeWarning, match="what nobody had asked for"):
+        assert main(todo(), [once(tmp_path / "lived", first)])[0] == [0, 1]
+    twice.rmdir()
+    iqueue, oqueue = queue.Queue(), queue.Queue()
+    iqueue.put((0, 0))
+    workers = workers_c(Connection_subprocess, [once(tmp_path / "lived too", first)], iqueue, oqueue)
+    assert oqueue.get(timeout=20) == (0, 0)
+    wait_until(twice.exists, "it has answered twice")
+    iqueue.put((1, 1))
+    assert oqueue.get(timeout=20).message.startswith("it wrote what nobody had asked for")
+    assert oqueue.get(timeout=20) == (1, 1)
+    workers.close()
+    assert workers.join() == [[]]
 
 
 @BOTH
@@ -169,7 +177,7 @@ def test_who_writes_without_end_while_nothing_is_asked_is_ended_soon(tmp_path):
 
 def test_a_line_without_end_is_known_by_its_beginning():
     with pytest.raises(NoResponse, match="expected a line of JSON, an object, got"):
-        main([1], [["sh", "-c", "yes | tr -d '\\n'"]], encoding="json")
+        main([1], [["sh", "-c", "read x; yes | tr -d '\\n'"]], encoding="json")
 
 
 def test_a_task_that_has_failed_goes_to_another_command(tmp_path):

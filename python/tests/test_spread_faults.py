@@ -14,8 +14,8 @@ from leftovers import MARK, wait_for_none, wait_until
 from nws.spread_jobs import NoResponse, RemoteException, main, notComputed
 from spread_workers import SQUARES, script, serving
 
-# That a command is given up while others are left is told as well, and in most tests beside the point.
-pytestmark = pytest.mark.filterwarnings("ignore:spread_jobs goes on without .* which has ended:RuntimeWarning")
+# What is told of commands, as that one is given up, is beside the point where no test looks for it.
+pytestmark = pytest.mark.filterwarnings("default:spread_jobs:RuntimeWarning")
 
 
 @pytest.fixture(autouse=True)

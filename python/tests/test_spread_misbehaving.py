@@ -11,7 +11,6 @@ from leftovers import MARK, wait_for_none, wait_until
 from nws.spread_jobs import Connection_subprocess, NoResponse, RemoteException, main, workers_c
 from spread_workers import SQUARES, script, serving
 
-
 # What is told of commands, as that one is given up, is beside the point where no test looks for it.
 pytestmark = pytest.mark.filterwarnings("default:spread_jobs:RuntimeWarning")
 

@@ -108,9 +108,10 @@ settings! {
             "Most bytes of all values and names together, or a share of the machine's memory",
             "What is on its way counts, and what keeping takes: 64 bytes for each value, some hundred for each workspace, \
              variable and name in use. A store beyond that is refused, and nothing else happens. Names alone may take \
-             an eighth and 1 MiB more, so that who comes to fetch or delete finds room. Beside this the server takes memory \
-             for requests that have come in part (64 KiB for each connection, and 16 MiB), and for what waits to be \
-             sent (--unsent-size).";
+             an eighth and 1 MiB more, so that who comes to fetch or delete finds room. What waits to be sent and is not \
+             kept as a value may take what is left, and an eighth and 1 MiB in any case: beyond that the connection \
+             that has read nothing for longest is ended, and then the next. Beside this the server takes memory for \
+             requests that have come in part (64 KiB for each connection, and 16 MiB).";
         values_disk: Disk = "auto", "values-disk", "NWS_VALUES_DISK",
             "Most bytes of all values on disk; auto is nine tenths of what is free there at the start",
             "With 0 no value goes to disk. A store beyond that is refused, as it is where the disk is full, and \
@@ -161,7 +162,7 @@ settings! {
         unsent_size: Size<65_536, { 1 << 30 }> = "8MiB", "unsent-size", "NWS_UNSENT_SIZE",
             "What a connection may have waiting to be sent before it is read from no more",
             "It is read from again when half of that is sent: who does not read cannot make the server keep more and \
-             more for it.";
+             more for it. What all connections may have waiting follows from --values-memory.";
         handshake_time: Span<100, 3_600_000> = "10s", "handshake-time", "NWS_HANDSHAKE_TIME",
             "How long a connection may take to prove the token",
             "Then it is ended. The head of a request at the web port may take as long.";

@@ -140,6 +140,7 @@ impl EventLoop {
         rules: Rules,
         limits: Limits,
         tmp_dir: PathBuf,
+        most_files: usize,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
         for (place, listener) in listeners.iter_mut().enumerate() {
@@ -149,7 +150,7 @@ impl EventLoop {
         let settings = settings(&limits, &server_id);
         let clock = Clock::new();
         let now_ms = clock.now_ms();
-        let disk = Disk::new(tmp_dir, limits.values_disk_bytes, limits.values_bytes, Arc::clone(&shared));
+        let disk = Disk::new(tmp_dir, limits.values_disk_bytes, limits.values_bytes, most_files, Arc::clone(&shared));
         Ok(Self {
             poll,
             listeners,

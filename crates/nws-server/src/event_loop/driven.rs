@@ -18,6 +18,9 @@ use crate::simulation::Held;
 use crate::stored::Stored;
 use crate::stream::Stream;
 
+/// Long values at a time, unless it is told otherwise.
+const MOST_FILES: usize = 10_000;
+
 impl EventLoop {
     pub(crate) fn driven(
         limits: Limits,
@@ -30,7 +33,7 @@ impl EventLoop {
         let shared = Arc::new(Shared::new(waker, None, false));
         let rules = Rules { token, allow_users: false, classic_from: Vec::new() };
         let tmp_dir = std::env::temp_dir();
-        let mut event_loop = Self::new(poll, Vec::new(), rules, limits, tmp_dir, Arc::clone(&shared))?;
+        let mut event_loop = Self::new(poll, Vec::new(), rules, limits, tmp_dir, MOST_FILES, Arc::clone(&shared))?;
         event_loop.disk = event_loop.disk.driven();
         event_loop.clock = Clock::Virtual(now_ms);
         event_loop.now_ms = event_loop.clock.now_ms();

@@ -103,7 +103,8 @@ settings! {
             "Most connections at a time",
             "Who comes beyond that is told so and sent away. A tenth is kept for who comes by the Unix socket, which \
              no other user can. The limit on descriptors (ulimit -n) is raised as far as \
-             the system allows; where that is not enough, this limit is lowered, and the server says so.";
+             the system allows; where that is not enough, this limit is lowered, and the server says so: a quarter \
+             of the descriptors stays for long values, each of which takes one while it is on disk.";
         values_memory: Memory = "50%", "values-memory", "NWS_VALUES_MEMORY",
             "Most bytes of all values and names together, or a share of the machine's memory",
             "What is on its way counts, and what keeping takes: 64 bytes for each value, some hundred for each workspace, \
@@ -119,7 +120,9 @@ settings! {
         spill_size: Size<{ 1 << 20 }, { 1 << 30 }> = "256MiB", "spill-size", "NWS_SPILL_SIZE",
             "A longer value goes to disk",
             "So does a shorter one, of more than 1 MiB, where values-memory has no room for it. A store or finish \
-             of several values in one request is for memory alone.";
+             of several values in one request is for memory alone, and a value that its client sends in parts goes to disk \
+             whatever its length: so do storeFile of Python, push of Rust and the command nws store with more than 32 \
+             MiB from a file, as they do not know how much is to come.";
         tmp_dir: Folder = "auto", "tmp-dir", "NWS_TMP_DIR",
             "The folder for values on disk; auto is $TMPDIR, else /var/tmp",
             "Each is a file without a name, which goes with the value, or with the server however it ends. Choose a \

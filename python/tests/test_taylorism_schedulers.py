@@ -311,7 +311,6 @@ class Answering(BaseScheduler):
         return self.answer(pending_instructions)
 
 
-# ruff: noqa: E501 (a table with one answer a line)
 NOT_TWO_LISTS = r"Answering.launchable: expected two lists, the instructions to hand out and those that stay pending"
 EACH_ONCE = r"Answering.launchable: expected each instructions in one of its two lists, got "
 

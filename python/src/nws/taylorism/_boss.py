@@ -338,8 +338,8 @@ def _instruction_sets(message: object) -> list[dict[str, Any]]:
         isinstance(one, dict) and all(isinstance(name, str) for name in one) for one in given
     ):
         raise TypeError(
-            f"expected one of the control signals {', '.join(Boss.control_signals)}, or instructions: a dict with their "
-            f"names, or a list of such; got {message!r:.200}"
+            f"expected one of the control signals {', '.join(Boss.control_signals)}, or instructions: a dict with "
+            f"their names, or a list of such; got {message!r:.200}"
         )
     return list(given)
 

@@ -57,7 +57,7 @@ const EVENTS: usize = 1024;
 const APPOINTMENTS_A_TURN: usize = 512;
 /// After how much reading and executing a turn goes on to sending, and after how much sending it ends,
 /// in units of about a microsecond. Who is left stands first in line in the next turn.
-const TURN_UNITS: usize = 4000;
+const TURN_UNITS: usize = 2000;
 /// What a connection's turn to be read costs beside what it asks for, and its turn to be sent to.
 const CONNECTION_UNITS: usize = 5;
 /// Bytes that are received or sent in a unit's time.

@@ -155,6 +155,7 @@ fn fit_descriptors(mut config: Config) -> (Config, Option<String>) {
     let others = OTHER_DESCRIPTORS + if config.web.is_some() { WEB_DESCRIPTORS } else { 0 };
     let connections = fitting_connections(most, others);
     let wanted = config.limits.connections;
+    platform::make_room_for_descriptors(most.min(wanted.saturating_add(others)));
     if wanted <= connections {
         return (config, None);
     }

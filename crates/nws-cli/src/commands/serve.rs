@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use nws_server::program::{Announcement, ServeOptions, serve};
 
 use crate::exit::{Exit, Failure};
+use crate::platform;
 use crate::settings::{self, Effective, Flags, Settings};
 
 /// The unit that `--print-unit` prints.
@@ -57,6 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         // It fails for who leads a group of processes already, which is as good.
         let _ = rustix::process::setsid();
     }
+    platform::return_memory_in_background();
     Ok(serve(options(arguments, &settings, &effective))?)
 }
 

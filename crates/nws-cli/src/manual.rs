@@ -8,7 +8,7 @@ use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
 use crate::exit::{Exit, Failure};
-use crate::settings::TABLE;
+use nws_server::settings::TABLE;
 
 /// What stands at the end of the help.
 pub(crate) const EXIT_CODES: &str = "Exit codes: 0 done, 1 no value or not in time, 2 wrong usage, 3 no server, \

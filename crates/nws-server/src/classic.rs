@@ -101,6 +101,11 @@ impl Classic {
         }
     }
 
+    /// Writes the failure of a request that was to be answered with a value.
+    pub(crate) fn put_failed(&self, answer: &mut Vec<u8>) {
+        classic::put_failed_value::<Bytes>(answer, self.cookies);
+    }
+
     /// Writes the reply to a request that is answered with text.
     pub(crate) fn answer_text(&mut self, sink: &mut impl Sink<Stored>, text: &Bytes) {
         self.waits = false;

@@ -110,7 +110,16 @@ impl Connection {
         self.awaits_disk || self.outbox.loads
     }
 
-    /// When it is to be looked at again, unless it is heard before.
+    /// After how long without a word a session is asked whether it is there, in milliseconds, where it may
+    /// not be quiet for ever.
+    pub(crate) fn quarter_ms(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Open { silence_ms, .. } if silence_ms > 0 => Some(u64::from(silence_ms / 4)),
+            _ => None,
+        }
+    }
+
+    /// When something is to be done with it, unless it is heard before.
     pub(crate) fn due_ms(&self, limits: &Limits) -> Option<u64> {
         match self.phase {
             Phase::Greeting | Phase::Challenged { .. } => Some(self.opened_ms + u64::from(limits.handshake_ms)),

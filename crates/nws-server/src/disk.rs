@@ -180,6 +180,16 @@ impl Disk {
         self.no_room(format!("long values take {} bytes of the disk already", self.space.used_bytes()))
     }
 
+    /// The fault of who asks for what cannot be read.
+    pub(crate) fn unreadable(&self, error: &io::Error) -> Fault {
+        let folder = self.folder.display();
+        let message = format!(
+            "the value cannot be read from its file in {folder} (setting tmp-dir): {error}; look after the disk, and \
+             ask again or delete the value"
+        );
+        Fault::new(ErrorCode::DiskFailed, message)
+    }
+
     fn no_room(&self, what: String) -> Fault {
         let message = format!("{what} (settings values-disk and tmp-dir); fetch or delete long values, or free space");
         Fault::new(ErrorCode::DiskFull, message)

@@ -287,7 +287,9 @@ impl EventLoop {
     /// Sees to it that the connection is looked at in time.
     fn appoint(&mut self, slot: usize) {
         let Some(connection) = self.table.get(slot) else { return };
-        let due_ms = connection.due_ms(&self.limits);
+        // Whoever is heard meanwhile is to be asked a quarter later, and no appointment is made then.
+        let soonest_ms = connection.quarter_ms().map_or(u64::MAX, |quarter_ms| self.now_ms + quarter_ms);
+        let due_ms = connection.due_ms(&self.limits).map(|due_ms| due_ms.min(soonest_ms));
         if let Some(due_ms) = due_ms
             && connection.timer_ms.is_none_or(|timer_ms| due_ms < timer_ms)
         {

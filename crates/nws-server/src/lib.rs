@@ -29,6 +29,7 @@ mod platform;
 pub mod program;
 mod readings;
 mod server;
+pub mod settings;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod spool;

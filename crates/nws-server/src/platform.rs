@@ -115,8 +115,8 @@ pub(crate) fn raise_descriptor_limit() -> usize {
 pub(crate) fn make_room_for_descriptors(count: usize) {
     // The room stays when the highest number is closed. Without it all works, with these pauses.
     let highest = i32::try_from(count).unwrap_or(i32::MAX).saturating_sub(1);
-    let _ = eventfd(0, EventfdFlags::CLOEXEC)
-        .and_then(|descriptor| rustix::io::fcntl_dupfd_cloexec(&descriptor, highest));
+    let _ =
+        eventfd(0, EventfdFlags::CLOEXEC).and_then(|descriptor| rustix::io::fcntl_dupfd_cloexec(&descriptor, highest));
 }
 
 /// How many descriptors this process may have open.

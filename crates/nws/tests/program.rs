@@ -5,14 +5,15 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use nws::sleigh::Sleigh;
+use nws::sleigh::{Output, Sleigh};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 /// Longer than anything takes that does not hang.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -73,12 +74,19 @@ fn main() {
         Ok("plain") => println!("a program like any other"),
         Ok("sleep") => print_pids_and_sleep(),
         Ok("boss") => print_pids_and_sleep_as_a_boss(),
+        Ok("settings") => store_too_much(),
+        Ok("show") => show(Output::Show),
+        Ok("prefix") => show(Output::Prefix),
+        Ok("progress") => show_progress(),
         _ => {
-            let tests: [(&str, fn()); 6] = [
+            let tests: [(&str, fn()); 9] = [
                 ("standard input and output are the program's own", standard_input_and_output_are_the_programs_own),
                 ("workers have the program's arguments", workers_have_the_programs_arguments),
                 ("a task may run the program itself", a_task_may_run_the_program_itself),
+                ("what tasks write is shown as it is asked for", what_tasks_write_is_shown_as_it_is_asked_for),
+                ("a long call has a bar on a terminal", a_long_call_has_a_bar_on_a_terminal),
                 ("a part that is nobody's is ignored", a_part_that_is_nobodys_is_ignored),
+                ("the server has the settings of the environment", the_server_has_the_settings_of_the_environment),
                 ("a killed program leaves nothing", a_killed_program_leaves_nothing),
                 ("a killed program with a boss leaves nothing", a_killed_program_with_a_boss_leaves_nothing),
             ];
@@ -110,6 +118,30 @@ fn print_pids_and_sleep() {
     let _ = sleigh.each_elem(sleep::task(), 0..2);
 }
 
+fn show(output: Output) {
+    let sleigh = Sleigh::builder().workers(1).output(output).build().unwrap();
+    sleigh.each_elem(shout::task(), ["one", "two\nlines"]).unwrap();
+}
+
+/// Waits for a value, when it has told that it is there.
+#[nws::task]
+fn wait_for_the_end(_: u32) -> Result<(), nws::Error> {
+    println!("a task waits");
+    nws::worker::user_workspace()?.find("the end")
+}
+
+/// A call that ends when a line is read.
+fn show_progress() {
+    let sleigh = Sleigh::builder().workers(1).output(Output::Show).progress(true).build().unwrap();
+    let calling = sleigh.call(wait_for_the_end::task()).start(0..3).unwrap();
+    let space = sleigh.user_workspace().clone();
+    thread::spawn(move || {
+        std::io::stdin().read_line(&mut String::new()).unwrap();
+        space.store("the end", ()).unwrap();
+    });
+    calling.wait().unwrap();
+}
+
 /// Tells its process, and those that it comes from, and never ends.
 #[nws::task]
 fn tell_and_sleep(_: u32) {
@@ -117,20 +149,32 @@ fn tell_and_sleep(_: u32) {
     sleep(0);
 }
 
+/// Prints why a value of 65 bytes cannot be stored, or why there is no sleigh.
+fn store_too_much() {
+    match Sleigh::builder().workers(1).build() {
+        Ok(sleigh) => println!("{}", sleigh.user_workspace().store("x", "x".repeat(65)).unwrap_err()),
+        Err(error) => println!("{error}"),
+    }
+}
+
 fn print_pids_and_sleep_as_a_boss() {
     let _ = nws::boss::batch(tell_and_sleep::task(), [1]);
 }
 
 fn start(part: &str, arguments: &[&str]) -> Child {
+    command(part).args(arguments).spawn().unwrap()
+}
+
+fn command(part: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(arguments).env(PART, part).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().unwrap()
+    command.env(PART, part).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
 fn finish(program: Child) -> String {
     let (sender, ended) = mpsc::channel();
     thread::spawn(move || sender.send(program.wait_with_output()));
-    let output: Output = ended.recv_timeout(PATIENCE).expect("the program ends in time").unwrap();
+    let output = ended.recv_timeout(PATIENCE).expect("the program ends in time").unwrap();
     assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -143,6 +187,35 @@ fn standard_input_and_output_are_the_programs_own() {
     lines.retain(|line| !line.is_empty());
     lines.sort_unstable();
     assert_eq!(lines, ["ONE", "TWO THREE", "a task got one", "a task got three", "a task got two"]);
+}
+
+fn what_tasks_write_is_shown_as_it_is_asked_for() {
+    assert_eq!(finish(start("show", &[])), "a task got one\na task got two\nlines\n");
+    assert_eq!(finish(start("prefix", &[])), "[0:0] a task got one\n[0:1] a task got two\n[0:1] lines\n");
+}
+
+/// Standard error is a terminal here, and what is written to it is read until the bar has come.
+fn a_long_call_has_a_bar_on_a_terminal() {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let end = std::fs::OpenOptions::new().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.env(PART, "progress").env("TERM", "xterm").env_remove("NO_COLOR");
+    let mut program = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(end).spawn().unwrap();
+    drop(command);
+    let mut shown = Vec::new();
+    let mut buffer = [0; 4096];
+    while !String::from_utf8_lossy(&shown).contains("0/3 tasks") {
+        let patience = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
+        let ready = poll(&mut [PollFd::new(&terminal, PollFlags::IN)], Some(&patience)).unwrap();
+        assert_eq!(ready, 1, "no bar has come: {}", String::from_utf8_lossy(&shown));
+        let count = rustix::io::read(&terminal, &mut buffer[..]).unwrap();
+        shown.extend_from_slice(&buffer[..count]);
+    }
+    program.stdin.take().unwrap().write_all(b"end\n").unwrap();
+    assert_eq!(finish(program), "a task waits\n".repeat(3));
 }
 
 fn workers_have_the_programs_arguments() {
@@ -158,11 +231,22 @@ fn a_task_may_run_the_program_itself() {
 
 fn a_part_that_is_nobodys_is_ignored() {
     for part in ["worker:1", "hired:1", "server:1", "warden:1", "host:1:1", "server"] {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.env(PART, "plain").env("NWS_ROLE", part);
-        let program = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        assert_eq!(finish(program.unwrap()).trim(), "a program like any other", "{part}");
+        let program = command("plain").env("NWS_ROLE", part).spawn().unwrap();
+        assert_eq!(finish(program).trim(), "a program like any other", "{part}");
     }
+}
+
+fn the_server_has_the_settings_of_the_environment() {
+    let printed = |variable: &str, value: &str| {
+        let mut command = command("settings");
+        finish(command.env(variable, value).spawn().unwrap())
+    };
+    let told = printed("NWS_VALUE_SIZE", "64");
+    assert!(told.contains("a value has at most 64 bytes (setting value-size)"), "{told}");
+    let told = printed("NWS_TMP_DIR", "/no/such/folder");
+    assert!(told.contains("long values cannot be kept in /no/such/folder"), "{told}");
+    let told = printed("NWS_CONNECTIONS", "many");
+    assert!(told.contains("NWS_CONNECTIONS: expected a number from 1 to 1000000, got \"many\""), "{told}");
 }
 
 fn a_killed_program_leaves_nothing() {

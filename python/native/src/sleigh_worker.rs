@@ -6,7 +6,7 @@ use std::time::Duration;
 use nws_work::envelope::{Failure, FailureKind, Outcome, RESULT_HEAD_BYTES, Said};
 use nws_work::page::Wanted;
 use nws_work::platform::fork_generation;
-use nws_work::worker::{Joining, Newcomer, Next, Task, Worker};
+use nws_work::worker::{Joining, Marks, Newcomer, Next, Task, Worker};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -108,7 +108,7 @@ impl WorkerLoop {
     /// descriptors for it.
     fn capture(&self, limit: usize) -> PyResult<Option<(Stream, Stream)>> {
         let Some(descriptors) = self.joining.take_capture() else { return Ok(None) };
-        let capture = self.worker().capture(descriptors, limit)?;
+        let capture = self.worker().capture(descriptors, limit, Marks::Yes)?;
         Ok(Some((Stream { capture: capture.clone(), error: false }, Stream { capture, error: true })))
     }
 

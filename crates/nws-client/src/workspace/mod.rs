@@ -167,7 +167,13 @@ impl Workspace {
     /// Takes up to `most` values away, and no more than 4,096; waits until there is one. Where others
     /// fetch from the same variable, it gets its share, at least one.
     pub fn fetch_many<T: FromValue>(&self, variable: impl AsRef<[u8]>, most: u32) -> Call<Vec<T>> {
-        self.retrieve(variable.as_ref(), true, Wait::Forever, (most.min(limits::BATCH_VALUES), limits::BATCH_BYTES), objects)
+        self.retrieve(
+            variable.as_ref(),
+            true,
+            Wait::Forever,
+            (most.min(limits::BATCH_VALUES), limits::BATCH_BYTES),
+            objects,
+        )
     }
 
     /// Takes up to `most` of the values away that are there, and no more than 4,096; perhaps none.

@@ -39,7 +39,7 @@ impl EventLoop {
         connection.heard(self.now_ms);
         connection.told_ms = self.now_ms;
         if let Some((place, by)) = connection.outbox.overtake(Opcode::Ping) {
-            connection.transit.shift(place, by);
+            connection.transit.shift(place, by.cast_signed());
             self.flush_soon(slot);
         }
     }

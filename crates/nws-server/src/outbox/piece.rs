@@ -51,6 +51,15 @@ impl Piece {
         self.ready().map(Bytes::len).sum()
     }
 
+    /// How many bytes of it are to be sent, loaded or not.
+    pub(super) fn unsent_bytes(&self) -> usize {
+        let unloaded_bytes = match self {
+            Piece::Memory(_) => 0,
+            Piece::File(part) => part.unloaded_bytes,
+        };
+        self.len().saturating_add(usize::try_from(unloaded_bytes).unwrap_or(usize::MAX))
+    }
+
     /// Whether all that is left of it can be sent now.
     pub(super) fn is_ready(&self) -> bool {
         match self {

@@ -26,9 +26,9 @@ pub enum Carried {
 pub enum DiskOutcome {
     /// It is done.
     Done,
-    /// What is to be written finds no space.
+    /// What is to be written finds no space; what is to be read cannot be.
     Full,
-    /// What is to be written cannot be.
+    /// It fails.
     Broken,
 }
 
@@ -144,8 +144,8 @@ impl Simulated {
         self.event_loop.disk().waiting_jobs()
     }
 
-    /// Has the disk do the job at this place; the loop hears of it in its next turn. Only what writes can
-    /// fail: whether it was that.
+    /// Has the disk do the job at this place; the loop hears of it in its next turn. What closes a file
+    /// cannot fail: whether it was anything else.
     pub fn do_disk_job(&mut self, place: usize, outcome: DiskOutcome) -> bool {
         let error = match outcome {
             DiskOutcome::Done => None,

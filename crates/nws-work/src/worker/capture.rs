@@ -6,7 +6,8 @@
 //!
 //! A task that writes nothing costs no system call: what the language prints goes through
 //! [`Capture::write`], which leaves a mark; and what comes from elsewhere (libraries, children) takes
-//! its time, so that it is enough to look after tasks that took some.
+//! its time, so that it is enough to look after tasks that took some. Where the language leaves no marks,
+//! it is looked after every task.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -34,6 +35,16 @@ const MUCH: usize = 32 << 10;
 const LINE_BYTES: usize = 8 << 10;
 const STREAMS: [Said; 2] = [Said::Stdout, Said::Stderr];
 
+/// Whether what a language prints goes through [`Capture::write`], so that a look at the pipes tells nothing
+/// new of a short task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marks {
+    /// It does.
+    Yes,
+    /// It goes straight to the descriptors.
+    No,
+}
+
 /// Catches what this process writes.
 #[derive(Clone, Debug)]
 pub struct Capture(Arc<Inner>);
@@ -45,6 +56,8 @@ struct Inner {
     /// Where output goes that belongs to no task.
     outer: [OwnedFd; 2],
     limit: usize,
+    /// Tasks that took at least so long are looked after, in nanoseconds.
+    look_ns: u64,
     /// There may be something of the task that runs.
     written: AtomicBool,
     lines: Lines,
@@ -130,6 +143,7 @@ impl Capture {
     pub(super) fn start(
         descriptors: [OwnedFd; 4],
         limit: usize,
+        marks: Marks,
         page: Arc<Page>,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
@@ -142,6 +156,7 @@ impl Capture {
             pipes: [read_out, read_err],
             outer,
             limit,
+            look_ns: if marks == Marks::Yes { LOOK_NS } else { 0 },
             written: AtomicBool::new(false),
             lines: Lines::new(fork_generation()),
             state: Mutex::default(),
@@ -187,7 +202,7 @@ impl Capture {
 
     /// A task is over, and its result has not left yet.
     pub(super) fn task_ended(&self, lease: LeaseId, task: TaskHead, duration_ns: u64) {
-        if self.0.written.load(Ordering::Relaxed) || duration_ns >= LOOK_NS {
+        if self.0.written.load(Ordering::Relaxed) || duration_ns >= self.0.look_ns {
             self.0.take(lease, task);
         }
     }

@@ -29,7 +29,7 @@ use crate::page::{Page, Running, Wanted};
 use crate::platform::fork_generation;
 use crate::{link, names};
 
-pub use capture::Capture;
+pub use capture::{Capture, Marks};
 pub use newcomer::{CaptureEnds, Joining, Newcomer};
 use outbox::Outbox;
 use queue::Queue;
@@ -138,12 +138,13 @@ impl Worker {
 
     /// From now on what this process writes to standard output and error goes to the master, with
     /// the task that wrote it: at most `limit` bytes of each. `descriptors` are those of
-    /// [`crate::control::WORKER_CAPTURE_FDS`].
+    /// [`crate::control::WORKER_CAPTURE_FDS`], and `marks` says whether what the language prints goes
+    /// through [`Capture::write`].
     ///
     /// # Errors
     /// Where no thread can be started, or no descriptor is left.
-    pub fn capture(&self, descriptors: [OwnedFd; 4], limit: usize) -> std::io::Result<Capture> {
-        let capture = Capture::start(descriptors, limit, self.page.clone(), self.shared.clone())?;
+    pub fn capture(&self, descriptors: [OwnedFd; 4], limit: usize, marks: Marks) -> std::io::Result<Capture> {
+        let capture = Capture::start(descriptors, limit, marks, self.page.clone(), self.shared.clone())?;
         Ok(self.capture.get_or_init(|| capture).clone())
     }
 

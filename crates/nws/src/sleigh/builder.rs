@@ -8,9 +8,9 @@ use nws_work::roles::OWN_PROGRAM;
 use nws_work::sleigh::Options;
 use nws_work::threads::Threads;
 
-use super::{Error, Sleigh};
+use super::{Defaults, Error, Output, Sleigh};
 use crate::task::{Given, Job, Task, register};
-use crate::worker::Settings;
+use crate::worker::{First, Settings};
 use crate::{Endpoint, init};
 
 /// Most workers of one sleigh.
@@ -24,6 +24,9 @@ const LEAST_MEMORY_BYTES: u64 = 1 << 20;
 pub struct Builder {
     workers: Option<u32>,
     retries: u32,
+    output: Output,
+    output_limit_bytes: usize,
+    progress: bool,
     memory_limit_bytes: Option<u64>,
     server: Option<Endpoint>,
     args: Option<Vec<OsString>>,
@@ -31,7 +34,7 @@ pub struct Builder {
     working_dir: Option<PathBuf>,
     workspace_template: String,
     user_workspace_template: String,
-    first: Result<Settings, String>,
+    first: Result<Option<First>, String>,
 }
 
 impl Default for Builder {
@@ -39,6 +42,9 @@ impl Default for Builder {
         Self {
             workers: None,
             retries: 1,
+            output: Output::Inherit,
+            output_limit_bytes: 1 << 20,
+            progress: false,
             memory_limit_bytes: None,
             server: None,
             args: None,
@@ -46,7 +52,7 @@ impl Default for Builder {
             working_dir: None,
             workspace_template: "sleigh_ride_%04d".to_owned(),
             user_workspace_template: "sleigh_user_%04d".to_owned(),
-            first: Ok(Settings::default()),
+            first: Ok(None),
         }
     }
 }
@@ -62,6 +68,28 @@ impl Builder {
     /// How often a task is run again after a worker died of it; 1 by default.
     pub fn retries(mut self, count: u32) -> Self {
         self.retries = count;
+        self
+    }
+
+    /// What becomes of what tasks write to standard output and error; by default it goes where the program's own
+    /// goes. Where it is captured, each task costs some half a microsecond more.
+    pub fn output(mut self, output: Output) -> Self {
+        self.output = output;
+        self
+    }
+
+    /// How much is kept and shown of what a task writes to standard output, in bytes, and as much of standard error:
+    /// 1 MiB by default. Of what is beyond only the number of bytes is told.
+    pub fn output_limit(mut self, bytes: usize) -> Self {
+        self.output_limit_bytes = bytes;
+        self
+    }
+
+    /// Whether a call that goes on for more than a second shows a bar on standard error, where that is a terminal;
+    /// not by default. It moves while the program waits for results, goes with the call, and steps aside for what
+    /// tasks write where that is [shown](Output::Show).
+    pub fn progress(mut self, shown: bool) -> Self {
+        self.progress = shown;
         self
     }
 
@@ -118,9 +146,10 @@ impl Builder {
             let definition = register::<J::Task>(None, job.fixed()?)?;
             let mut bytes = Vec::new();
             given.encode(&mut bytes)?;
-            Ok(Settings { first: Some((definition, bytes)) })
+            Ok((definition, bytes))
         };
-        self.first = first().map_err(|message: String| format!("the task that each worker runs first: {message}"));
+        let told = |message: String| format!("the task that each worker runs first: {message}");
+        self.first = first().map(Some).map_err(told);
         self
     }
 
@@ -145,19 +174,22 @@ impl Builder {
             let message = format!("memory_limit: expected at least {LEAST_MEMORY_BYTES} bytes (1 MiB), got {bytes}");
             return Err(Error::Argument(message));
         }
-        let settings = self.first.map_err(Error::Argument)?;
+        let captures = self.output != Output::Inherit;
+        let output_limit_bytes = captures.then_some(self.output_limit_bytes);
+        let settings = Settings { first: self.first.map_err(Error::Argument)?, output_limit_bytes };
         let settings = serde_json::to_string(&settings).map_err(|error| Error::Argument(error.to_string()))?;
         let start = Start {
             server: address(self.server)?,
             memory_limit_bytes: self.memory_limit_bytes,
             worker_count: workers,
-            worker: command(self.args, self.env, self.working_dir, workers)?,
+            worker: WorkerCommand { captures, ..command(self.args, self.env, self.working_dir, workers)? },
             settings: settings.into(),
         };
         let binary = OWN_PROGRAM.into();
         let options =
             Options { binary, master_server: None, outfile: None, workspace_template: self.workspace_template, start };
-        Sleigh::start(options, self.retries, &self.user_workspace_template)
+        let defaults = Defaults { retries: self.retries, output: self.output, progress: self.progress };
+        Sleigh::start(options, defaults, &self.user_workspace_template)
     }
 }
 

@@ -189,7 +189,8 @@ impl<'a, J: Job> Call<'a, J> {
     /// # Errors
     /// As for [`Sleigh::each_elem`], but for [`Error::Tasks`].
     pub fn start_on_each_worker(self, given: impl Given<GivenOf<J>>) -> Result<Pending<'a, J>, Error> {
-        let mut run = Run::begin(self.sleigh, &self.job, Terms { chunk_size: Some(1), ..self.terms })?;
+        let workers = Some(self.sleigh.worker_count().into());
+        let mut run = Run::begin(self.sleigh, &self.job, Terms { chunk_size: Some(1), ..self.terms }, workers)?;
         for rank in 0..run.worker_count() {
             run.push_to(rank, &given)?;
         }
@@ -205,8 +206,9 @@ impl<'a, J: Job> Call<'a, J> {
         I: IntoIterator,
         I::Item: Given<GivenOf<J>>,
     {
-        let run = Run::begin(self.sleigh, &self.job, self.terms)?;
-        Results::new(run, inputs.into_iter(), self.terms.load_factor)
+        let inputs = inputs.into_iter();
+        let run = Run::begin(self.sleigh, &self.job, self.terms, exact(&inputs))?;
+        Results::new(run, inputs, self.terms.load_factor)
     }
 
     fn start_with_factor<I>(self, inputs: I) -> Result<Pending<'a, J>, Error>
@@ -230,7 +232,8 @@ impl<'a, J: Job> Call<'a, J> {
         I: IntoIterator,
         I::Item: Given<GivenOf<J>>,
     {
-        let mut run = Run::begin(self.sleigh, &self.job, self.terms)?;
+        let inputs = inputs.into_iter();
+        let mut run = Run::begin(self.sleigh, &self.job, self.terms, exact(&inputs))?;
         let most = load_factor.map(|factor| u64::from(factor) * u64::from(run.worker_count()));
         for given in inputs {
             let full = run.push(&given)?;
@@ -247,4 +250,10 @@ impl<'a, J: Job> Call<'a, J> {
         run.flush()?;
         Ok(run)
     }
+}
+
+/// How many inputs there are, where they know it.
+fn exact(inputs: &impl Iterator) -> Option<u64> {
+    let (least, most) = inputs.size_hint();
+    (Some(least) == most).then_some(least as u64)
 }

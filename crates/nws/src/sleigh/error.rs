@@ -6,6 +6,7 @@ use nws_work::WorkError;
 use nws_work::control::Cause;
 use nws_work::envelope::{Failure, FailureKind as Kind, ResultHead};
 
+use super::TaskOutput;
 use crate::worker::PANIC;
 
 /// The type of the failure of a task that no worker has begun, as its call was cancelled.
@@ -59,6 +60,8 @@ pub struct TaskFailure {
     pub deaths: u32,
     /// How the last of them ended.
     pub cause: Option<Cause>,
+    /// What the task wrote, where [the sleigh](super::Builder::output) captures it.
+    pub output: TaskOutput,
 }
 
 /// The ways in which tasks fail.
@@ -115,6 +118,7 @@ impl TaskFailure {
             message: failure.message,
             deaths: failure.deaths,
             cause: failure.cause,
+            output: TaskOutput::default(),
         }
     }
 
@@ -130,6 +134,7 @@ impl TaskFailure {
             backtrace: None,
             deaths: 0,
             cause: None,
+            output: TaskOutput::default(),
         }
     }
 
@@ -145,6 +150,7 @@ impl TaskFailure {
             backtrace: None,
             deaths: 0,
             cause: None,
+            output: TaskOutput::default(),
         }
     }
 }

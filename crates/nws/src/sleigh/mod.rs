@@ -40,10 +40,13 @@ mod builder;
 mod call;
 mod error;
 mod info;
+mod output;
 mod pending;
+mod progress;
 mod results;
 mod run;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nws_work::WorkError;
@@ -58,6 +61,8 @@ pub use call::Call;
 pub use error::{Error, FailureKind, TaskFailure, TaskFailures};
 pub use info::WorkerInfo;
 pub use nws_work::control::Cause;
+use output::Heard;
+pub use output::{Output, TaskOutput};
 pub use pending::Pending;
 pub use results::Results;
 use run::{GivenOf, OutputOf};
@@ -71,10 +76,19 @@ pub type Outcome<R> = Result<R, Box<TaskFailure>>;
 #[derive(Debug)]
 pub struct Sleigh {
     core: Core,
-    retries: u32,
+    defaults: Defaults,
+    heard: Heard,
     spaces: Spaces,
     occupied: AtomicBool,
     stopped: AtomicBool,
+}
+
+/// What the calls of a sleigh have in common.
+#[derive(Clone, Copy, Debug)]
+struct Defaults {
+    retries: u32,
+    output: Output,
+    progress: bool,
 }
 
 #[derive(Debug)]
@@ -96,10 +110,11 @@ impl Sleigh {
         Builder::default()
     }
 
-    fn start(options: Options, retries: u32, user_template: &str) -> Result<Self, Error> {
+    fn start(options: Options, defaults: Defaults, user_template: &str) -> Result<Self, Error> {
         let core = Core::start(options)?;
         let spaces = Spaces::make(&core, user_template)?;
-        Ok(Self { core, retries, spaces, occupied: AtomicBool::new(false), stopped: AtomicBool::new(false) })
+        let (occupied, stopped) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { core, defaults, heard: Heard::new(defaults.output), spaces, occupied, stopped })
     }
 
     /// Runs a task once for each input, on whichever workers are free, and gives the results in order.
@@ -218,6 +233,37 @@ impl Sleigh {
     /// have it as [`worker::user_workspace`](crate::worker::user_workspace).
     pub fn user_workspace(&self) -> &Workspace {
         &self.spaces.user
+    }
+
+    /// What the task of this index, of the last call, wrote so far to standard output and error, where the sleigh
+    /// captures it ([`Builder::output`]); nothing where it wrote nothing. Of a call at most 16 MiB are kept, the
+    /// newest.
+    ///
+    /// ```
+    /// # use nws::sleigh::Sleigh;
+    /// use nws::sleigh::Output;
+    ///
+    /// #[nws::task]
+    /// fn halve(x: f64) -> f64 {
+    ///     println!("halving {x}");
+    ///     x / 2.0
+    /// }
+    ///
+    /// # #[nws::main]
+    /// # fn main() -> Result<(), nws::sleigh::Error> {
+    /// let sleigh = Sleigh::builder().workers(2).output(Output::Keep).build()?;
+    /// sleigh.each_elem(halve::task(), [1.0, 2.0])?;
+    /// assert_eq!(sleigh.output(1).stdout, "halving 2\n");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn output(&self, index: u64) -> TaskOutput {
+        self.heard.of_task(index)
+    }
+
+    /// What tasks of the last call wrote so far, by index, of those that wrote something: see [`Sleigh::output`].
+    pub fn outputs(&self) -> BTreeMap<u64, TaskOutput> {
+        self.heard.of_all()
     }
 
     /// Ends the workers and all that they started, and the server that the sleigh brought; waits for

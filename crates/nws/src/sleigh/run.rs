@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use nws_work::envelope::Outcome as Ended;
+use nws_work::envelope::{Outcome as Ended, TaskHead};
 use nws_work::master::{Arrival, Missing, TaskResult, Tasks};
 
+use super::progress::Bar;
 use super::{Error, Outcome, Sleigh, TaskFailure};
 use crate::task::{Given, Job, Task, decode, register};
 
@@ -33,25 +34,28 @@ pub(super) struct Run<'a> {
     tasks: Tasks,
     missing: Missing,
     outstanding: u64,
+    bar: Bar,
     /// Whether the end of this was told already, or there is nobody to tell.
     over: bool,
 }
 
 impl<'a> Run<'a> {
-    /// Begins a call.
-    pub(super) fn begin<J: Job>(sleigh: &'a Sleigh, job: &J, terms: Terms) -> Result<Self, Error> {
+    /// Begins a call, of so many tasks where that is known.
+    pub(super) fn begin<J: Job>(sleigh: &'a Sleigh, job: &J, terms: Terms, total: Option<u64>) -> Result<Self, Error> {
         let named = |message| Error::Argument(format!("the task {}: {message}", J::Task::NAME));
         let fixed = job.fixed().map_err(named)?;
         let definition = register::<J::Task>(terms.chunk_size, fixed).map_err(named)?;
         let timeout_ms = terms.timeout.map(checked_ms).transpose()?;
         sleigh.occupy()?;
-        let begun = sleigh.core.begin_run(definition, terms.retries.unwrap_or(sleigh.retries), timeout_ms);
+        sleigh.heard.forget();
+        let begun = sleigh.core.begin_run(definition, terms.retries.unwrap_or(sleigh.defaults.retries), timeout_ms);
         let number = begun.map_err(|error| {
             sleigh.release();
             sleigh.explain(error)
         })?;
         let tasks = Tasks::new(number, sleigh.worker_count());
-        Ok(Self { sleigh, number, tasks, missing: Missing::default(), outstanding: 0, over: false })
+        let bar = Bar::new(sleigh.defaults.progress, total);
+        Ok(Self { sleigh, number, tasks, missing: Missing::default(), outstanding: 0, bar, over: false })
     }
 
     /// How many workers there are.
@@ -119,6 +123,7 @@ impl<'a> Run<'a> {
                 let Arrival::Results(results) = arrival else { continue };
                 self.take::<T>(&results, &mut place);
             }
+            self.bar.move_to(self.submitted() - self.outstanding);
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 break;
             }
@@ -143,6 +148,7 @@ impl<'a> Run<'a> {
     }
 
     fn take<T: Task>(&mut self, results: &[TaskResult], mut place: impl FnMut(u64, Outcome<T::Output>)) {
+        results.iter().for_each(|result| self.hear(result));
         for (head, payload) in results.iter().flat_map(TaskResult::read) {
             if head.task.run != self.number || !self.missing.remove(head.task.index) {
                 continue;
@@ -153,9 +159,22 @@ impl<'a> Run<'a> {
                     let problem = format!("its result cannot be read here: {problem}");
                     Box::new(TaskFailure::unreadable(&head, &problem))
                 }),
-                Ended::Failed => Err(Box::new(TaskFailure::read(&head, payload))),
+                Ended::Failed => {
+                    let mut failure = TaskFailure::read(&head, payload);
+                    // What the task wrote came before its result.
+                    failure.output = self.sleigh.heard.of_task(head.task.index);
+                    Err(Box::new(failure))
+                }
             };
             place(head.task.index, result);
+        }
+    }
+
+    /// Takes in what a task of this call, or a worker between tasks, wrote.
+    fn hear(&self, result: &TaskResult) {
+        let Some((said, task, rank, bytes)) = result.said() else { return };
+        if task.run == self.number || task == TaskHead::NONE {
+            self.sleigh.heard.hear(said, task, rank, bytes, &self.bar);
         }
     }
 

@@ -38,11 +38,16 @@ pub(crate) use tasks::{PANIC, serve};
 /// In the sleigh's workspace: the name of the user's, as for workers in Python.
 pub(crate) const USER_SPACE: &str = "user workspace";
 
+/// The definition of a task that each worker runs before any other, and its arguments.
+pub(crate) type First = (Vec<u8>, Vec<u8>);
+
 /// What the master tells each worker through the host.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Settings {
-    /// The definition of a task that each worker runs before any other, and its arguments.
-    pub(crate) first: Option<(Vec<u8>, Vec<u8>)>,
+    pub(crate) first: Option<First>,
+    /// How much of a task's output on each stream goes to the master; `None`: it is not captured.
+    #[serde(default)]
+    pub(crate) output_limit_bytes: Option<usize>,
 }
 
 #[derive(Debug)]

@@ -1,12 +1,13 @@
 //! A worker's loop.
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use nws_proto::limits;
 use nws_work::envelope::{Failure, FailureKind, Outcome, RESULT_HEAD_BYTES};
 use nws_work::page::Wanted;
 use nws_work::platform::fork_generation;
-use nws_work::worker::{Joining, Newcomer, Next, Task, Worker};
+use nws_work::worker::{Joining, Marks, Newcomer, Next, Task, Worker};
 
 use super::panics::{self, Panic};
 use super::{introduce, settings};
@@ -34,20 +35,33 @@ pub(crate) fn serve() -> Result<(), String> {
     panics::keep();
     let joining = newcomer.connect().map_err(|error| error.to_string())?;
     introduce(&joining.bootstrap, joining.worker.connection());
-    if let Err(message) = prepare(&joining) {
-        joining.fail(&message);
-        return Err(message);
-    }
+    let captures = match prepare(&joining) {
+        Ok(captures) => captures,
+        Err(message) => {
+            joining.fail(&message);
+            return Err(message);
+        }
+    };
     joining.set_ready();
-    run(&joining.worker);
+    run(&joining.worker, captures);
     Ok(())
 }
 
-/// Runs the task that every worker runs before any other.
-fn prepare(joining: &Joining) -> Result<(), String> {
-    let Some((definition, given)) = settings(&joining.bootstrap)?.first else { return Ok(()) };
-    let runner = load(&definition)?.1;
-    let failure = call(&*runner, &given, &mut Vec::new());
+/// Runs the task that every worker runs before any other, and has what is written from then on go to the master
+/// where it is to; whether it is.
+fn prepare(joining: &Joining) -> Result<bool, String> {
+    let settings = settings(&joining.bootstrap)?;
+    settings.first.map_or(Ok(()), |(definition, given)| run_first(&definition, &given))?;
+    let (Some(limit), Some(descriptors)) = (settings.output_limit_bytes, joining.take_capture()) else {
+        return Ok(false);
+    };
+    let captured = joining.worker.capture(descriptors, limit, Marks::No);
+    captured.map(|_| true).map_err(|error| format!("the output of tasks cannot be captured: {error}"))
+}
+
+fn run_first(definition: &[u8], given: &[u8]) -> Result<(), String> {
+    let runner = load(definition)?.1;
+    let failure = call(&*runner, given, &mut Vec::new());
     failure.map_err(|failure| {
         let place = failure.traceback.lines().next().map(|place| format!(" at {place}")).unwrap_or_default();
         format!("the task that each worker runs first has failed{place}: {}", failure.message)
@@ -60,7 +74,7 @@ struct Known {
     runner: Result<Box<dyn Runner>, String>,
 }
 
-fn run(worker: &Worker) {
+fn run(worker: &Worker, captures: bool) {
     let mut known: Option<Known> = None;
     let mut result = Vec::new();
     let generation = fork_generation();
@@ -96,6 +110,10 @@ fn run(worker: &Worker) {
         if fork_generation() != generation {
             // The task forked, and this is the child that came back from it: all here is its parent's.
             nws_work::platform::leave_fork();
+        }
+        if captures {
+            // A line without an end is in this process still. Where it cannot be written, it is lost.
+            let _ = io::stdout().flush();
         }
         let finished = worker.finish(&task, began_ns, outcome, &mut result);
         ended_ns = (!finished.is_behind).then_some(finished.at_ns);

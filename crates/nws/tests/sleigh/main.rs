@@ -6,6 +6,7 @@ mod calls;
 mod failures;
 #[path = "../limited/mod.rs"]
 mod limited;
+mod output;
 mod spaces;
 
 use limited::limited;

@@ -3,30 +3,33 @@
 
 use std::net::IpAddr;
 
-use nws_server::log::{Format, Level};
+use crate::log::{Format, Level};
 
 use super::kind::{Count, Disk, Folder, Kind, Memory, Networks, Size, Span};
 
-/// One row.
+/// One row of [`TABLE`].
 #[derive(Debug)]
-pub(crate) struct Setting {
+pub struct Setting {
     /// The flag without its dashes, and the key in the file.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// The environment variable.
-    pub(crate) variable: &'static str,
+    pub variable: &'static str,
     /// The heading that it stands under.
-    pub(crate) group: &'static str,
+    pub group: &'static str,
     /// As a user would write it.
-    pub(crate) default: &'static str,
+    pub default: &'static str,
     /// One line.
-    pub(crate) help: &'static str,
+    pub help: &'static str,
     /// What else is to be known, for the manual.
-    pub(crate) more: &'static str,
-    pub(crate) placeholder: &'static str,
-    pub(crate) is_switch: bool,
-    pub(crate) expected: fn() -> String,
+    pub more: &'static str,
+    /// What stands for a value in help, such as `SIZE`.
+    pub placeholder: &'static str,
+    /// Whether the flag may stand without a value, and then means `true`.
+    pub is_switch: bool,
+    /// What is expected, for messages and the documentation.
+    pub expected: fn() -> String,
     /// The value in its own form, where the text is one.
-    pub(crate) canonical: fn(&str) -> Option<String>,
+    pub canonical: fn(&str) -> Option<String>,
 }
 
 fn canonical<K: Kind>(text: &str) -> Option<String> {
@@ -39,12 +42,12 @@ macro_rules! settings {
     })*) => {
         /// The settings of one server.
         #[derive(Clone, Debug)]
-        pub(crate) struct Settings {
-            $($(pub(crate) $field: $kind,)*)*
+        pub struct Settings {
+            $($(pub(super) $field: $kind,)*)*
         }
 
         /// All settings, in the order of the documentation.
-        pub(crate) const TABLE: &[Setting] = &[$($(Setting {
+        pub const TABLE: &[Setting] = &[$($(Setting {
             name: $name,
             variable: $variable,
             group: $group,
@@ -59,7 +62,7 @@ macro_rules! settings {
 
         impl Settings {
             /// Reads the text that `text` has for each row; gives the row back whose text is none.
-            pub(crate) fn read(text: impl Fn(&'static str) -> String) -> Result<Self, &'static str> {
+            pub(super) fn read(text: impl Fn(&'static str) -> String) -> Result<Self, &'static str> {
                 Ok(Self { $($($field: <$kind as Kind>::read(&text($name)).ok_or($name)?,)*)* })
             }
         }
@@ -211,7 +214,7 @@ mod tests {
         let defaults = Settings::read(|name| {
             TABLE.iter().find(|setting| setting.name == name).map_or_else(String::new, |setting| setting.default.into())
         });
-        let limits = nws_server::Limits { values_bytes: 0, ..defaults.unwrap().limits() };
-        assert_eq!(limits, nws_server::Limits { values_bytes: 0, ..nws_server::Limits::default() });
+        let limits = crate::Limits { values_bytes: 0, ..defaults.unwrap().limits() };
+        assert_eq!(limits, crate::Limits { values_bytes: 0, ..crate::Limits::default() });
     }
 }

@@ -126,6 +126,8 @@ pub(crate) struct EventLoop {
     later: Vec<usize>,
     /// What this turn has spent on what it does now, in units of about a microsecond.
     spent_units: usize,
+    /// Whether the connection whose turn it is has had a request executed.
+    has_executed: bool,
     /// The core has something left to be done in parts.
     sweeps: bool,
     stop_at_ms: Option<u64>,
@@ -185,6 +187,7 @@ impl EventLoop {
             dirty: VecDeque::new(),
             later: Vec::new(),
             spent_units: 0,
+            has_executed: false,
             sweeps: false,
             stop_at_ms: None,
             measures: Measures::default(),

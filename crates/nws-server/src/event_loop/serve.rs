@@ -41,6 +41,7 @@ impl EventLoop {
         let Some(connection) = self.table.get(slot) else { return };
         connection.in_line = false;
         self.spent_units += CONNECTION_UNITS;
+        self.has_executed = false;
         if connection.paused || connection.awaits_disk || connection.listing.is_some() {
             return;
         }
@@ -116,6 +117,7 @@ impl EventLoop {
             if let Some(onward) = onward {
                 return onward;
             }
+            self.has_executed = true;
         }
     }
 
@@ -126,7 +128,7 @@ impl EventLoop {
         if connection.listing.is_some() {
             return Some(Onward::Stop);
         }
-        if self.spent_units >= TURN_UNITS {
+        if self.has_executed && self.spent_units >= TURN_UNITS {
             self.stand_in_line(slot);
             return Some(Onward::Stop);
         }

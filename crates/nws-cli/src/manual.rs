@@ -145,8 +145,9 @@ Sizes are bytes, or have a unit: `KiB`, `MiB`, `GiB`, `TiB`. Times are seconds, 
 names the place, and the server does not start. `nws serve --show-settings` prints what counts, and
 where it comes from. An error that a client gets because it exceeds a limit names the setting.
 
-A server embedded in a program (`Sleigh()` with no server named) takes the same settings but for the
-addresses: it listens to its own machine, on free ports.
+A server embedded in a program (a sleigh with no server named, in Python or in Rust) takes the same
+settings from the environment and the usual file, but for the addresses: it listens to its own machine,
+on free ports.
 ";
 
 fn settings_page() -> String {

@@ -47,6 +47,11 @@ impl Classic {
         self.workspaces.get(name).copied()
     }
 
+    /// How many workspaces it has opened, gone ones too.
+    pub(crate) fn workspaces(&self) -> usize {
+        self.workspaces.len()
+    }
+
     /// A handle that nothing bears.
     pub(crate) fn new_handle(&mut self) -> WorkspaceHandle {
         let handle = WorkspaceHandle(self.next_handle);

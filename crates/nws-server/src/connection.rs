@@ -39,6 +39,8 @@ pub(crate) struct Connection {
     pub(crate) long: Option<Box<Long>>,
     /// What of its input the loop has counted, in bytes.
     pub(crate) counted_bytes: u64,
+    /// What of its outbox the loop has counted, in bytes.
+    pub(crate) unsent_bytes: u64,
     /// Tells it from earlier ones in the same slot.
     pub(crate) serial: u64,
     pub(crate) opened_ms: u64,
@@ -71,17 +73,25 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: Stream, address: Vec<u8>, serial: u64, now_ms: u64, surplus: bool) -> Self {
+    pub(crate) fn new(
+        stream: Stream,
+        address: Vec<u8>,
+        outbox: Outbox,
+        serial: u64,
+        now_ms: u64,
+        surplus: bool,
+    ) -> Self {
         Self {
             stream,
             address,
             phase: Phase::Greeting,
             input: Input::default(),
             classic: None,
-            outbox: Outbox::default(),
+            outbox,
             transit: Transit::default(),
             long: None,
             counted_bytes: 0,
+            unsent_bytes: 0,
             serial,
             opened_ms: now_ms,
             heard_ms: now_ms,

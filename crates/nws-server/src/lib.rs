@@ -18,6 +18,7 @@ mod event_loop;
 mod gauges;
 mod http;
 mod input;
+mod kept;
 mod listener;
 mod listing;
 pub mod log;

@@ -20,14 +20,12 @@ use nws_proto::{
 };
 
 use crate::disk::SpoolFile;
+use crate::kept::Pinned;
 use crate::stored::Stored;
 use piece::Piece;
 pub(crate) use piece::Wanted;
 pub(crate) use sending::Flushed;
 pub(crate) use spare::Spare;
-
-/// From this length on a value is sent from where it is.
-const LARGE_VALUE_BYTES: usize = 4096;
 
 /// A value that goes out between two bytes of the small buffer.
 #[derive(Debug)]
@@ -66,6 +64,8 @@ pub(crate) struct Outbox {
     pub(crate) loads: bool,
     /// Bytes ever sent.
     sent: u64,
+    /// Where those large values count that nobody else keeps.
+    pinned: Pinned,
 }
 
 impl Sink<Stored> for Outbox {
@@ -76,8 +76,11 @@ impl Sink<Stored> for Outbox {
     fn put_value(&mut self, value: &Stored) {
         match value {
             Stored::Short(value) => self.small.extend_from_slice(value.bytes()),
-            Stored::Memory(value) if value.len() < LARGE_VALUE_BYTES => self.small.extend_from_slice(value),
-            Stored::Memory(value) => self.put_large(value.len(), Piece::Memory(value.clone())),
+            Stored::Memory(value) => self.small.extend_from_slice(value),
+            Stored::Large(value) => {
+                let pin = value.pin(&self.pinned);
+                self.put_large(value.bytes().len(), Piece::memory(pin));
+            }
             Stored::Disk { file, len_bytes } => self.put_file(file, 0, *len_bytes),
         }
     }
@@ -115,6 +118,15 @@ impl<I: Iterator<Item = ReadingId>> Sink<Stored> for WithReadings<'_, I> {
 }
 
 impl Outbox {
+    pub(crate) fn new(pinned: Pinned) -> Self {
+        Self { pinned, ..Self::default() }
+    }
+
+    /// What memory it takes, in bytes; but for large values, which have places of their own where they count.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        (self.small.len() + self.large.len() * size_of::<Large>()) as u64
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.unsent_bytes() == 0
     }

@@ -42,7 +42,7 @@ impl Disk {
 
     /// Has room for so many files from now on, beside those that there are.
     pub(crate) fn limit_files(&mut self, most: usize) {
-        self.space = Arc::new(Space::with_files(self.space.most_bytes(), most));
+        self.space = Arc::new(Space::new(self.space.most_bytes(), most));
     }
 
     /// How many jobs wait.

@@ -116,6 +116,7 @@ impl EventLoop {
             let peer = String::from_utf8_lossy(&connection.address);
             self.shared.log.write(Level::Debug, "a connection has ended", &[("peer", &peer), ("why", &why)]);
             self.receiving_bytes -= connection.counted_bytes;
+            self.unsent_bytes -= connection.unsent_bytes;
             self.loaded_bytes -= connection.outbox.loaded_bytes();
             // Closing the descriptor takes it out of the poll as well.
             let _ = self.poll.registry().deregister(&mut connection.stream);

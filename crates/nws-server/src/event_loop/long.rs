@@ -237,7 +237,7 @@ impl EventLoop {
         let mut transfers =
             self.table.get(slot).and_then(|connection| connection.long.as_mut()).map(|long| &mut long.transfers);
         request.try_map(|value| match value {
-            Sent::Here(bytes) => Ok(Stored::Memory(bytes)),
+            Sent::Here(bytes) => Ok(Stored::from(bytes)),
             Sent::Transfer(transfer) => {
                 let writer = transfers.as_mut().and_then(|transfers| transfers.remove(&transfer));
                 writer.ok_or_else(|| unknown_transfer(transfer))?.finish()

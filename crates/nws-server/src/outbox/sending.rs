@@ -71,7 +71,7 @@ impl Outbox {
             let large = larges.next();
             let until = large.map_or(self.small.len(), |large| large.held_from().unwrap_or(large.after));
             let small = &self.small[at..until];
-            let ready = large.into_iter().flat_map(|large| large.value.ready()).map(|bytes| &bytes[..]);
+            let ready = large.into_iter().flat_map(|large| large.value.ready());
             for piece in iter::once(small).chain(ready) {
                 if !piece.is_empty() && used < PIECES {
                     pieces[used] = IoSlice::new(piece);

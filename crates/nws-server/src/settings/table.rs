@@ -103,14 +103,16 @@ settings! {
             "Most connections at a time",
             "Who comes beyond that is told so and sent away. A tenth is kept for who comes by the Unix socket, which \
              no other user can. The limit on descriptors (ulimit -n) is raised as far as \
-             the system allows; where that is not enough, this limit is lowered, and the server says so.";
+             the system allows; where that is not enough, this limit is lowered, and the server says so: a quarter \
+             of the descriptors stays for long values, each of which takes one while it is on disk.";
         values_memory: Memory = "50%", "values-memory", "NWS_VALUES_MEMORY",
             "Most bytes of all values and names together, or a share of the machine's memory",
             "What is on its way counts, and what keeping takes: 64 bytes for each value, some hundred for each workspace, \
              variable and name in use. A store beyond that is refused, and nothing else happens. Names alone may take \
-             an eighth and 1 MiB more, so that who comes to fetch or delete finds room. Beside this the server takes memory \
-             for requests that have come in part (64 KiB for each connection, and 16 MiB), and for what waits to be \
-             sent (--unsent-size).";
+             an eighth and 1 MiB more, so that who comes to fetch or delete finds room. What waits to be sent and is not \
+             kept as a value may take what is left, and an eighth and 1 MiB in any case: beyond that the connection \
+             that has read nothing for longest is ended, and then the next. Beside this the server takes memory for \
+             requests that have come in part (64 KiB for each connection, and 16 MiB).";
         values_disk: Disk = "auto", "values-disk", "NWS_VALUES_DISK",
             "Most bytes of all values on disk; auto is nine tenths of what is free there at the start",
             "With 0 no value goes to disk. A store beyond that is refused, as it is where the disk is full, and \
@@ -118,7 +120,9 @@ settings! {
         spill_size: Size<{ 1 << 20 }, { 1 << 30 }> = "256MiB", "spill-size", "NWS_SPILL_SIZE",
             "A longer value goes to disk",
             "So does a shorter one, of more than 1 MiB, where values-memory has no room for it. A store or finish \
-             of several values in one request is for memory alone.";
+             of several values in one request is for memory alone, and a value that its client sends in parts goes to disk \
+             whatever its length: so do storeFile of Python, push of Rust and the command nws store with more than 32 \
+             MiB from a file, as they do not know how much is to come.";
         tmp_dir: Folder = "auto", "tmp-dir", "NWS_TMP_DIR",
             "The folder for values on disk; auto is $TMPDIR, else /var/tmp",
             "Each is a file without a name, which goes with the value, or with the server however it ends. Choose a \
@@ -161,7 +165,7 @@ settings! {
         unsent_size: Size<65_536, { 1 << 30 }> = "8MiB", "unsent-size", "NWS_UNSENT_SIZE",
             "What a connection may have waiting to be sent before it is read from no more",
             "It is read from again when half of that is sent: who does not read cannot make the server keep more and \
-             more for it.";
+             more for it. What all connections may have waiting follows from --values-memory.";
         handshake_time: Span<100, 3_600_000> = "10s", "handshake-time", "NWS_HANDSHAKE_TIME",
             "How long a connection may take to prove the token",
             "Then it is ended. The head of a request at the web port may take as long.";

@@ -43,8 +43,12 @@ pub struct Held {
     pub receiving_bytes: u64,
     /// On its way to and from the disk.
     pub moving_bytes: u64,
+    /// For replies that are not sent yet: what was written for them, and large values that only they hold.
+    pub unsent_bytes: u64,
     /// The most that is to be sent to one connection.
     pub most_unsent_bytes: usize,
+    /// Of listings that are being made.
+    pub listing_bytes: usize,
     /// Connections that are not read from until they read.
     pub paused: usize,
 }

@@ -144,7 +144,10 @@ fn who_leaves_values_unread_that_others_delete() {
             assert_eq!(harassed.server.metric("nws_connections_unread_total"), 0.0, "there is room for it");
         }
     }
-    assert!(harassed.server.metric("nws_connections_unread_total") > 20.0, "those go first who have read nothing for longest");
+    assert!(
+        harassed.server.metric("nws_connections_unread_total") > 20.0,
+        "those go first who have read nothing for longest"
+    );
     let mut last = clients.pop().unwrap();
     let (rest, asked) = (LARGE_BYTES - 1, MIB as usize);
     (0..rest / asked).for_each(|_| drop(last.receive_some(asked)));

@@ -193,7 +193,7 @@ impl WorkerLoop {
         py: Python<'_>,
         calls: &Calls<'_, '_>,
         known: &Definition,
-        task: &Task,
+        task: &mut Task,
         result: &mut Vec<u8>,
     ) -> PyResult<Option<Outcome>> {
         result.resize(RESULT_HEAD_BYTES, 0);
@@ -204,7 +204,7 @@ impl WorkerLoop {
                 Ok(Some(Outcome::Failed))
             }
             Wanted::Dropped => {
-                self.worker().pass_over();
+                self.worker().pass_over(task);
                 Ok(None)
             }
         }

@@ -313,9 +313,12 @@ impl Worker {
         self.page.wanted(task.head.run)
     }
 
-    /// Says that the task shown last is not run after all: its run was given up.
-    pub fn pass_over(&self) {
+    /// Says that the task shown last is not run after all, nor are those that share its lease: its run was given up.
+    pub fn pass_over(&self, task: &mut Task) {
         self.page.end();
+        task.drop_rest(&self.shared.queue.hand);
+        // Mostly it has ended, and the server says so; one that was stored meanwhile would be held for ever.
+        self.shared.outbox.put_end(task.lease, task.head.run);
     }
 
     /// Sends a task's result. `result` begins with [`RESULT_HEAD_BYTES`] bytes of any content, which

@@ -2,7 +2,7 @@
 
 /// How much work one fetch is to bring, in nanoseconds: long against what a fetch costs, short
 /// against what anybody waits for.
-const BATCH_NS: u64 = 1_000_000;
+const BATCH_NS: u64 = 2_000_000;
 /// Most tasks in one fetch.
 const BATCH_TASKS: u32 = 8192;
 /// A worker whose tasks take longer than this fetches none ahead, in nanoseconds: a fetch costs
@@ -80,10 +80,10 @@ mod tests {
     }
 
     #[test]
-    fn batches_of_short_tasks_double_until_they_hold_a_millisecond() {
+    fn batches_of_short_tasks_double_until_they_hold_two_milliseconds() {
         assert_eq!(after(100, 1), 2);
         assert_eq!(after(100, 4), 16);
-        assert_eq!(after(10_000, 20), 100);
+        assert_eq!(after(10_000, 20), 200);
         assert_eq!(after(100, 20), BATCH_TASKS);
     }
 
@@ -125,7 +125,7 @@ mod tests {
         pace.tasks_took(1_000, 1);
         assert_eq!([0; 3].map(|_| pace.next_batch()), [14, 28, 56]);
         let most = (0..20).map(|_| pace.next_batch()).max();
-        assert_eq!(most, Some(994), "whole chunks of a millisecond");
+        assert_eq!(most, Some(1995), "whole chunks of two milliseconds");
         pace.begin_run(Some(0));
         assert_eq!(pace.next_batch(), 1);
         pace.begin_run(Some(u32::MAX));

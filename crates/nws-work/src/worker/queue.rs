@@ -184,7 +184,7 @@ mod tests {
         queue.first_fetch();
         queue.push([Task { count: 100, ..task(0, 1) }].into_iter(), false);
         assert!(matches!(queue.pop(0, 0), (Popped::Task(_), None)));
-        for expected in [1, 1, 1, 1, 1, 1, 1, 2, 5, 10, 10] {
+        for expected in [1, 1, 1, 1, 1, 1, 1, 2, 5, 10, 20] {
             let (_, asked) = queue.pop(1_000_000, 1000);
             assert_eq!(asked, Some(expected), "batches double from one task on");
             queue.push([Task { count: 100, ..task(0, 1) }].into_iter(), false);

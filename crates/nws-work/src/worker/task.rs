@@ -73,11 +73,18 @@ impl Task {
         false
     }
 
+    /// Nothing more of its bundle is run.
+    pub(super) fn drop_rest(&mut self, hand: &Hand) {
+        if self.bundled {
+            hand.leave(|_| ());
+        }
+        self.ahead = Some(0);
+    }
+
     /// Becomes the next one of the bundle, where there is one. Where nobody has looked ahead, this does.
     pub(super) fn advance(&mut self, hand: &Hand) -> bool {
-        if self.ahead.is_none() && !self.look_ahead(hand) && self.bundled {
-            // It was not run to its end, as nobody wants it any more: nor are the others.
-            hand.leave(|_| ());
+        if self.ahead.is_none() {
+            self.look_ahead(hand);
         }
         let ahead = self.ahead.take().unwrap_or(0);
         for _ in 0..ahead {

@@ -103,7 +103,7 @@ fn run(worker: &Worker, captures: bool) {
                 Outcome::Failed
             }
             Wanted::Dropped => {
-                worker.pass_over();
+                worker.pass_over(task);
                 continue;
             }
         };

@@ -28,6 +28,7 @@ EXPECTED = {
     "disk-full": (213, OPERATION),
     "too-many-transfers": (214, OPERATION),
     "too-many-readings": (215, OPERATION),
+    "disk-failed": (216, OPERATION),
     "no-such-workspace": (300, "NwsNoWorkSpaceException"),
     "no-such-variable": (301, OPERATION),
     "mode-conflict": (302, "NwsDeclarationFailedException"),

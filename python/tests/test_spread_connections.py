@@ -23,6 +23,9 @@ from nws.spread_jobs import (
 )
 from spread_workers import SQUARES, script, serving
 
+# What is told of commands, as that one is given up, is beside the point where no test looks for it.
+pytestmark = pytest.mark.filterwarnings("default:spread_jobs:RuntimeWarning")
+
 
 @pytest.fixture(autouse=True)
 def mark(monkeypatch, request):

@@ -1,19 +1,19 @@
 //! The command `nws`: a thin shell over the crates.
 //!
-//! `commands` has one file a subcommand, `settings` the server's settings; `remote` says how a command
+//! `commands` has one file a subcommand, `flags` the server's settings as options; `remote` says how a command
 //! finds its server, `value` how values are read and shown, `babelfish` who tells what others wrote, `exit` how commands end, `manual` makes the
 //! manual pages, completions and documentation. `map` is the subcommand of that name.
 
 mod babelfish;
 mod commands;
 mod exit;
+mod flags;
 mod long;
 mod manual;
 mod map;
 mod names;
 mod registry;
 mod remote;
-mod settings;
 mod table;
 mod value;
 

@@ -8,7 +8,7 @@ use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
 use crate::exit::{Exit, Failure};
-use crate::settings::TABLE;
+use nws_server::settings::TABLE;
 
 /// What stands at the end of the help.
 pub(crate) const EXIT_CODES: &str = "Exit codes: 0 done, 1 no value or not in time, 2 wrong usage, 3 no server, \
@@ -145,8 +145,9 @@ Sizes are bytes, or have a unit: `KiB`, `MiB`, `GiB`, `TiB`. Times are seconds, 
 names the place, and the server does not start. `nws serve --show-settings` prints what counts, and
 where it comes from. An error that a client gets because it exceeds a limit names the setting.
 
-A server embedded in a program (`Sleigh()` with no server named) takes the same settings but for the
-addresses: it listens to its own machine, on free ports.
+A server embedded in a program (a sleigh with no server named, in Python or in Rust) takes the same
+settings from the environment and the usual file, but for the addresses: it listens to its own machine,
+on free ports.
 ";
 
 fn settings_page() -> String {

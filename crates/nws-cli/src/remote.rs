@@ -11,8 +11,8 @@ use nws_client::{ConnectOptions, ConnectProblem, Endpoint, Error};
 use nws_proto::{OpenMode, Token};
 
 use crate::exit::{Exit, Failure};
-use crate::settings::kind::read_time;
 use crate::{names, registry};
+use nws_server::settings::read_time;
 
 /// The server that is meant.
 #[derive(Debug, clap::Args)]

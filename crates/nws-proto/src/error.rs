@@ -93,6 +93,8 @@ codes! {
     TooManyTransfers = 214, "too-many-transfers", Refused;
     /// The session has too many long values open.
     TooManyReadings = 215, "too-many-readings", Refused;
+    /// A long value cannot be read from the disk.
+    DiskFailed = 216, "disk-failed", Refused;
 
     /// There is no such workspace.
     NoSuchWorkspace = 300, "no-such-workspace", NotThere;

@@ -47,6 +47,11 @@ impl Classic {
         self.workspaces.get(name).copied()
     }
 
+    /// How many workspaces it has opened, gone ones too.
+    pub(crate) fn workspaces(&self) -> usize {
+        self.workspaces.len()
+    }
+
     /// A handle that nothing bears.
     pub(crate) fn new_handle(&mut self) -> WorkspaceHandle {
         let handle = WorkspaceHandle(self.next_handle);
@@ -99,6 +104,11 @@ impl Classic {
             }
             _ => classic::put_failed_value(sink, self.cookies),
         }
+    }
+
+    /// Writes the failure of a request that was to be answered with a value.
+    pub(crate) fn put_failed(&self, answer: &mut Vec<u8>) {
+        classic::put_failed_value::<Bytes>(answer, self.cookies);
     }
 
     /// Writes the reply to a request that is answered with text.

@@ -39,6 +39,8 @@ pub(crate) struct Connection {
     pub(crate) long: Option<Box<Long>>,
     /// What of its input the loop has counted, in bytes.
     pub(crate) counted_bytes: u64,
+    /// What of its outbox the loop has counted, in bytes.
+    pub(crate) unsent_bytes: u64,
     /// Tells it from earlier ones in the same slot.
     pub(crate) serial: u64,
     pub(crate) opened_ms: u64,
@@ -71,17 +73,25 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: Stream, address: Vec<u8>, serial: u64, now_ms: u64, surplus: bool) -> Self {
+    pub(crate) fn new(
+        stream: Stream,
+        address: Vec<u8>,
+        outbox: Outbox,
+        serial: u64,
+        now_ms: u64,
+        surplus: bool,
+    ) -> Self {
         Self {
             stream,
             address,
             phase: Phase::Greeting,
             input: Input::default(),
             classic: None,
-            outbox: Outbox::default(),
+            outbox,
             transit: Transit::default(),
             long: None,
             counted_bytes: 0,
+            unsent_bytes: 0,
             serial,
             opened_ms: now_ms,
             heard_ms: now_ms,
@@ -110,7 +120,16 @@ impl Connection {
         self.awaits_disk || self.outbox.loads
     }
 
-    /// When it is to be looked at again, unless it is heard before.
+    /// After how long without a word a session is asked whether it is there, in milliseconds, where it may
+    /// not be quiet for ever.
+    pub(crate) fn quarter_ms(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Open { silence_ms, .. } if silence_ms > 0 => Some(u64::from(silence_ms / 4)),
+            _ => None,
+        }
+    }
+
+    /// When something is to be done with it, unless it is heard before.
     pub(crate) fn due_ms(&self, limits: &Limits) -> Option<u64> {
         match self.phase {
             Phase::Greeting | Phase::Challenged { .. } => Some(self.opened_ms + u64::from(limits.handshake_ms)),

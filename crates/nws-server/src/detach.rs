@@ -52,6 +52,7 @@ impl InFrame for Stored {
     fn in_frame(&mut self) -> Option<&mut Bytes> {
         match self {
             Stored::Memory(bytes) => Some(bytes),
+            Stored::Large(kept) => kept.bytes_mut(),
             Stored::Short(_) | Stored::Disk { .. } => None,
         }
     }

@@ -122,12 +122,18 @@ pub(crate) struct Disk {
 
 impl Disk {
     /// Values go to `folder`, and may take so much there and on the way: where the first is not said, nine
-    /// tenths of what is free there now.
-    pub(crate) fn new(folder: PathBuf, most_bytes: Option<u64>, values_bytes: u64, shared: Arc<Shared>) -> Self {
+    /// tenths of what is free there now. There may be so many of them.
+    pub(crate) fn new(
+        folder: PathBuf,
+        most_bytes: Option<u64>,
+        values_bytes: u64,
+        most_files: usize,
+        shared: Arc<Shared>,
+    ) -> Self {
         let most_bytes = most_bytes.unwrap_or_else(|| platform::free_bytes(&folder).unwrap_or(0) / 10 * 9);
         Self {
             folder,
-            space: Arc::new(Space::new(most_bytes)),
+            space: Arc::new(Space::new(most_bytes, most_files)),
             windows: Windows::of(values_bytes),
             ends: Arc::new(Ends { completed: Mutex::default(), shared }),
             worker: Worker::Nobody,
@@ -161,6 +167,7 @@ impl Disk {
     /// # Errors
     /// `DiskFull`.
     pub(crate) fn check_room(&self, len_bytes: u64) -> Result<(), Fault> {
+        self.check_files()?;
         let left_bytes = self.space.left_bytes();
         if len_bytes > left_bytes {
             return Err(self.no_room(format!(
@@ -168,6 +175,15 @@ impl Disk {
             )));
         }
         Ok(())
+    }
+
+    fn check_files(&self) -> Result<(), Fault> {
+        let Some(most) = self.space.full_of_files() else { return Ok(()) };
+        let limit = platform::descriptor_limit();
+        Err(self.no_room(format!(
+            "expected at most {most} long values, got one more: each takes one of the {limit} descriptors (ulimit -n), \
+             of which the others are for connections (setting connections)"
+        )))
     }
 
     /// The fault of who stores what cannot be written.
@@ -180,6 +196,16 @@ impl Disk {
         self.no_room(format!("long values take {} bytes of the disk already", self.space.used_bytes()))
     }
 
+    /// The fault of who asks for what cannot be read.
+    pub(crate) fn unreadable(&self, error: &io::Error) -> Fault {
+        let folder = self.folder.display();
+        let message = format!(
+            "the value cannot be read from its file in {folder} (setting tmp-dir): {error}; look after the disk, and \
+             ask again or delete the value"
+        );
+        Fault::new(ErrorCode::DiskFailed, message)
+    }
+
     fn no_room(&self, what: String) -> Fault {
         let message = format!("{what} (settings values-disk and tmp-dir); fetch or delete long values, or free space");
         Fault::new(ErrorCode::DiskFull, message)
@@ -190,11 +216,7 @@ impl Disk {
     /// # Errors
     /// `DiskFull` where there are too many, or no thread can be started.
     pub(crate) fn file(&mut self) -> Result<Arc<SpoolFile>, Fault> {
-        if let Some(most) = self.space.full_of_files() {
-            let what =
-                format!("there are {most} long values already, each with a descriptor of this process (ulimit -n)");
-            return Err(self.no_room(what));
-        }
+        self.check_files()?;
         match self.jobs() {
             Ok(jobs) => Ok(SpoolFile::new(&self.space, jobs)),
             Err(error) => Err(self.failed(&error)),
@@ -318,7 +340,7 @@ mod tests {
     fn disk(folder: &Path, most_bytes: u64) -> (Disk, mio::Poll) {
         let poll = mio::Poll::new().unwrap();
         let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
-        (Disk::new(folder.to_owned(), Some(most_bytes), 1 << 30, Arc::new(Shared::new(waker, None, false))), poll)
+        (Disk::new(folder.to_owned(), Some(most_bytes), 1 << 30, 10, Arc::new(Shared::new(waker, None, false))), poll)
     }
 
     fn next(disk: &mut Disk, poll: &mut mio::Poll) -> Completed {

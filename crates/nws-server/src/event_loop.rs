@@ -18,6 +18,7 @@ mod note;
 mod parts;
 mod serve;
 mod spin;
+mod unread;
 mod weigh;
 
 use std::collections::VecDeque;
@@ -36,6 +37,7 @@ use crate::config::{Limits, random_bytes};
 use crate::disk::Disk;
 use crate::gauges::Measures;
 use crate::input::Scratch;
+use crate::kept::Pinned;
 use crate::listener::Listener;
 use crate::outbox::Spare;
 use crate::readings::Returns;
@@ -99,6 +101,12 @@ pub(crate) struct EventLoop {
     receiving_bytes: u64,
     /// Taken by values that were fetched and not sent yet, in bytes.
     transit_bytes: u64,
+    /// What was written for replies and is not sent yet, in bytes.
+    unsent_bytes: u64,
+    /// Large values that only replies hold.
+    pinned: Pinned,
+    /// More waits to be sent than may, and there is somebody who does not read it.
+    ends_unread: bool,
     /// What could not be handed out.
     returns: Returns,
     disk: Disk,
@@ -132,6 +140,7 @@ impl EventLoop {
         rules: Rules,
         limits: Limits,
         tmp_dir: PathBuf,
+        most_files: usize,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
         for (place, listener) in listeners.iter_mut().enumerate() {
@@ -141,7 +150,7 @@ impl EventLoop {
         let settings = settings(&limits, &server_id);
         let clock = Clock::new();
         let now_ms = clock.now_ms();
-        let disk = Disk::new(tmp_dir, limits.values_disk_bytes, limits.values_bytes, Arc::clone(&shared));
+        let disk = Disk::new(tmp_dir, limits.values_disk_bytes, limits.values_bytes, most_files, Arc::clone(&shared));
         Ok(Self {
             poll,
             listeners,
@@ -163,6 +172,9 @@ impl EventLoop {
             spare_queues: SpareQueues::default(),
             receiving_bytes: 0,
             transit_bytes: 0,
+            unsent_bytes: 0,
+            pinned: Pinned::default(),
+            ends_unread: false,
             returns: Returns::default(),
             disk,
             loaded_bytes: 0,
@@ -215,12 +227,13 @@ impl EventLoop {
         self.flush();
         self.sweeps = self.core.sweep(&mut self.effects);
         self.carry_out(None);
+        self.ends_unread = self.end_who_does_not_read();
         self.publish();
     }
 
     /// Tells the other threads how it is.
     fn publish(&mut self) {
-        let undelivered_bytes = self.undelivered_bytes();
+        let (undelivered_bytes, unsent_bytes) = (self.undelivered_bytes(), self.unsent_bytes());
         let (core, measures) = (&self.core, &mut self.measures);
         measures.sessions = self.table.sessions() as u64;
         measures.connections = self.table.len() as u64;
@@ -233,6 +246,7 @@ impl EventLoop {
         measures.names_bytes = core.names_bytes();
         measures.undelivered_bytes = undelivered_bytes + self.loaded_bytes as u64;
         measures.receiving_bytes = self.receiving_bytes + self.disk.writing_bytes() as u64;
+        measures.unsent_bytes = unsent_bytes;
         measures.limit_bytes = self.limits.values_bytes;
         measures.waiting = core.waiting() as u64;
         self.shared.gauges.publish(measures);
@@ -240,9 +254,9 @@ impl EventLoop {
 
     /// How long nothing needs to be done unless something comes.
     pub(crate) fn patience(&self) -> Option<Duration> {
-        let to_do = self.sweeps || !self.returns.is_empty();
+        let to_do = self.sweeps || self.ends_unread || !self.returns.is_empty();
         let to_flush = !self.urgent.is_empty() || !self.dirty.is_empty() || !self.later.is_empty();
-        if !self.line.is_empty() || !self.listings.is_empty() || to_flush || to_do || self.disk.has_completed() {
+        if !self.line.is_empty() || self.lists() || to_flush || to_do || self.disk.has_completed() {
             return Some(Duration::ZERO);
         }
         let next = [self.core.next_deadline_ms(), self.timers.next_ms(), self.accept_again_ms, self.stop_at_ms];
@@ -287,7 +301,9 @@ impl EventLoop {
     /// Sees to it that the connection is looked at in time.
     fn appoint(&mut self, slot: usize) {
         let Some(connection) = self.table.get(slot) else { return };
-        let due_ms = connection.due_ms(&self.limits);
+        // Whoever is heard meanwhile is to be asked a quarter later, and no appointment is made then.
+        let soonest_ms = connection.quarter_ms().map_or(u64::MAX, |quarter_ms| self.now_ms + quarter_ms);
+        let due_ms = connection.due_ms(&self.limits).map(|due_ms| due_ms.min(soonest_ms));
         if let Some(due_ms) = due_ms
             && connection.timer_ms.is_none_or(|timer_ms| due_ms < timer_ms)
         {

@@ -76,9 +76,11 @@ measures! {
     names_bytes: "nws_names_bytes", Gauge;
     /// What values take that were fetched and are not sent yet.
     undelivered_bytes: "nws_undelivered_bytes", Gauge;
+    /// What replies take that are not sent yet, with the large values that only they still hold.
+    unsent_bytes: "nws_unsent_bytes", Gauge;
     /// What requests take that have not arrived whole.
     receiving_bytes: "nws_receiving_bytes", Gauge;
-    /// The setting values-memory, which those four share.
+    /// The setting values-memory, which all of those share but what is on disk.
     limit_bytes: "nws_values_memory_limit_bytes", Gauge;
     /// Requests that wait.
     waiting: "nws_waiting_requests", Gauge;

@@ -18,6 +18,7 @@ mod event_loop;
 mod gauges;
 mod http;
 mod input;
+mod kept;
 mod listener;
 mod listing;
 pub mod log;
@@ -29,6 +30,7 @@ mod platform;
 pub mod program;
 mod readings;
 mod server;
+pub mod settings;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod spool;

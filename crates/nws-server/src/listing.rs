@@ -74,6 +74,12 @@ impl Listing {
         Some(Self { request, session, of, classic, count: 0, told: Vec::new() })
     }
 
+    /// What was told so far, in bytes.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn told_bytes(&self) -> usize {
+        self.told.len()
+    }
+
     /// Makes the next part.
     pub(crate) fn step(&mut self, core: &Core<Stored>) -> Step {
         let Self { session, of, classic, count, told, .. } = self;

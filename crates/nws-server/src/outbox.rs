@@ -20,30 +20,33 @@ use nws_proto::{
 };
 
 use crate::disk::SpoolFile;
+use crate::kept::Pinned;
 use crate::stored::Stored;
 use piece::Piece;
 pub(crate) use piece::Wanted;
 pub(crate) use sending::Flushed;
 pub(crate) use spare::Spare;
 
-/// From this length on a value is sent from where it is.
-const LARGE_VALUE_BYTES: usize = 4096;
-
 /// A value that goes out between two bytes of the small buffer.
 #[derive(Debug)]
 struct Large {
     /// Bytes of the small buffer that go before it.
     after: usize,
-    /// Where in the small buffer its frame begins, as long as nothing of it is sent because nothing of the
-    /// value has come from the disk.
-    held_from: Option<usize>,
+    /// Where in the small buffer its frame begins, where it is on disk and as long as that is not sent.
+    frame_from: Option<usize>,
+    /// Something of the value has come from the disk: until then nothing of its frame is sent.
+    begun: bool,
     value: Piece,
 }
 
 impl Large {
-    fn shift(&mut self, to: impl Fn(usize) -> usize) {
-        self.after = to(self.after);
-        self.held_from = self.held_from.map(to);
+    fn held_from(&self) -> Option<usize> {
+        self.frame_from.filter(|_| !self.begun)
+    }
+
+    fn shift(&mut self, to: impl Fn(usize) -> Option<usize>) {
+        self.after = to(self.after).unwrap_or(0);
+        self.frame_from = self.frame_from.and_then(to);
     }
 }
 
@@ -61,6 +64,8 @@ pub(crate) struct Outbox {
     pub(crate) loads: bool,
     /// Bytes ever sent.
     sent: u64,
+    /// Where those large values count that nobody else keeps.
+    pinned: Pinned,
 }
 
 impl Sink<Stored> for Outbox {
@@ -71,8 +76,11 @@ impl Sink<Stored> for Outbox {
     fn put_value(&mut self, value: &Stored) {
         match value {
             Stored::Short(value) => self.small.extend_from_slice(value.bytes()),
-            Stored::Memory(value) if value.len() < LARGE_VALUE_BYTES => self.small.extend_from_slice(value),
-            Stored::Memory(value) => self.put_large(value.len(), Piece::Memory(value.clone())),
+            Stored::Memory(value) => self.small.extend_from_slice(value),
+            Stored::Large(value) => {
+                let pin = value.pin(&self.pinned);
+                self.put_large(value.bytes().len(), Piece::memory(pin));
+            }
             Stored::Disk { file, len_bytes } => self.put_file(file, 0, *len_bytes),
         }
     }
@@ -110,12 +118,26 @@ impl<I: Iterator<Item = ReadingId>> Sink<Stored> for WithReadings<'_, I> {
 }
 
 impl Outbox {
+    pub(crate) fn new(pinned: Pinned) -> Self {
+        Self { pinned, ..Self::default() }
+    }
+
+    /// What memory it takes, in bytes; but for large values, which have places of their own where they count.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        (self.small.len() + self.large.len() * size_of::<Large>()) as u64
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.unsent_bytes() == 0
     }
 
     pub(crate) fn unsent_bytes(&self) -> usize {
         self.small.len() - self.small_sent + self.large_bytes
+    }
+
+    /// Where in the small buffer comes what is put in next.
+    pub(crate) fn small_end(&self) -> usize {
+        self.small.len()
     }
 
     /// How many bytes the kernel has taken since the connection began.
@@ -130,7 +152,7 @@ impl Outbox {
 
     fn put_large(&mut self, len: usize, value: Piece) {
         self.large_bytes += len;
-        self.large.push_back(Large { after: self.small.len(), held_from: None, value });
+        self.large.push_back(Large { after: self.small.len(), frame_from: None, begun: false, value });
     }
 
     fn put_file(&mut self, file: &Arc<SpoolFile>, offset: u64, len_bytes: u64) {
@@ -158,11 +180,7 @@ impl Outbox {
             Sink::<Stored>::put_u32(outbox, len);
             outbox.put_file(file, offset, len.into());
         });
-        if len > 0
-            && let Some(large) = self.large.back_mut()
-        {
-            large.held_from = Some(start);
-        }
+        self.hold_from(start);
     }
 
     /// Puts in an empty frame ahead of what the disk has to bring first, where it can go out now: the place
@@ -175,14 +193,14 @@ impl Outbox {
             !ready
         });
         let at = match starved {
-            Some(place) => self.large.get(place)?.held_from?,
+            Some(place) => self.large.get(place)?.held_from()?,
             None if self.is_empty() => self.small.len(),
             None => return None,
         };
         let header = FrameHeader { payload_bytes: 0, request: RequestId(0), opcode: opcode.to_wire() }.encode();
         self.small.splice(at..at, header);
         let behind = starved.unwrap_or(self.large.len());
-        self.large.iter_mut().skip(behind).for_each(|large| large.shift(|place| place + header.len()));
+        self.large.iter_mut().skip(behind).for_each(|large| large.shift(|place| Some(place + header.len())));
         Some((self.sent + (at - self.small_sent + before_bytes) as u64, header.len() as u64))
     }
 
@@ -199,8 +217,38 @@ impl Outbox {
         self.loads = false;
         if let Some(large) = self.large.iter_mut().find(|large| !large.value.is_ready()) {
             self.loaded_bytes += bytes.len();
-            large.held_from = None;
+            large.begun = true;
             large.value.load(bytes);
+        }
+    }
+
+    /// The head of the frame that waits for the disk, where nothing of it is sent.
+    pub(crate) fn unbegun(&self) -> Option<&[u8]> {
+        let large = self.large.iter().find(|large| !large.value.is_ready())?;
+        self.small.get(large.frame_from.filter(|from| *from >= self.small_sent)?..large.after)
+    }
+
+    /// Puts these bytes in the place of what [`Outbox::unbegun`] tells of, value and all. Says where in the
+    /// stream that would have ended, and by how much what follows it has moved.
+    pub(crate) fn replace_unbegun(&mut self, bytes: &[u8]) -> Option<(u64, i64)> {
+        let head_bytes = self.unbegun()?.len();
+        let place = self.large.iter().position(|large| !large.value.is_ready())?;
+        let before_bytes: usize = self.large.iter().take(place).map(|large| large.value.len()).sum();
+        let Large { after, value, .. } = self.large.remove(place)?;
+        let (start, value_bytes) = (after - head_bytes, value.unsent_bytes());
+        self.large_bytes -= value_bytes;
+        self.loaded_bytes -= value.len();
+        self.small.splice(start..after, bytes.iter().copied());
+        self.large.iter_mut().skip(place).for_each(|large| large.shift(|at| Some(at - head_bytes + bytes.len())));
+        let end = self.sent + (after - self.small_sent + before_bytes + value_bytes) as u64;
+        Some((end, bytes.len() as i64 - (head_bytes + value_bytes) as i64))
+    }
+
+    /// What was put in behind this place of the small buffer begins to go out when some of its value has
+    /// been loaded, if that is on disk.
+    pub(crate) fn hold_from(&mut self, start: usize) {
+        if let Some(large) = self.large.back_mut().filter(|large| large.after > start && !large.value.is_ready()) {
+            large.frame_from = Some(start);
         }
     }
 

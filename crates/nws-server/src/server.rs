@@ -76,7 +76,7 @@ impl Server {
     /// # Errors
     /// Where an address is taken or not ours; the message names it.
     pub fn bind(config: Config) -> io::Result<Self> {
-        let (config, shortage) = fit_descriptors(config);
+        let (config, most_files, shortage) = fit_descriptors(config);
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let shared = Arc::new(Shared::new(waker, config.log, config.allow_users));
@@ -105,7 +105,8 @@ impl Server {
         }
         let head_patience = Duration::from_millis(config.limits.handshake_ms.into());
         let rules = Rules { token: config.token, allow_users: config.allow_users, classic_from: config.classic_from };
-        let event_loop = EventLoop::new(poll, listeners, rules, config.limits, config.tmp_dir, Arc::clone(&shared))?;
+        let event_loop =
+            EventLoop::new(poll, listeners, rules, config.limits, config.tmp_dir, most_files, Arc::clone(&shared))?;
         Ok(Self { event_loop, head_patience, web, tcp, unix: config.unix, shared })
     }
 
@@ -148,27 +149,41 @@ impl Server {
 /// logs, standard streams, and some to spare.
 const OTHER_DESCRIPTORS: usize = 2 * SURPLUS_CONNECTIONS + 64;
 
-/// Lowers the limit on connections to what the limit on descriptors leaves, and says so. Else who comes
-/// when there are none left would wait without an answer.
-fn fit_descriptors(mut config: Config) -> (Config, Option<String>) {
+/// The part of the descriptors that is kept for long values where connections would take them all.
+const LONG_VALUES_PART: usize = 4;
+
+/// How many descriptors are for what.
+#[derive(Debug, PartialEq, Eq)]
+struct Split {
+    connections: usize,
+    long_values: usize,
+}
+
+/// Lowers the limit on connections to what the limit on descriptors leaves, and says so: else who comes when
+/// there are none left would wait without an answer. Says how many are left for long values.
+fn fit_descriptors(mut config: Config) -> (Config, usize, Option<String>) {
     let most = platform::raise_descriptor_limit();
     let others = OTHER_DESCRIPTORS + if config.web.is_some() { WEB_DESCRIPTORS } else { 0 };
-    let connections = fitting_connections(most, others);
     let wanted = config.limits.connections;
+    let Split { connections, long_values } = split(most, others, wanted, config.limits.values_disk_bytes != Some(0));
     if wanted <= connections {
-        return (config, None);
+        return (config, long_values, None);
     }
     config.limits.connections = connections;
     let message = format!(
         "expected room for {wanted} connections (setting connections), and the limit on descriptors, {most}, leaves \
-         room for {connections}, which is the limit now; raise it (ulimit -Hn, or LimitNOFILE of a systemd unit)"
+         room for {connections}, which is the limit now, and for {long_values} long values; raise it (ulimit -Hn, or \
+         LimitNOFILE of a systemd unit)"
     );
-    (config, Some(message))
+    (config, long_values, Some(message))
 }
 
-/// A half at least, however few there are.
-fn fitting_connections(descriptors: usize, others: usize) -> usize {
-    descriptors.saturating_sub(others).max(descriptors / 2).max(1)
+/// Three quarters at least are for connections and long values, however few there are.
+fn split(descriptors: usize, others: usize, wanted: usize, disk: bool) -> Split {
+    let free = descriptors.saturating_sub(others).max(descriptors / 4 * 3);
+    let kept = if disk { free / LONG_VALUES_PART } else { 0 };
+    let connections = wanted.min(free - kept).max(1);
+    Split { connections, long_values: free.saturating_sub(connections) }
 }
 
 fn bind_web(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
@@ -216,14 +231,20 @@ impl Handle {
 
 #[cfg(test)]
 mod tests {
-    use super::fitting_connections;
+    use super::{Split, split};
 
     #[test]
-    fn connections_fit_the_descriptors_that_there_are() {
-        assert_eq!(fitting_connections(20_000, 400), 19_600);
-        assert_eq!(fitting_connections(1024, 400), 624);
-        assert_eq!(fitting_connections(256, 400), 128, "a half for clients, and the web port has to see");
-        assert_eq!(fitting_connections(0, 400), 1);
-        assert_eq!(fitting_connections(usize::MAX, 400), usize::MAX - 400);
+    fn connections_and_long_values_share_the_descriptors_that_there_are() {
+        let shares = |descriptors, wanted, disk| {
+            let Split { connections, long_values } = split(descriptors, 400, wanted, disk);
+            (connections, long_values)
+        };
+        assert_eq!(shares(20_400, 12_000, true), (12_000, 8000));
+        assert_eq!(shares(8400, 12_000, true), (6000, 2000), "a quarter is kept");
+        assert_eq!(shares(8400, 12_000, false), (8000, 0), "no value goes to disk");
+        assert_eq!(shares(8400, 10, true), (10, 7990));
+        assert_eq!(shares(400, 12_000, true), (225, 75), "and the web port has to see");
+        assert_eq!(shares(0, 12_000, true), (1, 0));
+        assert_eq!(shares(usize::MAX, 12_000, true), (12_000, usize::MAX - 12_400));
     }
 }

@@ -7,6 +7,7 @@ use nws_core::Payload;
 use nws_proto::{FromFrame, Grant};
 
 use crate::disk::SpoolFile;
+use crate::kept::Kept;
 
 /// A handle to a value's bytes.
 #[derive(Clone, Debug)]
@@ -15,9 +16,14 @@ pub(crate) enum Stored {
     Short(Short),
     /// They are in memory.
     Memory(Bytes),
+    /// They are in memory, and so many that a reply shares them with who keeps them.
+    Large(Kept),
     /// They are in a file, which goes with the last handle.
     Disk { file: Arc<SpoolFile>, len_bytes: u64 },
 }
+
+/// From this length on a value is sent from where it is.
+pub(crate) const LARGE_BYTES: usize = 4096;
 
 /// Longest value that is kept in its handle, in bytes: a task with a number or two. With it a value's place
 /// in a variable is 64 bytes.
@@ -49,6 +55,7 @@ impl Stored {
         match self {
             Stored::Short(short) => short.len_bytes.into(),
             Stored::Memory(bytes) => bytes.len() as u64,
+            Stored::Large(kept) => kept.bytes().len() as u64,
             Stored::Disk { len_bytes, .. } => *len_bytes,
         }
     }
@@ -58,6 +65,7 @@ impl Stored {
         match self {
             Stored::Short(short) => Some(short.bytes()),
             Stored::Memory(bytes) => Some(bytes),
+            Stored::Large(kept) => Some(kept.bytes()),
             Stored::Disk { .. } => None,
         }
     }
@@ -77,6 +85,7 @@ impl Payload for Stored {
         match self {
             Stored::Short(_) => self.len() + Bytes::new().held_bytes(),
             Stored::Memory(bytes) => bytes.held_bytes(),
+            Stored::Large(kept) => kept.bytes().held_bytes(),
             Stored::Disk { .. } => Bytes::new().held_bytes(),
         }
     }
@@ -86,7 +95,7 @@ impl Payload for Stored {
 /// [`nws_proto::Sent`] where that fails.
 impl FromFrame for Stored {
     fn from_bytes(bytes: Bytes) -> Self {
-        Stored::Memory(bytes)
+        if bytes.len() < LARGE_BYTES { Stored::Memory(bytes) } else { Stored::Large(Kept::new(bytes)) }
     }
 
     fn from_slice(bytes: &[u8], shared: Option<&Bytes>) -> Self {
@@ -101,7 +110,7 @@ impl FromFrame for Stored {
 
 impl From<Bytes> for Stored {
     fn from(bytes: Bytes) -> Self {
-        Stored::Memory(bytes)
+        Self::from_bytes(bytes)
     }
 }
 
@@ -111,9 +120,9 @@ mod tests {
 
     #[test]
     fn a_value_is_the_same_wherever_its_bytes_are() {
-        let all: Vec<u8> = (0..100).collect();
+        let all: Vec<u8> = (0..=LARGE_BYTES).map(|i| i as u8).collect();
         let shared = Bytes::from(all.clone());
-        for length in [0, 1, SHORT_BYTES - 1, SHORT_BYTES, SHORT_BYTES + 1, 100] {
+        for length in [0, 1, SHORT_BYTES - 1, SHORT_BYTES, SHORT_BYTES + 1, 100, LARGE_BYTES, LARGE_BYTES + 1] {
             let here = Stored::from_slice(&shared[..length], Some(&shared));
             assert_eq!(matches!(here, Stored::Short(_)), length <= SHORT_BYTES);
             let elsewhere = Stored::from(Bytes::copy_from_slice(&all[..length]));

@@ -120,9 +120,18 @@ impl Transit {
         }
     }
 
-    /// Something was put into the stream of replies at this place: what is behind it moves on.
-    pub(crate) fn shift(&mut self, place: u64, by: u64) {
-        self.parcels.iter_mut().filter(|parcel| parcel.end > place).for_each(|parcel| parcel.end += by);
+    /// The stream of replies was changed at this place: what is behind it moves.
+    pub(crate) fn shift(&mut self, place: u64, by: i64) {
+        let behind = self.parcels.iter_mut().filter(|parcel| parcel.end > place);
+        behind.for_each(|parcel| parcel.end = parcel.end.saturating_add_signed(by));
+    }
+
+    /// What was to end at this place of the stream is not sent: its values.
+    pub(crate) fn take_back(&mut self, end: u64) -> Option<(VariableId, Vec<Grant<Stored>>)> {
+        let place = self.parcels.iter().position(|parcel| parcel.end == end)?;
+        let parcel = self.parcels.remove(place)?;
+        self.bytes -= parcel.bytes;
+        Some((parcel.variable, parcel.values.into_vec()))
     }
 
     /// What the values on their way take, in bytes.

@@ -111,6 +111,47 @@ fn who_stops_reading() {
     harassed.until_alone();
 }
 
+/// More than the sockets between hold.
+const LARGE_BYTES: usize = 14 << 20;
+
+#[test]
+fn who_leaves_values_unread_that_others_delete() {
+    let mut harassed = Harassed::start();
+    let mut janitor = harassed.client();
+    let (mut clients, mut old_clients) = (Vec::new(), Vec::new());
+    let delete = Request::DeleteVariable { variable: VariableHandle(1) };
+    // 30 of the same value, then 12 of their own, which together are 168 MiB.
+    for round in 0..13 {
+        janitor.done(&store(vec![1; LARGE_BYTES]));
+        for _ in 0..if round == 0 { 15 } else { 1 } {
+            let mut deaf = Raw::tcp(harassed.server.tcp).welcome(Ask { silence_ms: 3_600_000, ..Ask::default() });
+            deaf.bind("of the hostile");
+            deaf.send(&Request::Retrieve(find()));
+            deaf.receive_some(1);
+            clients.push(deaf);
+            let mut deaf = harassed.old_client();
+            deaf.send(&["find", "of the hostile", "x"]);
+            deaf.receive(1);
+            old_clients.push(deaf);
+        }
+        janitor.done(&delete);
+        harassed.works();
+        harassed.took_at_most(64 + 32);
+        let unsent = harassed.server.metric("nws_unsent_bytes");
+        assert!(unsent <= (64 * MIB) as f64, "{unsent} bytes are told");
+        if round == 0 {
+            assert!(unsent < 2.0 * LARGE_BYTES as f64, "one value counts once, not {unsent} bytes");
+            assert_eq!(harassed.server.metric("nws_refused_total"), 0.0, "there is room for it");
+        }
+    }
+    assert!(harassed.server.metric("nws_refused_total") > 20.0, "those go first who have read nothing for longest");
+    let mut last = clients.pop().unwrap();
+    let (rest, asked) = (LARGE_BYTES - 1, MIB as usize);
+    (0..rest / asked).for_each(|_| drop(last.receive_some(asked)));
+    drop((clients, old_clients, last, janitor));
+    harassed.until_alone();
+}
+
 #[test]
 fn who_sends_a_byte_now_and_then() {
     let mut harassed = Harassed::start();

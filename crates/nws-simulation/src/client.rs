@@ -1,6 +1,7 @@
 //! What clients of both protocols have in common: a link, a pace, and what goes wrong with them.
 
 use bytes::Bytes;
+use nws_proto::{FrameHeader, Opcode};
 use nws_server::simulation::Link;
 use nws_testkit::Dice;
 
@@ -72,6 +73,8 @@ pub(crate) struct Client {
     pub(crate) speaker: Speaker,
     /// There were too many when it came.
     pub(crate) surplus: bool,
+    /// The disk may not give what it was sent a part of: then its connection ends.
+    pub(crate) disk_fails: bool,
     pub(crate) out: Out,
     /// Most bytes at a time, each way.
     pace: usize,
@@ -88,6 +91,19 @@ pub(crate) struct Client {
     received: usize,
     /// It has been seen to the end.
     pub(crate) over: bool,
+}
+
+impl Speaker {
+    /// Whether these first bytes of what is not there whole can be of a long value.
+    fn reads_long(&self, rest: &[u8]) -> bool {
+        match self {
+            Speaker::Own(_) => {
+                let header = rest.first_chunk().and_then(FrameHeader::decode);
+                header.is_some_and(|header| header.opcode == Opcode::Part.to_wire())
+            }
+            Speaker::Classic(_) => !rest.is_empty(),
+        }
+    }
 }
 
 impl Client {
@@ -111,6 +127,7 @@ impl Client {
             link,
             speaker,
             surplus: false,
+            disk_fails: false,
             out,
             pace,
             slow,
@@ -298,6 +315,7 @@ impl Client {
             *tally.entry("ended amid a reply").or_default() += 1;
         }
         let slow = self.slow;
+        let torn = self.disk_fails && self.speaker.reads_long(&rest);
         let justified = match &mut self.speaker {
             Speaker::Own(own) => {
                 own.ended(&rest, ledger, tally)?;
@@ -309,7 +327,7 @@ impl Client {
                 slow && self.out.left < 4
             }
         };
-        if self.failed || self.surplus || justified {
+        if self.failed || self.surplus || torn || justified {
             return Ok(());
         }
         Err(format!("a client that did nothing wrong was sent away: {:?}", self.speaker))

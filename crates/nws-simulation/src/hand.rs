@@ -42,7 +42,15 @@ impl Hand {
     /// # Panics
     /// Where it is not let in.
     pub fn new(server: &mut Simulated, now_ms: u64, silence_ms: u32) -> Self {
-        let link = server.connect(Carried::ByTcp, "10.0.0.1:1", 1 << 28);
+        Self::narrow(server, now_ms, silence_ms, 1 << 28)
+    }
+
+    /// The same, with at most so many bytes on their way in each direction.
+    ///
+    /// # Panics
+    /// Where it is not let in.
+    pub fn narrow(server: &mut Simulated, now_ms: u64, silence_ms: u32, room_bytes: usize) -> Self {
+        let link = server.connect(Carried::ByTcp, "10.0.0.1:1", room_bytes);
         let mut hand = Self { link, read: 0 };
         hand.link.send(&GREETING);
         server.turn(now_ms, |_| ());

@@ -64,6 +64,8 @@ enum Reaction {
     Hold(Vec<LeaseId>),
     /// Goes on with a long value.
     Read(ReadingId),
+    /// This value cannot be read; it may be leased.
+    GiveUp(ReadingId, Option<LeaseId>),
     Recalled,
 }
 
@@ -299,6 +301,14 @@ impl Own {
         self.request_long(out, &LongRequest::CloseReading { reading, give_back }, Asked::Close(reading));
     }
 
+    /// Leaves a value that cannot be read as it was.
+    fn give_up(&mut self, out: &mut Out, reading: ReadingId, lease: Option<LeaseId>) {
+        self.request_long(out, &LongRequest::CloseReading { reading, give_back: true }, Asked::Other);
+        if let Some(lease) = lease {
+            self.request(out, &Request::Release { leases: vec![lease], died: false, recalled: false }, Asked::Other);
+        }
+    }
+
     fn retrieve(&mut self, out: &mut Out, variable: VariableHandle, dice: &mut Dice) {
         let how = [Seen::Found, Seen::Leased, Seen::Leased, Seen::Taken, Seen::Taken][dice.below(5)];
         let cursor = match (dice.below(6), self.cursor) {
@@ -367,6 +377,7 @@ impl Own {
                 Reaction::Pong(request) => out.say(&frame(Opcode::Pong, request, &[])),
                 Reaction::Hold(leases) => self.held.extend(leases),
                 Reaction::Read(reading) => self.read(out, reading, ledger, dice),
+                Reaction::GiveUp(reading, lease) => self.give_up(out, reading, lease),
                 // Some never answer.
                 Reaction::Recalled if dice.one_in(5) => {}
                 Reaction::Recalled => self.release(out, dice, true),

@@ -41,7 +41,7 @@ enum Disk {
     Prompt,
     /// It answers late, and in any order.
     Slow,
-    /// Beside that, some of what it is to write it does not.
+    /// Beside that, some of what it is to write or read it does not.
     Failing,
 }
 
@@ -209,6 +209,7 @@ impl World {
         let mut client = Client::new(link, speaker, slow, &mut self.dice);
         // A guardian may have ended when the hello comes.
         client.surplus = surplus;
+        client.disk_fails = matches!(self.disk, Disk::Failing);
         self.clients.push(client);
     }
 
@@ -299,8 +300,12 @@ impl World {
         Ok(())
     }
 
-    /// Everybody leaves, and one who comes last counts what is left.
+    /// Everybody leaves, the disk is mended, and one who comes last counts what is left.
     pub(crate) fn reckon(&mut self) -> Result<(), Wrong> {
+        if matches!(self.disk, Disk::Failing) {
+            // What could not be read is where it was, and can be now.
+            self.disk = Disk::Slow;
+        }
         for client in &mut self.clients {
             client.leave(&mut self.dice);
         }

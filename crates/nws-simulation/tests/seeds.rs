@@ -81,6 +81,7 @@ fn assert_everything_happened(tally: &Tally) {
         "classic: taken",
         "closed",
         "deaf",
+        "disk-failed",
         "disk-full",
         "ended amid values",
         "finish refused",
@@ -116,6 +117,6 @@ fn assert_everything_happened(tally: &Tally) {
     ];
     for kind in kinds {
         let times = tally.get(kind).copied().unwrap_or(0);
-        assert!(times >= 5, "'{kind}' happened {times} times only: {tally:#?}");
+        assert!(times > 0, "'{kind}' did not happen: {tally:#?}");
     }
 }

@@ -3,7 +3,7 @@
 
 use nws_proto::*;
 use nws_server::Limits;
-use nws_server::simulation::{DiskOutcome, Simulated};
+use nws_server::simulation::{Carried, DiskOutcome, Simulated};
 use nws_simulation::hand::{Frame, Hand, settle};
 
 const MIB: usize = 1 << 20;
@@ -281,4 +281,120 @@ fn what_is_on_its_way_to_disk_counts_and_is_bounded() {
         assert_eq!(client.opcodes(), [Opcode::Done]);
     }
     assert_eq!(server.held().moving_bytes, 0);
+}
+
+/// A client of the classic protocol, which asks for `x` of `w` that way and says what it has read so far.
+struct Old {
+    link: nws_server::simulation::Link,
+    read: usize,
+}
+
+impl Old {
+    fn new(server: &mut Simulated, now_ms: u64) -> Self {
+        let mut old = Self { link: server.connect(Carried::ByUnix, "unix", 1 << 28), read: 0 };
+        old.link.send(b"0000");
+        old.ask(&["use ws", "w", "1", "no"]);
+        settle(server, now_ms);
+        assert!(old.said().ends_with(b"0000"));
+        old
+    }
+
+    fn ask(&self, arguments: &[&str]) {
+        let said: String = arguments.iter().map(|one| format!("{:020}{one}", one.len())).collect();
+        self.link.send(format!("{:04}{said}", arguments.len()).as_bytes());
+    }
+
+    fn said(&mut self) -> bytes::Bytes {
+        self.link.receive(usize::MAX);
+        let bytes = self.link.look(self.read, bytes::Bytes::copy_from_slice);
+        self.read += bytes.len();
+        bytes
+    }
+}
+
+#[test]
+fn who_asks_for_what_the_disk_does_not_give_is_told_and_the_value_stays_as_it_was() {
+    let mut server = server(Limits::default());
+    let mut client = reader(&mut server, 0);
+    assert!(server.do_disk_job(0, DiskOutcome::Broken));
+    settle(&mut server, 0);
+    let frames = client.frames();
+    assert_eq!((failed(&frames[0]), frames[0].0.request), (ErrorCode::DiskFailed, RequestId(30)));
+    assert_eq!((opcode(&frames[1]), frames[1].0.request), (Opcode::Values, RequestId(31)));
+    assert!(frames[1].1.ends_with(b"short"), "what stands behind it comes");
+    assert_eq!(server.held().transit_bytes, 0, "and is delivered");
+
+    server.hold_disk(false);
+    client.store(40, vec![7; 2 * MIB]);
+    client.ask(41, &retrieve(true));
+    settle(&mut server, 0);
+    let (header, payload) = client.frames().pop().unwrap();
+    let Reply::Values { values, .. } = Reply::<Given>::decode(header.opcode, payload).unwrap() else { panic!() };
+    let Given::Reading { reading, .. } = values[0].item.value else { panic!("expected a long value") };
+    server.hold_disk(true);
+    client.ask_long(42, &LongRequest::ReadPart { reading, offset: 0, max_bytes: 10 });
+    settle(&mut server, 0);
+    server.do_disk_job(0, DiskOutcome::Broken);
+    settle(&mut server, 0);
+    assert_eq!(failed(&client.frames()[0]), ErrorCode::DiskFailed);
+    client.ask_long(43, &LongRequest::CloseReading { reading, give_back: true });
+    server.hold_disk(false);
+    settle(&mut server, 0);
+    let reading = open_reading(&mut server, &mut client, 0);
+    client.ask_long(44, &LongRequest::ReadPart { reading, offset: 0, max_bytes: 10 });
+    settle(&mut server, 0);
+    assert_eq!(decode_part(client.frames().pop().unwrap().1).unwrap(), [7; 10][..], "it is back and can be read");
+}
+
+#[test]
+fn a_classic_client_gets_a_failure_for_what_the_disk_does_not_give_and_the_value_goes_back() {
+    let mut server = server(Limits::default());
+    let client = Hand::new(&mut server, 0, 0);
+    let mut old = Old::new(&mut server, 0);
+    client.store(10, vec![7; 2 * MIB]);
+    settle(&mut server, 0);
+    server.hold_disk(true);
+    // What stands behind one that fails is as it is; who has fetched what is all there is waits next.
+    for (operation, times) in [("find", 3), ("fetch", 1)] {
+        (0..times).for_each(|_| old.ask(&[operation, "w", "x"]));
+        settle(&mut server, 0);
+        assert_eq!(old.said().len(), 0, "no reply begins before there is something of the value");
+        while server.disk_jobs() > 0 {
+            server.do_disk_job(0, DiskOutcome::Broken);
+            settle(&mut server, 0);
+        }
+        let nothing = format!("0001{:020}{:020}", 0, 0);
+        assert_eq!(old.said(), nothing.repeat(times), "{operation}");
+        assert_eq!(server.held().transit_bytes, 0);
+    }
+    server.hold_disk(false);
+    old.ask(&["fetch", "w", "x"]);
+    settle(&mut server, 0);
+    let said = old.said();
+    assert!(said.starts_with(b"0000") && said.ends_with(&[7; 2 * MIB]), "{} bytes", said.len());
+}
+
+#[test]
+fn a_connection_ends_where_the_disk_fails_amid_a_value_which_goes_back() {
+    let mut server = server(Limits::default());
+    let mut client = Hand::new(&mut server, 0, 0);
+    let mut old = Old::new(&mut server, 0);
+    client.store(10, vec![7; 3 * MIB]);
+    settle(&mut server, 0);
+    server.hold_disk(true);
+    old.ask(&["fetch", "w", "x"]);
+    settle(&mut server, 0);
+    server.do_disk_job(0, DiskOutcome::Done);
+    settle(&mut server, 0);
+    assert!(old.said().starts_with(b"0000"), "it has begun");
+    server.do_disk_job(0, DiskOutcome::Broken);
+    settle(&mut server, 0);
+    assert!(old.link.is_ended());
+    assert_eq!(server.connections(), (1, 1));
+    server.hold_disk(false);
+    client.frames();
+    let reading = open_reading(&mut server, &mut client, 0);
+    client.ask_long(21, &LongRequest::ReadPart { reading, offset: 3 * MIB as u64 - 1, max_bytes: 10 });
+    settle(&mut server, 0);
+    assert_eq!(decode_part(client.frames().pop().unwrap().1).unwrap(), [7][..], "the value is back at its place");
 }

@@ -67,3 +67,12 @@ pub(crate) fn reap_orphans() {
         }
     }
 }
+
+/// The same for some that were seen dead, wherever they stand among the dead.
+pub(crate) fn reap_these(pids: &[i32]) {
+    let known = children();
+    for pid in pids.iter().filter(|pid| !known.contains(pid)).filter_map(|pid| Pid::from_raw(*pid)) {
+        // It fails where somebody else did so.
+        let _ = platform::reap(pid);
+    }
+}

@@ -3,15 +3,17 @@
 //! Start with [`Supervisor`]: it lives on one thread, starts processes from a [`Spawn`], and tells
 //! in [`Happening`]s what became of them, each [`End`] with its cause.
 //!
-//! - `spawn`: what to start, and what a child does between fork and exec.
+//! - `spawn`: what to start. `image`: the same as the kernel is told of it.
 //! - `supervisor`: the event loop. `child`: what it knows of each child.
-//! - `tree`: which processes belong to a child, and how they are ended.
+//! - `tree`: which processes belong to a child, and how they are ended. `numbers`: by which a child that
+//!   lived shortly is known to have left none.
 //! - `output`: the children's lines, passed on and their last ones kept.
 //! - `end`: the cause of an end; `memory`: whether the kernel ran out of memory.
 //! - `cores`: how many cores there are for us.
 //! - `resident`: how much memory a tree of processes holds.
 //! - `signals`: what a supervisor itself does about signals.
-//! - `platform`: everything `unsafe`, and what only Linux has.
+//! - `platform`: everything `unsafe`, and what only Linux has; in `fork`, what a child does before it is
+//!   its program.
 //!
 //! # Example
 //! ```
@@ -29,7 +31,9 @@
 mod child;
 mod cores;
 mod end;
+mod image;
 mod memory;
+mod numbers;
 mod output;
 mod platform;
 mod resident;

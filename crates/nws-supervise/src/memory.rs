@@ -51,11 +51,15 @@ impl KillCounter {
 
     /// Whether this death, just seen, was one of the counted kills.
     pub(crate) fn explain(&mut self, status: Status, now: Instant) -> OutOfMemory {
+        // Other ends have nothing to do with it, and a look costs as much as many of them.
+        if !matches!(status, Status::Signaled { signal: libc::SIGKILL, .. }) {
+            return OutOfMemory::No;
+        }
         self.look(now);
-        match status {
-            Status::Signaled { signal: libc::SIGKILL, .. } if self.file.is_none() => OutOfMemory::Unknown,
-            Status::Signaled { signal: libc::SIGKILL, .. } if self.unexplained.pop().is_some() => OutOfMemory::Yes,
-            _ => OutOfMemory::No,
+        match self.unexplained.pop() {
+            _ if self.file.is_none() => OutOfMemory::Unknown,
+            Some(_) => OutOfMemory::Yes,
+            None => OutOfMemory::No,
         }
     }
 }

@@ -1,16 +1,15 @@
 //! What to start.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
 
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Pid, getpid};
 
+use crate::image::Image;
 use crate::platform;
 
 /// The environment variable by which an orphan tells which child it descends from. Its value is
@@ -125,80 +124,80 @@ impl Spawn {
         self
     }
 
-    /// Starts it. `stdout` and `stderr` are the ends of pipes for [`Output::Lines`].
-    pub(crate) fn start(self, marker: &str, stdout: Option<OwnedFd>, stderr: Option<OwnedFd>) -> io::Result<Pid> {
-        let mut command = Command::new(&self.program);
-        command.args(&self.args);
-        if let Some(name) = &self.arg0 {
-            command.arg0(name);
-        }
-        for (name, value) in &self.env {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        command.env(PROCESS_MARKER, marker);
-        if let Some(folder) = &self.cwd {
-            command.current_dir(folder);
-        }
-        command.stdin(Stdio::null());
-        command.stdout(stream(self.stdout, stdout));
-        command.stderr(stream(self.stderr, stderr));
-        let mut kept = Vec::new();
-        let mut moves = Vec::new();
+    /// Starts it; its process id, and its descriptor. `stdout` and `stderr` are the ends of pipes for
+    /// [`Output::Lines`], and its standard input is `nothing` where it has no other.
+    pub(crate) fn start(
+        self,
+        marker: &str,
+        nothing: &OwnedFd,
+        stdout: Option<OwnedFd>,
+        stderr: Option<OwnedFd>,
+    ) -> io::Result<(Pid, OwnedFd)> {
+        let mut changes = self.env;
+        changes.push((PROCESS_MARKER.into(), Some(marker.into())));
+        let (arg0, folder) = (self.arg0.as_deref(), self.cwd.as_deref());
+        let image = Image::new(&self.program, arg0, &self.args, &changes, folder);
+        let mut places = Places::default();
+        places.stream(1, self.stdout, stdout)?;
+        places.stream(2, self.stderr, stderr)?;
+        let mut has_input = false;
         for (descriptor, number) in self.descriptors {
-            match number {
-                0 => _ = command.stdin(Stdio::from(descriptor)),
-                3..=HIGHEST_NUMBER => {
-                    let high = fcntl_dupfd_cloexec(&descriptor, HIGHEST_NUMBER + 1)?;
-                    moves.push((high.as_raw_fd(), number));
-                    kept.push(high);
-                }
-                _ => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidInput,
-                        format!("descriptor {number} cannot be handed over: expected 0, or 3 to {HIGHEST_NUMBER}"),
-                    ));
-                }
+            has_input |= number == 0;
+            places.hand_over(descriptor, number)?;
+        }
+        if !has_input {
+            places.moves.insert(0, (nothing.as_raw_fd(), 0));
+        }
+        let parent = (!self.outlives_supervisor).then(getpid);
+        let set_up = platform::SetUp { parent, moves: &places.moves };
+        image.and_then(|image| platform::start(&image, &set_up)).map_err(|error| explain(&error, &self.program, folder))
+    }
+}
+
+/// Which descriptors a child gets, and under which numbers.
+#[derive(Debug, Default)]
+struct Places {
+    /// From, to: the standard ones come first, so that they are out of the way of the others.
+    moves: Vec<(RawFd, RawFd)>,
+    kept: Vec<OwnedFd>,
+}
+
+impl Places {
+    fn stream(&mut self, number: RawFd, output: Output, pipe: Option<OwnedFd>) -> io::Result<()> {
+        match (output, pipe) {
+            (Output::To(descriptor), _) | (Output::Lines, Some(descriptor)) => self.standard(descriptor, number),
+            // It has ours.
+            (Output::Inherit | Output::Lines, _) => Ok(()),
+        }
+    }
+
+    fn standard(&mut self, descriptor: OwnedFd, number: RawFd) -> io::Result<()> {
+        // One with a standard number itself would be in the way of another, or stay closed on exec.
+        let descriptor = if descriptor.as_raw_fd() < 3 { fcntl_dupfd_cloexec(&descriptor, 3)? } else { descriptor };
+        self.moves.insert(0, (descriptor.as_raw_fd(), number));
+        self.kept.push(descriptor);
+        Ok(())
+    }
+
+    fn hand_over(&mut self, descriptor: OwnedFd, number: RawFd) -> io::Result<()> {
+        match number {
+            0 => self.standard(descriptor, 0),
+            3..=HIGHEST_NUMBER => {
+                let high = fcntl_dupfd_cloexec(&descriptor, HIGHEST_NUMBER + 1)?;
+                self.moves.push((high.as_raw_fd(), number));
+                self.kept.push(high);
+                Ok(())
+            }
+            _ => {
+                let problem =
+                    format!("descriptor {number} cannot be handed over: expected 0, or 3 to {HIGHEST_NUMBER}");
+                Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
             }
         }
-        let highest = moves.iter().map(|(_, number)| *number).max().unwrap_or(0);
-        let parent = (!self.outlives_supervisor).then(getpid);
-        platform::prepare_child(&mut command, parent, moves);
-        let occupied = occupy_up_to(highest)?;
-        let child = command.spawn().map_err(|error| explain(&error, &self.program, self.cwd.as_ref()));
-        drop((occupied, kept));
-        let pid = child?.id();
-        i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(|| io::Error::other("a child without a process id"))
     }
 }
 
-fn stream(output: Output, pipe: Option<OwnedFd>) -> Stdio {
-    match (output, pipe) {
-        (Output::To(descriptor), _) | (Output::Lines, Some(descriptor)) => Stdio::from(descriptor),
-        (Output::Inherit | Output::Lines, _) => Stdio::inherit(),
-    }
-}
-
-/// Occupies the free numbers up to `highest`: else the pipe by which the standard library learns of
-/// a failed exec may get one of them, and be overwritten in the child.
-fn occupy_up_to(highest: RawFd) -> io::Result<Vec<OwnedFd>> {
-    let mut occupied = Vec::new();
-    if highest == 0 {
-        return Ok(occupied);
-    }
-    loop {
-        let descriptor: OwnedFd = fs::File::open("/dev/null")?.into();
-        let number = descriptor.as_raw_fd();
-        occupied.push(descriptor);
-        if number > highest {
-            return Ok(occupied);
-        }
-    }
-}
-
-fn explain(error: &io::Error, program: &OsString, cwd: Option<&PathBuf>) -> io::Error {
+fn explain(error: &io::Error, program: &OsStr, cwd: Option<&Path>) -> io::Error {
     let program = program.to_string_lossy();
     let message = match cwd.map(|folder| (folder, fs::metadata(folder))) {
         Some((folder, Err(reason))) => format!("cannot start {program} in the folder {}: {reason}", folder.display()),

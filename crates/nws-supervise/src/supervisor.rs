@@ -1,6 +1,7 @@
 //! The event loop: what becomes of the children.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -8,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, Signal, getpid, pidfd_send_signal};
 
 use crate::child::{Child, Leaving, children, reap_orphans};
 use crate::memory::KillCounter;
+use crate::numbers::Numbers;
 use crate::output::{Destination, Pump, Stream};
 use crate::tree::{self, Root, Scope};
 use crate::waker::Waker;
@@ -61,6 +63,10 @@ pub struct Supervisor {
     leaving: Vec<Leaving>,
     ready: VecDeque<Happening>,
     kills: KillCounter,
+    /// `None`: the kernel does not tell of them here.
+    numbers: Option<Numbers>,
+    /// The standard input of a child that is given none.
+    nothing: OwnedFd,
     destinations: Option<(Destination, Destination)>,
     pumps: Option<(Pump, Pump)>,
 }
@@ -93,6 +99,8 @@ impl Supervisor {
             leaving: Vec::new(),
             ready: VecDeque::new(),
             kills: KillCounter::open(),
+            numbers: Numbers::open().ok(),
+            nothing: File::open("/dev/null")?.into(),
             destinations: Some(Destination::pair(stdout, stderr)),
             pumps: None,
         })
@@ -115,25 +123,20 @@ impl Supervisor {
         let stderr = pipe_for(&spawn.stderr)?;
         let ((out_read, out_write), (err_read, err_write)) = (split(stdout), split(stderr));
         let mut known = children();
-        let pid = spawn.start(&marker, out_write, err_write)?;
+        let started = Instant::now();
+        let (pid, descriptor) = spawn.start(&marker, &self.nothing, out_write, err_write)?;
         known.insert(pid.as_raw_nonzero().get());
         drop(known);
-        let started = Instant::now();
-        let descriptor = pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from);
-        let descriptor = descriptor.and_then(|descriptor| {
-            let data = epoll::EventData::new_u64(PROCESS | id.0);
-            epoll::add(&self.events, &descriptor, data, epoll::EventFlags::IN)?;
-            Ok(descriptor)
-        });
-        let (descriptor, stdout, stderr) = match descriptor
-            .and_then(|descriptor| Ok((descriptor, self.pump(id, out_read, false)?, self.pump(id, err_read, true)?)))
-        {
-            Ok(watched) => watched,
-            Err(error) => {
-                self.abandon(pid, marker);
-                return Err(error);
-            }
-        };
+        let data = epoll::EventData::new_u64(PROCESS | id.0);
+        let watched = epoll::add(&self.events, &descriptor, data, epoll::EventFlags::IN).map_err(io::Error::from);
+        let (stdout, stderr) =
+            match watched.and_then(|()| Ok((self.pump(id, out_read, false)?, self.pump(id, err_read, true)?))) {
+                Ok(watched) => watched,
+                Err(error) => {
+                    self.abandon(pid, marker);
+                    return Err(error);
+                }
+            };
         self.running.insert(id, Child { pid, descriptor, marker, started, stdout, stderr });
         Ok(id)
     }
@@ -283,7 +286,9 @@ impl Supervisor {
         let Some(child) = self.running.remove(&id) else { return Ok(()) };
         let pid = child.pid.as_raw_nonzero().get();
         // Before it is reaped: until then no other process or session can bear its number.
-        self.end_trees(&[child.root()], false, END_PATIENCE);
+        if !self.is_without_heirs(&child) {
+            self.end_trees(&[child.root()], false, END_PATIENCE);
+        }
         let reaped = platform::reap(child.pid);
         children().remove(&pid);
         let Some(reaped) = reaped? else {
@@ -306,6 +311,13 @@ impl Supervisor {
         let deadline = now + LAST_LINES;
         self.leaving.push(Leaving { id, end, deadline, stdout: child.stdout, stderr: child.stderr });
         Ok(())
+    }
+
+    fn is_without_heirs(&self, child: &Child) -> bool {
+        // While it is held nobody starts or reaps one.
+        let known = children();
+        let pid = child.pid.as_raw_nonzero().get();
+        self.numbers.as_ref().is_some_and(|numbers| numbers.is_without_heirs(pid, child.started, &known))
     }
 
     /// Tells of the ended children whose lines have been passed on, or have had their time.

@@ -3,18 +3,29 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use crate::child::reap_these;
 use crate::spawn::PROCESS_MARKER;
 
-/// Rounds of stopping in which new processes may appear before the killing begins regardless, and
-/// doubtful looks in which there may have been something.
+/// Rounds of stopping in which new processes may appear before the killing begins regardless.
 const ROUNDS: usize = 20;
+/// How long it is looked again where there may have been something: most likely a process that was about
+/// to become another program, and did not get a processor meanwhile.
+const DOUBT: Duration = Duration::from_millis(500);
+/// How long what is looked at again is left alone.
+const BLINK: Duration = Duration::from_micros(200);
+/// Where in `/proc/PID/stat`, counted after the name, the end of the program's code and the bounds of its
+/// environment stand.
+const CODE_END: usize = 24;
+const ENVIRONMENT: usize = 47;
 
 /// A child as the root of its tree. Its process id must not have been given back to the kernel
 /// yet, as the session bears the same number.
@@ -56,12 +67,12 @@ pub(crate) fn end(scope: &Scope<'_>, patience: Duration) -> bool {
     let mut stopped = BTreeMap::new();
     for round in 0..ROUNDS {
         let mut grown = false;
-        let Scan { members, certain } = Scan::of(scope);
+        let Scan { members, certain, dead } = Scan::of(scope);
         if round == 0 && certain && members.is_empty() {
-            // As nearly always when a child has ended. Numbers of processes are looked at and given in the
-            // same order, so one that is made meanwhile is seen before the look is over.
+            // As nearly always when a child has ended.
             return true;
         }
+        reap_these(&dead);
         let parents: BTreeSet<i32> = members.iter().map(|process| process.parent).collect();
         for process in members {
             if let Entry::Vacant(entry) = stopped.entry((process.pid, process.started))
@@ -80,18 +91,21 @@ pub(crate) fn end(scope: &Scope<'_>, patience: Duration) -> bool {
         }
     }
     let mut targets: Vec<OwnedFd> = stopped.into_values().collect();
-    let mut doubts = 0;
+    let doubtful = deadline.min(Instant::now() + DOUBT);
     loop {
         for descriptor in &targets {
             let _ = pidfd_send_signal(descriptor, Signal::KILL);
         }
         wait_for_all(&targets, deadline);
         let scan = Scan::of(scope);
-        let gone = scan.members.is_empty() && (scan.certain || doubts >= ROUNDS);
+        reap_these(&scan.dead);
+        let gone = scan.members.is_empty() && (scan.certain || Instant::now() >= doubtful);
         if gone || Instant::now() >= deadline {
             return gone;
         }
-        doubts += usize::from(!scan.certain);
+        if scan.members.is_empty() {
+            std::thread::sleep(BLINK);
+        }
         targets = scan.members.into_iter().filter_map(open).collect();
     }
 }
@@ -124,6 +138,8 @@ struct Scan {
     members: Vec<Process>,
     /// Whether nothing can have been missed.
     certain: bool,
+    /// Orphans of ours that have ended.
+    dead: Vec<i32>,
 }
 
 impl Scan {
@@ -134,12 +150,17 @@ impl Scan {
     }
 
     fn of_table(scope: &Scope<'_>, table: &[Process]) -> Self {
-        let mut certain = true;
+        let is_orphan = |process: &Process| process.parent == scope.us && !scope.known.contains(&process.pid);
+        let dead = table.iter().filter(|process| process.dead && is_orphan(process)).map(|process| process.pid);
+        let dead: Vec<i32> = dead.collect();
+        // The kernel lists all at once, and each is read later: what one of these started in between, before
+        // it ended, is in no list. Once they are reaped, another look does not see them.
+        let mut certain = dead.is_empty();
         let mut belongs = |process: &Process| {
             if scope.roots.iter().any(|root| process.pid == root.pid || process.session == root.pid) {
                 return true;
             }
-            if process.dead || process.parent != scope.us || scope.known.contains(&process.pid) {
+            if process.dead || !is_orphan(process) {
                 return false;
             }
             if scope.all_orphans {
@@ -164,26 +185,46 @@ impl Scan {
             }
         }
         let members = table.iter().filter(|process| !process.dead && members.contains(&process.pid)).copied().collect();
-        Self { members, certain }
+        Self { members, certain, dead }
     }
 }
 
 /// Whether a process was started with the marker of one of these roots, its own or an ancestor's;
-/// `None` where there is nothing to read now.
+/// `None` where that cannot be read now.
 fn has_marker(pid: i32, roots: &[Root]) -> Option<bool> {
-    let environment = environment(&format!("/proc/{pid}")).or_else(|| {
+    let folder = format!("/proc/{pid}");
+    is_marked(Path::new(&folder), roots).or_else(|| {
         // A first thread that has ended has no memory to read any more, but the others have.
-        let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-        threads.flatten().find_map(|thread| environment(thread.path().to_str()?))
-    })?;
-    Some(environment.split(|byte| *byte == 0).any(|entry| {
-        let value = entry.strip_prefix(PROCESS_MARKER.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
-        value.is_some_and(|value| roots.iter().any(|root| root.marker.as_bytes() == value))
-    }))
+        let threads = fs::read_dir(format!("{folder}/task")).ok()?;
+        threads.flatten().find_map(|thread| is_marked(&thread.path(), roots))
+    })
 }
 
-fn environment(folder: &str) -> Option<Vec<u8>> {
-    fs::read(format!("{folder}/environ")).ok().filter(|environment| !environment.is_empty())
+fn is_marked(folder: &Path, roots: &[Root]) -> Option<bool> {
+    let environment = match fs::read(folder.join("environ")) {
+        Ok(environment) => environment,
+        // Another user's, as that of a program that runs as its owner: nobody can tell.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Some(false),
+        Err(_) => return None,
+    };
+    let is_marked = environment.split(|byte| *byte == 0).any(|entry| {
+        let value = entry.strip_prefix(PROCESS_MARKER.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+        value.is_some_and(|value| roots.iter().any(|root| root.marker.as_bytes() == value))
+    });
+    // What ends, or becomes another program, while it is read has no more to read at once.
+    (is_marked || environment_bytes(folder) == Some(environment.len() as u64)).then_some(is_marked)
+}
+
+/// How long the environment is; `None` where there is none now.
+fn environment_bytes(folder: &Path) -> Option<u64> {
+    let line = fs::read(folder.join("stat")).ok()?;
+    let closing = line.iter().rposition(|byte| *byte == b')')?;
+    let fields = std::str::from_utf8(line.get(closing + 1..)?).ok()?;
+    let mut fields = fields.split_ascii_whitespace().map(|field| field.parse().unwrap_or(0_u64));
+    // It is set last of all when a program begins, and read before the bounds.
+    fields.nth(CODE_END).filter(|end| *end != 0)?;
+    let start = fields.nth(ENVIRONMENT - CODE_END - 1)?;
+    fields.next()?.checked_sub(start)
 }
 
 /// Reads those again whose parent in the table is none that lives: it has ended since, and they are
@@ -268,6 +309,28 @@ mod tests {
     }
 
     #[test]
+    fn a_marker_is_found_and_an_empty_environment_has_none() {
+        let roots = [Root { pid: 0, marker: "1-2".into() }];
+        for (value, marked) in [(Some("1-2"), true), (Some("1-23"), false), (None, false)] {
+            let mut command = std::process::Command::new("/bin/cat");
+            command.env_clear().envs(value.map(|value| (PROCESS_MARKER, value)));
+            let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+            // There may be nothing to read yet.
+            let deadline = Instant::now() + Duration::from_secs(10);
+            let found = loop {
+                let found = has_marker(child.id().try_into().unwrap(), &roots);
+                if found.is_some() || Instant::now() > deadline {
+                    break found;
+                }
+            };
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert_eq!(found, Some(marked), "{value:?}");
+            assert_eq!(has_marker(child.id().try_into().unwrap(), &roots), None);
+        }
+    }
+
+    #[test]
     fn session_and_descent_make_a_tree_and_other_children_are_left_alone() {
         let roots = [Root { pid: 10, marker: "m".into() }];
         let known = BTreeSet::from([10, 20]);
@@ -300,6 +363,18 @@ mod tests {
         let mut table = old.clone();
         look_again(&mut table, |pid| old.iter().find(|process| process.pid == pid).copied());
         assert_eq!(table, old);
+    }
+
+    #[test]
+    fn an_orphan_that_died_while_the_table_was_read_may_have_left_what_is_not_in_it() {
+        let roots = [Root { pid: 10, marker: "m".into() }];
+        let known = BTreeSet::from([10, 20]);
+        let scope = Scope { us: 1, roots: &roots, known: &known, all_orphans: false };
+        let dead = |pid, parent| Process { dead: true, ..process(pid, parent, pid) };
+        let scan = Scan::of_table(&scope, &[dead(10, 1), dead(20, 1), dead(30, 20)]);
+        assert!(scan.certain, "all but orphans of ours have somebody else who is asked");
+        let scan = Scan::of_table(&scope, &[dead(10, 1), dead(11, 1)]);
+        assert_eq!((scan.members, scan.certain, scan.dead), (vec![], false, vec![11]));
     }
 
     #[test]

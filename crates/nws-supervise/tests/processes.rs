@@ -1,56 +1,21 @@
 //! Real processes: how they end, what is told of it, and that nothing is left of them.
 #![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
+mod alone;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use alone::{Alone, LIMIT};
 use nws_supervise::{End, Happening, OutOfMemory, Output, ProcessId, Spawn, Status, Supervisor};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, set_child_subreaper};
-
-/// Longest that any wait of these tests takes.
-const LIMIT: Duration = Duration::from_secs(10);
-
-/// One test at a time, as a supervisor minds all orphans of its process; and each within bounds.
-struct Alone {
-    over: Arc<AtomicBool>,
-    _lock: MutexGuard<'static, ()>,
-}
-
-impl Alone {
-    fn new() -> Self {
-        static LOCK: Mutex<()> = Mutex::new(());
-        let lock = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
-        let over = Arc::new(AtomicBool::new(false));
-        let watched = over.clone();
-        std::thread::spawn(move || {
-            let deadline = Instant::now() + 3 * LIMIT;
-            while Instant::now() < deadline {
-                std::thread::park_timeout(Duration::from_millis(200));
-                if watched.load(Ordering::Relaxed) {
-                    return;
-                }
-            }
-            eprintln!("a test hangs");
-            std::process::abort();
-        });
-        Self { over, _lock: lock }
-    }
-}
-
-impl Drop for Alone {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-    }
-}
 
 fn shell(script: &str) -> Spawn {
     Spawn::new("/bin/sh").arg("-c").arg(script)
@@ -395,6 +360,33 @@ fn a_child_starts_with_no_signal_blocked() {
     let _blocks_sigterm = nws_supervise::termination_requests().unwrap();
     let end = run("kill -TERM $$; exit 0");
     assert_eq!(end.status, Status::Signaled { signal: 15, core_dumped: false });
+}
+
+#[test]
+fn the_end_of_a_child_is_known_also_where_who_started_us_wanted_to_know_of_none() {
+    let _alone = Alone::new();
+    // SAFETY: no handler is involved.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    assert_eq!(run("exit 3").status, Status::Exited(3));
+}
+
+#[test]
+fn a_script_that_does_not_say_what_runs_it_is_run_by_a_shell_wherever_it_is_found() {
+    let _alone = Alone::new();
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    // One that may not be executed hides none behind it.
+    for (folder, (mode, code)) in folders.iter().zip([(0o644, 1), (0o755, 2), (0o755, 3)]) {
+        let script = folder.path().join("script-of-a-test");
+        std::fs::write(&script, format!("test \"$0 $1 $2\" = '{} a b c' && exit {code}", script.display())).unwrap();
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let path = std::env::join_paths(folders.iter().map(|folder| folder.path())).unwrap();
+    let mut supervisor = quiet();
+    let id = supervisor.spawn(Spawn::new("script-of-a-test").args(["a", "b c"]).env("PATH", path)).unwrap();
+    assert_eq!(end_of(&mut supervisor, id).status, Status::Exited(2));
+    let spawn = Spawn::new("script-of-a-test").env("PATH", folders[0].path());
+    let error = supervisor.spawn(spawn).unwrap_err().to_string();
+    assert!(error.contains("permission denied"), "{error}");
 }
 
 #[test]

@@ -9,13 +9,11 @@
 
 use std::ffi::{CStr, OsString};
 use std::io;
-use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nws_server::Limits;
-use nws_server::log::{Format, Level, Log};
-use nws_server::program::{Announcement, ServeOptions};
+use nws_server::program::ServeOptions;
+use nws_server::settings;
 use nws_supervise::Spawn;
 
 use crate::control::WORKER_LINK_FD;
@@ -101,7 +99,7 @@ pub fn play(role: Role) -> io::Result<()> {
         Role::Server => named(c"nws-serve", || {
             // The program may have printed the beginning of a line before it became a server.
             println!();
-            nws_server::program::serve(embedded())
+            nws_server::program::serve(embedded()?)
         }),
         Role::Worker | Role::Hired => Err(io::Error::other("a worker is no matter of the host's")),
     }
@@ -114,20 +112,9 @@ fn named(name: &CStr, play: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     play()
 }
 
-fn embedded() -> ServeOptions {
-    ServeOptions {
-        port: 0,
-        web_port: None,
-        interface: Ipv4Addr::LOCALHOST.into(),
-        embedded: true,
-        insecure: false,
-        allow_users: false,
-        tmp_dir: nws_server::default_tmp_dir(),
-        classic_from: Vec::new(),
-        limits: Limits::default(),
-        log: Log { level: Level::Warn, format: Format::Text },
-        announcement: Announcement::Json,
-    }
+/// It takes the settings of the program `nws serve`, from the environment and the usual file.
+fn embedded() -> io::Result<ServeOptions> {
+    settings::effective(&[], None).and_then(|effective| settings::embedded(&effective)).map_err(io::Error::other)
 }
 
 /// How the process for a part is started by one that has a part itself: `arguments` are what the

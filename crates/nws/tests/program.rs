@@ -74,17 +74,19 @@ fn main() {
         Ok("plain") => println!("a program like any other"),
         Ok("sleep") => print_pids_and_sleep(),
         Ok("boss") => print_pids_and_sleep_as_a_boss(),
+        Ok("settings") => store_too_much(),
         Ok("show") => show(Output::Show),
         Ok("prefix") => show(Output::Prefix),
         Ok("progress") => show_progress(),
         _ => {
-            let tests: [(&str, fn()); 8] = [
+            let tests: [(&str, fn()); 9] = [
                 ("standard input and output are the program's own", standard_input_and_output_are_the_programs_own),
                 ("workers have the program's arguments", workers_have_the_programs_arguments),
                 ("a task may run the program itself", a_task_may_run_the_program_itself),
                 ("what tasks write is shown as it is asked for", what_tasks_write_is_shown_as_it_is_asked_for),
                 ("a long call has a bar on a terminal", a_long_call_has_a_bar_on_a_terminal),
                 ("a part that is nobody's is ignored", a_part_that_is_nobodys_is_ignored),
+                ("the server has the settings of the environment", the_server_has_the_settings_of_the_environment),
                 ("a killed program leaves nothing", a_killed_program_leaves_nothing),
                 ("a killed program with a boss leaves nothing", a_killed_program_with_a_boss_leaves_nothing),
             ];
@@ -147,14 +149,26 @@ fn tell_and_sleep(_: u32) {
     sleep(0);
 }
 
+/// Prints why a value of 65 bytes cannot be stored, or why there is no sleigh.
+fn store_too_much() {
+    match Sleigh::builder().workers(1).build() {
+        Ok(sleigh) => println!("{}", sleigh.user_workspace().store("x", "x".repeat(65)).unwrap_err()),
+        Err(error) => println!("{error}"),
+    }
+}
+
 fn print_pids_and_sleep_as_a_boss() {
     let _ = nws::boss::batch(tell_and_sleep::task(), [1]);
 }
 
 fn start(part: &str, arguments: &[&str]) -> Child {
+    command(part).args(arguments).spawn().unwrap()
+}
+
+fn command(part: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(arguments).env(PART, part).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().unwrap()
+    command.env(PART, part).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
 fn finish(program: Child) -> String {
@@ -217,11 +231,22 @@ fn a_task_may_run_the_program_itself() {
 
 fn a_part_that_is_nobodys_is_ignored() {
     for part in ["worker:1", "hired:1", "server:1", "warden:1", "host:1:1", "server"] {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.env(PART, "plain").env("NWS_ROLE", part);
-        let program = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        assert_eq!(finish(program.unwrap()).trim(), "a program like any other", "{part}");
+        let program = command("plain").env("NWS_ROLE", part).spawn().unwrap();
+        assert_eq!(finish(program).trim(), "a program like any other", "{part}");
     }
+}
+
+fn the_server_has_the_settings_of_the_environment() {
+    let printed = |variable: &str, value: &str| {
+        let mut command = command("settings");
+        finish(command.env(variable, value).spawn().unwrap())
+    };
+    let told = printed("NWS_VALUE_SIZE", "64");
+    assert!(told.contains("a value has at most 64 bytes (setting value-size)"), "{told}");
+    let told = printed("NWS_TMP_DIR", "/no/such/folder");
+    assert!(told.contains("long values cannot be kept in /no/such/folder"), "{told}");
+    let told = printed("NWS_CONNECTIONS", "many");
+    assert!(told.contains("NWS_CONNECTIONS: expected a number from 1 to 1000000, got \"many\""), "{told}");
 }
 
 fn a_killed_program_leaves_nothing() {

@@ -70,6 +70,7 @@ impl Exception {
             | ErrorCode::DiskFull
             | ErrorCode::TooManyTransfers
             | ErrorCode::TooManyReadings
+            | ErrorCode::DiskFailed
             | ErrorCode::ProtectedWorkspace
             | ErrorCode::NoSuchVariable
             | ErrorCode::VariableGone

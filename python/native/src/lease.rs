@@ -89,11 +89,8 @@ impl Lease {
         self.end(py)?;
         let item = FinishItem { lease: self.id, result };
         let request = |variable| Request::Finish { variable, items: vec![item] };
-        let call = self.variables.call_pieces(py, name, request, |py, reply| match reply {
-            Some(Reply::Finished { refused }) if refused.is_empty() => Ok(py.None()),
-            Some(Reply::Finished { refused }) => Err(errors::from_fault(py, &refusal(&refused, FINISHED_LATE))),
-            Some(other) => Err(unexpected(py, &other)),
-            None => Ok(py.None()),
+        let call = self.variables.call_pieces(py, name, request, |py, reply| {
+            reply.map_or_else(|| Ok(py.None()), |reply| finished(py, reply, FINISHED_LATE))
         })?;
         // What could not even be sent leaves the lease to be released.
         self.ended.store(call.was_sent(), Ordering::Relaxed);
@@ -106,11 +103,7 @@ impl Lease {
         self.end(py)?;
         let request = Request::ReleaseDone { leases: vec![self.id] };
         let call = Call::send(self.variables.client(), request, None, |py, outcome| {
-            match outcome.map_err(|error| errors::from_client(py, &error))? {
-                Reply::Finished { refused } if refused.is_empty() => Ok(py.None()),
-                Reply::Finished { refused } => Err(errors::from_fault(py, &refusal(&refused, DONE_LATE))),
-                other => Err(unexpected(py, &other)),
-            }
+            finished(py, outcome.map_err(|error| errors::from_client(py, &error))?, DONE_LATE)
         });
         self.ended.store(call.was_sent(), Ordering::Relaxed);
         Ok(call)
@@ -140,6 +133,13 @@ fn release(id: LeaseId) -> Request<Bytes> {
     Request::Release { leases: vec![id], died: false, recalled: false }
 }
 
-fn refusal(refused: &[(u32, ErrorCode)], late: &str) -> Fault {
-    Fault::new(refused.first().map_or(ErrorCode::LeaseEnded, |(_, code)| *code), late)
+/// What comes of an answer to who ends a lease; `late` is for whom it had ended.
+fn finished(py: Python<'_>, reply: Reply<Bytes>, late: &str) -> PyResult<Py<PyAny>> {
+    match reply {
+        Reply::Finished { refused } => match refused.first() {
+            Some((_, code)) => Err(errors::from_fault(py, &Fault::new(*code, late))),
+            None => Ok(py.None()),
+        },
+        other => Err(unexpected(py, &other)),
+    }
 }

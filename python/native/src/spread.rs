@@ -61,8 +61,8 @@ fn seconds(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// Something else that has come: `kind` is `not_started`, `ended`, `output`, `done`, `no_workers`,
-/// `timed_out`, `too_much_output` or `host_died`.
+/// Something else that has come: `kind` is `not_started`, `ended`, `misbehaved`, `output`, `done`,
+/// `no_workers`, `timed_out`, `too_much_output` or `host_died`.
 #[pyclass(frozen, get_all, module = "nws._native")]
 pub(crate) struct SpreadEvent {
     kind: &'static str,
@@ -72,12 +72,13 @@ pub(crate) struct SpreadEvent {
     cause: Option<Py<PyCause>>,
     given_up: bool,
     output: Option<Py<PyBytes>>,
+    answers: u32,
 }
 
 impl SpreadEvent {
     fn of(py: Python<'_>, arrival: Arrival) -> PyResult<Py<PyAny>> {
-        let mut event =
-            Self { kind: "", worker: None, task: None, message: None, cause: None, given_up: false, output: None };
+        let (worker, task, message, cause, output) = (None, None, None, None, None);
+        let mut event = Self { kind: "", worker, task, message, cause, given_up: false, output, answers: 0 };
         let mut ended = None;
         match arrival {
             Arrival::Answer(answer) => {
@@ -90,8 +91,11 @@ impl SpreadEvent {
                 (event.kind, event.worker, event.task, event.given_up) = ("ended", Some(worker), task, given_up);
                 ended = Some(cause);
             }
-            Arrival::Output { worker, bytes } => {
-                (event.kind, event.worker) = ("output", Some(worker));
+            Arrival::Misbehaved { worker, message } => {
+                (event.kind, event.worker, event.message) = ("misbehaved", Some(worker), Some(message));
+            }
+            Arrival::Output { worker, bytes, answers } => {
+                (event.kind, event.worker, event.answers) = ("output", Some(worker), answers);
                 event.output = Some(PyBytes::new(py, &bytes).unbind());
             }
             Arrival::Over(Over::Done) => event.kind = "done",
@@ -136,7 +140,7 @@ impl SpreadCore {
     ) -> PyResult<Self> {
         let framing = match framing {
             "pickle" => Framing::Pickle,
-            "json" => Framing::Lines,
+            "json" => Framing::Json,
             other => return Err(PyValueError::new_err(format!("expected 'pickle' or 'json', got {other:?}"))),
         };
         let commands = commands.into_iter().map(|args| {
@@ -284,6 +288,12 @@ fn rest_s(delay_s: f64, refusals: u32, queued: usize, workers: usize) -> f64 {
     dispatch::rest_s(delay_s, refusals, queued, workers)
 }
 
+/// How many ends in a row without an answer there were after one more; None: the worker is given up.
+#[pyfunction]
+fn ends_after(before: u32, answered: bool) -> Option<u32> {
+    dispatch::ends_after(before, answered)
+}
+
 /// The nearest time that a worker may rest.
 #[pyfunction]
 fn sane_rest_s(rest_s: f64) -> f64 {
@@ -300,7 +310,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<SpreadAnswer>()?;
     module.add_class::<SpreadCore>()?;
     module.add_class::<SpreadEvent>()?;
-    module.add("MOST_ENDS", dispatch::MOST_ENDS)?;
+    module.add_function(wrap_pyfunction!(ends_after, module)?)?;
     module.add_function(wrap_pyfunction!(rest_s, module)?)?;
     module.add_function(wrap_pyfunction!(sane_rest_s, module)?)?;
     module.add_function(wrap_pyfunction!(pickle_end, module)?)

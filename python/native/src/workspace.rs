@@ -108,7 +108,7 @@ impl Workspace {
         raw: bool,
     ) -> PyResult<Call> {
         let name = name_bytes(name, "a variable")?;
-        let wait = if trying { Wait::No } else { wait_of(timeout_s)? };
+        let wait = wait_of(timeout_s, trying)?;
         let form = Form { raw, timeout_s, trying };
         let at = cursor.map(|cursor| Arc::clone(&cursor.get().at));
         let from = at.as_ref().map_or(At::Mode, |at| *lock(at));
@@ -125,15 +125,8 @@ impl Workspace {
             }
             value::decode_item(py, grant.item, value::loads(py)?).map(Bound::unbind)
         };
-        if take {
-            let kept = self.variables.take_kept(py, &name, 1)?;
-            if !kept.is_empty() {
-                return Ok(self.answered(&name, kept, move |py, reply| read(py, Some(reply))));
-            }
-        }
-        let late = take.then(|| self.variables.keeper(&name));
         let request = |variable| retrieve(variable, take, false, wait, from, (1, limits::VALUE_BYTES));
-        self.variables.call(py, name, request, late, read)
+        if take { self.take(py, name, 1, request, read) } else { self.variables.call(py, name, request, None, read) }
     }
 
     /// Fetches up to `most` values, at least one; none of them only with `trying`.
@@ -151,7 +144,7 @@ impl Workspace {
             let expected = limits::BATCH_VALUES;
             return Err(PyValueError::new_err(format!("expected 1 to {expected} values in one call, got {most}")));
         }
-        let wait = if trying { Wait::No } else { wait_of(timeout_s)? };
+        let wait = wait_of(timeout_s, trying)?;
         let (shown, variables) = (name.clone(), Arc::clone(&self.variables));
         let read = move |py: Python<'_>, reply: Option<Reply<Bytes>>| {
             let mut values = granted(py, reply)?.into_iter();
@@ -170,20 +163,15 @@ impl Workspace {
             }
             Ok(objects.into_any().unbind())
         };
-        let kept = self.variables.take_kept(py, &name, most as usize)?;
-        if !kept.is_empty() {
-            return Ok(self.answered(&name, kept, move |py, reply| read(py, Some(reply))));
-        }
-        let late = Some(self.variables.keeper(&name));
         let request = |variable| retrieve(variable, true, false, wait, At::Mode, (most, limits::BATCH_BYTES));
-        self.variables.call(py, name, request, late, read)
+        self.take(py, name, most as usize, request, read)
     }
 
     /// Fetches a value by lease; waits for one, `timeout_s` seconds at most. A [`Lease`] comes of it.
     #[pyo3(signature = (name, timeout_s = None))]
     fn lease(&self, py: Python<'_>, name: &Bound<'_, PyAny>, timeout_s: Option<f64>) -> PyResult<Call> {
         let name = name_bytes(name, "a variable")?;
-        let wait = wait_of(timeout_s)?;
+        let wait = wait_of(timeout_s, false)?;
         let (shown, variables) = (name.clone(), Arc::clone(&self.variables));
         let read = move |py: Python<'_>, reply: Option<Reply<Bytes>>| {
             let lease = match &reply {
@@ -222,7 +210,7 @@ impl Workspace {
         cursor: Option<&Bound<'_, Cursor>>,
     ) -> PyResult<Step> {
         let name = name_bytes(name, "a variable")?;
-        let wait = if trying { Wait::No } else { wait_of(timeout_s)? };
+        let wait = wait_of(timeout_s, trying)?;
         if take && let Some(granted) = self.variables.take_kept(py, &name, 1)?.pop() {
             let kept = LongValue::kept(&self.variables, name, granted);
             return Ok(Step::over(self.variables.client(), |py| Ok(Py::new(py, kept)?.into_any())));
@@ -284,6 +272,24 @@ impl Workspace {
     fn store_items(&self, py: Python<'_>, name: Vec<u8>, items: Vec<Item<Pieces>>) -> PyResult<Call> {
         let request = |variable| Request::Store { variable, items };
         self.variables.call_pieces(py, name, request, |py, _| Ok(py.None()))
+    }
+
+    /// Takes up to `most` values that were kept for a call like this, or else asks the server for them; what
+    /// that sends is kept in its turn if nobody waits any more.
+    fn take(
+        &self,
+        py: Python<'_>,
+        name: Vec<u8>,
+        most: usize,
+        request: impl FnOnce(VariableHandle) -> Request<Bytes>,
+        read: impl FnOnce(Python<'_>, Option<Reply<Bytes>>) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> PyResult<Call> {
+        let kept = self.variables.take_kept(py, &name, most)?;
+        if !kept.is_empty() {
+            return Ok(self.answered(&name, kept, move |py, reply| read(py, Some(reply))));
+        }
+        let late = Some(self.variables.keeper(&name));
+        self.variables.call(py, name, request, late, read)
     }
 
     /// A call that is answered by values that were kept.
@@ -352,8 +358,9 @@ fn variable_row(py: Python<'_>, info: &VariableInfo) -> PyResult<(Py<PyAny>, u64
     Ok((name_object(py, &info.name)?, info.values, info.fetchers, info.finders, mode))
 }
 
-fn wait_of(timeout_s: Option<f64>) -> PyResult<Wait> {
+fn wait_of(timeout_s: Option<f64>, trying: bool) -> PyResult<Wait> {
     match timeout_s {
+        _ if trying => Ok(Wait::No),
         None => Ok(Wait::Forever),
         Some(0.0) => Ok(Wait::No),
         Some(seconds) if seconds > 0.0 => {

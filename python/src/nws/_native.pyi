@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
-from typing import Any, Final, Literal, Self, final
+from typing import Any, Literal, Self, final
 
 __all__ = [
-    "MOST_ENDS",
     "Bell",
     "Call",
     "Cause",
@@ -34,6 +33,7 @@ __all__ = [
     "decode_value",
     "encode_compact",
     "encode_value",
+    "ends_after",
     "error_of",
     "error_of_file",
     "error_table",
@@ -363,7 +363,15 @@ class SpreadEvent:
     def kind(
         self,
     ) -> Literal[
-        "not_started", "ended", "output", "done", "no_workers", "timed_out", "too_much_output", "host_died"
+        "not_started",
+        "ended",
+        "misbehaved",
+        "output",
+        "done",
+        "no_workers",
+        "timed_out",
+        "too_much_output",
+        "host_died",
     ]: ...
     @property
     def worker(self) -> int | None: ...
@@ -377,6 +385,8 @@ class SpreadEvent:
     def given_up(self) -> bool: ...
     @property
     def output(self) -> bytes | None: ...
+    @property
+    def answers(self) -> int: ...
 
 @final
 class SpreadCore:
@@ -398,8 +408,7 @@ class SpreadCore:
     def reject(self, answer: SpreadAnswer, why: str) -> None: ...
     def stop(self) -> None: ...
 
-MOST_ENDS: Final[int]
-
+def ends_after(before: int, answered: bool) -> int | None: ...
 def rest_s(delay_s: float, refusals: int, queued: int, workers: int) -> float: ...
 def sane_rest_s(rest_s: float) -> float: ...
 def pickle_end(data: bytes) -> int | None: ...

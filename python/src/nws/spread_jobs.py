@@ -33,7 +33,7 @@ from nws._spread.job import Job, Told
 from nws._spread.lists import Replace, append, delay_sanitize, replace
 from nws._spread.past import Memory, PastPerformance, Record, order
 from nws._spread.serving import serve
-from nws._spread.workers import Gone, workers_c
+from nws._spread.workers import Again, Done, Gone, Misbehaved, OneTooMany, Unsent, workers_c
 
 __all__ = [
     "CannotCreateConnection",
@@ -170,22 +170,38 @@ def _over_connections(
     try:
         left = len(todo)
         while left:
-            came = oqueue.get()
-            if isinstance(came, Gone):
-                _gone(came, ends, told, results)
-                continue
-            if isinstance(came.value, RemoteException):
-                came.value.results = results
-                raise came.value
-            results[came.task] = came.value
-            left -= 1
+            match oqueue.get():
+                case Gone() as gone:
+                    _gone(gone, ends, told, results)
+                case Misbehaved(worker, message):
+                    told.misbehaved(worker, message)
+                case Again():
+                    left += 1
+                case Unsent(_, error):
+                    raise error
+                case Done(_, RemoteException() as error):
+                    error.results = results
+                    raise error
+                case Done(task, value):
+                    results[task] = value
+                    left -= 1
         workers.close()
         tails = workers.join()
     except BaseException:
         workers.stop()
         raise
     while not oqueue.empty():
-        _gone(oqueue.get(), ends, told, results)
+        match oqueue.get():
+            case Gone() as gone:
+                _gone(gone, ends, told, results)
+            case OneTooMany(worker, answers):
+                try:
+                    told.one_too_many(worker, answers)
+                except NoResponse as error:
+                    error.results = results
+                    raise
+            case Unsent(_, error):
+                raise error
     return results, tails
 
 
@@ -199,6 +215,8 @@ def _gone(gone: Gone, ends: dict[int, Gone], told: Told, results: list[Any]) -> 
         told.left_out(gone.worker, gone.message)
     args = told.list_of_args
     if len(ends) < len(args):
+        if gone.started:
+            told.given_up(gone.worker, gone.message)
         return
     text = "".join(f"\n  {args[worker]}: {end.message}" for worker, end in sorted(ends.items()))
     error: NoResponse | CannotCreateConnection

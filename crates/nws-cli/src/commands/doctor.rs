@@ -7,13 +7,14 @@ use std::time::Duration;
 use nws_client::blocking::Server;
 use nws_client::{ConnectOptions, Endpoint};
 use nws_runtime::{Found, RuntimeDir};
+use nws_server::program::ServeOptions;
+use nws_server::settings::{BadSettings, Origin, Settings, TABLE, effective, usual_path};
 use rustix::process::{Resource, getrlimit};
 use serde_json::json;
 
 use crate::exit::{Exit, Failure};
 use crate::registry;
 use crate::remote::ServerChoice;
-use crate::settings::{self, Flags, Settings, TABLE};
 
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What the server needs beside its connections: sockets, polls, standard streams, files.
@@ -75,9 +76,9 @@ fn program() -> Result<String, String> {
 }
 
 fn settings() -> Result<String, String> {
-    let effective = settings::effective(&Flags::default(), None)?;
-    let path = settings::file::usual_path().filter(|path| path.exists());
-    let changed = effective.iter().filter(|one| one.origin != settings::Origin::Default).count();
+    let effective = effective(&[], None).map_err(|bad| bad.to_string())?;
+    let path = usual_path().filter(|path| path.exists());
+    let changed = effective.iter().filter(|one| one.origin != Origin::Default).count();
     Ok(path.map_or_else(
         || format!("{changed} of {} set, no file", effective.len()),
         |path| format!("{changed} of {} set, {}", effective.len(), path.display()),
@@ -92,11 +93,14 @@ fn variables() -> String {
     if set.is_empty() { "nothing is set".to_owned() } else { set.join(", ") }
 }
 
+/// What `nws serve` would be told here.
+fn options() -> Result<ServeOptions, BadSettings> {
+    Ok(Settings::of(&effective(&[], None)?)?.options())
+}
+
 fn descriptors() -> Result<String, String> {
     let limit = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
-    let connections = settings::effective(&Flags::default(), None)
-        .and_then(|effective| Settings::of(&effective))
-        .map_or(0, |settings| u64::from(settings.connections.0));
+    let connections = options().map_or(0, |options| options.limits.connections as u64);
     if limit >= connections + OTHER_DESCRIPTORS {
         return Ok(if limit == u64::MAX { "no limit".to_owned() } else { format!("at most {limit}") });
     }
@@ -107,13 +111,12 @@ fn descriptors() -> Result<String, String> {
 }
 
 fn tmp_dir() -> Result<String, String> {
-    let settings = settings::effective(&Flags::default(), None).and_then(|effective| Settings::of(&effective))?;
-    if settings.values_disk.0 == Some(0) {
+    let options = options().map_err(|bad| bad.to_string())?;
+    if options.limits.values_disk_bytes == Some(0) {
         return Ok("not used".to_owned());
     }
-    let folder = settings.tmp_dir.0.unwrap_or_else(nws_server::default_tmp_dir);
-    nws_server::check_tmp_dir(&folder).map_err(|error| error.to_string())?;
-    Ok(folder.display().to_string())
+    nws_server::check_tmp_dir(&options.tmp_dir).map_err(|error| error.to_string())?;
+    Ok(options.tmp_dir.display().to_string())
 }
 
 fn examine(found: &Found) -> Vec<Finding> {

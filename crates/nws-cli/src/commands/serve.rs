@@ -1,13 +1,13 @@
 //! `nws serve`: runs a server.
 
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use nws_server::program::{Announcement, ServeOptions, serve};
+use nws_server::settings::{BadSettings, Effective, Settings, effective, embedded};
 
 use crate::exit::{Exit, Failure};
-use crate::settings::{self, Effective, Flags, Settings};
+use crate::flags::Flags;
 
 /// The unit that `--print-unit` prints.
 const UNIT: &str = include_str!("../../assets/nws.service");
@@ -41,52 +41,27 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.print_unit {
         return Ok(print_unit()?);
     }
-    let effective = settings::effective(&arguments.flags, arguments.config.as_deref())
-        .map_err(|message| Failure::new(Exit::Usage, message))?;
+    let usage = |bad: BadSettings| Failure::new(Exit::Usage, bad.to_string());
+    let effective = effective(arguments.flags.given(), arguments.config.as_deref()).map_err(usage)?;
     if arguments.show_settings {
         return Ok(show(&effective)?);
     }
-    let settings = Settings::of(&effective).map_err(|message| Failure::new(Exit::Usage, message))?;
-    // The usual folder may be of no use where nobody needs it: the server says so then, and does without.
-    if let Some(folder) = &settings.tmp_dir.0
-        && settings.values_disk.0 != Some(0)
-    {
-        nws_server::check_tmp_dir(folder).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
-    }
+    let options = options(arguments, &effective).map_err(usage)?;
     if arguments.background {
         // It fails for who leads a group of processes already, which is as good.
         let _ = rustix::process::setsid();
     }
-    Ok(serve(options(arguments, &settings, &effective))?)
+    Ok(serve(options)?)
 }
 
-/// Where an embedded server listens is not for the environment to say: it would be one place for all.
-fn options(arguments: &Arguments, settings: &Settings, effective: &[Effective]) -> ServeOptions {
-    let options = ServeOptions {
-        port: settings.port,
-        web_port: settings.web_port,
-        interface: settings.interface,
-        embedded: false,
-        insecure: settings.insecure,
-        allow_users: settings.allow_users,
-        classic_from: settings.classic_from.0.clone(),
-        limits: settings.limits(),
-        tmp_dir: settings.tmp_dir.0.clone().unwrap_or_else(nws_server::default_tmp_dir),
-        log: settings.log(),
-        announcement: if arguments.background { Announcement::Json } else { Announcement::Text },
-    };
-    if !arguments.embedded {
-        return options;
+fn options(arguments: &Arguments, effective: &[Effective]) -> Result<ServeOptions, BadSettings> {
+    if arguments.embedded {
+        return embedded(effective);
     }
-    ServeOptions {
-        port: 0,
-        web_port: None,
-        interface: Ipv4Addr::LOCALHOST.into(),
-        embedded: true,
-        log: settings::quiet_unless_told(options.log, effective),
-        announcement: Announcement::Json,
-        ..options
-    }
+    let settings = Settings::of(effective)?;
+    settings.check_tmp_dir()?;
+    let announcement = if arguments.background { Announcement::Json } else { Announcement::Text };
+    Ok(ServeOptions { announcement, ..settings.options() })
 }
 
 fn show(effective: &[Effective]) -> io::Result<()> {

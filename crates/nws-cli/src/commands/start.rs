@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use nws_client::blocking::Server;
 use nws_runtime::RuntimeDir;
+use nws_server::settings::{BadSettings, Settings, effective};
 
 use crate::commands::status::{by_port, describe};
 use crate::exit::{Exit, Failure};
+use crate::flags::Flags;
 use crate::registry;
 use crate::remote::time;
-use crate::settings::{self, Flags, Settings};
 
 /// What the log of a server that could not start is shown of, in bytes.
 const SHOWN_LOG_BYTES: u64 = 4096;
@@ -42,9 +43,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let usage = |message| Failure::new(Exit::Usage, message);
-    let effective = settings::effective(&arguments.flags, arguments.config.as_deref()).map_err(usage)?;
-    let port = Settings::of(&effective).map_err(usage)?.port;
+    let usage = |bad: BadSettings| Failure::new(Exit::Usage, bad.to_string());
+    let effective = effective(arguments.flags.given(), arguments.config.as_deref()).map_err(usage)?;
+    let port = Settings::of(&effective).map_err(usage)?.options().port;
     if port != 0
         && let Some(found) = by_port(port)?
     {

@@ -4,6 +4,9 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::process::Stdio;
 
+use nws_client::blocking::Server;
+use nws_client::{ConnectOptions, Endpoint, Value};
+
 use crate::home::{Home, PATIENCE, output};
 
 /// An address of this machine that is not loopback, which looks to a server like another machine.
@@ -25,6 +28,15 @@ fn greeted(address: SocketAddr) -> Vec<u8> {
         Ok(()) => said.to_vec(),
         Err(_) => Vec::new(),
     }
+}
+
+/// A connection that was let in as far as that it may prove itself.
+fn challenged(address: SocketAddr) -> TcpStream {
+    let mut client = TcpStream::connect(address).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.write_all(&nws_proto::GREETING).unwrap();
+    client.read_exact(&mut [0; 12]).unwrap();
+    client
 }
 
 fn log(home: &Home) -> String {
@@ -78,11 +90,11 @@ fn networks_of_old_clients_are_of_no_use_where_only_this_machine_can_connect() {
     assert!(ran.stderr.contains("--classic-from: expected addresses and networks such as 10.0.0.0/8"), "{ran:?}");
 }
 
-#[test]
-fn fewer_descriptors_than_connections_lower_that_limit_and_the_server_says_so() {
+/// A server that may open 386 descriptors, and has these settings as well.
+fn short_of_descriptors(settings: &str) -> Home {
     let home = Home::new();
     // A shell can lower the limit for good.
-    let start = "ulimit -n 386 && exec \"$0\" start --port 0 --web-port 0";
+    let start = &format!("ulimit -n 386 && exec \"$0\" start --port 0 --web-port 0 {settings}");
     let program = env!("CARGO_BIN_EXE_nws");
     let mut shell = std::process::Command::new("bash");
     shell
@@ -93,26 +105,42 @@ fn fewer_descriptors_than_connections_lower_that_limit_and_the_server_says_so() 
     shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let started = output(shell.spawn().unwrap());
     assert_eq!(started.status.code(), Some(0), "{}", String::from_utf8_lossy(&started.stderr));
+    home
+}
+
+#[test]
+fn fewer_descriptors_than_connections_lower_that_limit_and_the_server_says_so() {
+    let home = short_of_descriptors("");
     let log = log(&home);
     assert!(log.contains("expected room for 12000 connections (setting connections)"), "{log}");
-    assert!(log.contains("the limit on descriptors, 386, leaves room for 193"), "{log}");
-    let clients: Vec<TcpStream> = (0..174)
-        .map(|_| {
-            let mut client = TcpStream::connect(home.address()).unwrap();
-            client.set_read_timeout(Some(PATIENCE)).unwrap();
-            client.write_all(&nws_proto::GREETING).unwrap();
-            client.read_exact(&mut [0; 12]).unwrap();
-            client
-        })
-        .collect();
+    assert!(log.contains("the limit on descriptors, 386, leaves room for 216"), "{log}");
+    let clients: Vec<TcpStream> = (0..195).map(|_| challenged(home.address())).collect();
     let mut surplus = TcpStream::connect(home.address()).unwrap();
     surplus.set_read_timeout(Some(PATIENCE)).unwrap();
     surplus.write_all(&nws_proto::GREETING).unwrap();
     let mut said = Vec::new();
     surplus.read_to_end(&mut said).unwrap();
     drop(clients);
-    let told = "at most 174 connections by TCP: of 193 (setting connections) a tenth is kept for the Unix socket";
+    let told = "at most 195 connections by TCP: of 216 (setting connections) a tenth is kept for the Unix socket";
     assert!(String::from_utf8_lossy(&said).contains(told), "{}", String::from_utf8_lossy(&said));
+}
+
+#[test]
+fn long_values_and_connections_take_no_descriptors_from_each_other() {
+    let home = short_of_descriptors("--spill-size 1MiB --values-memory 4MiB");
+    let endpoint = Endpoint::Unix(home.socket());
+    let workspace = Server::connect(&endpoint, ConnectOptions::default()).unwrap().open("w").unwrap();
+    let long = || Value::raw(vec![7; (1 << 20) + 1]);
+    let errors: Vec<_> = (0..76).map(|_| workspace.store("x", long())).filter_map(Result::err).collect();
+    // Three are in memory, when there are no descriptors left.
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    let told = "at most 72 long values, got one more: each takes one of the 386 descriptors (ulimit -n), of which the \
+                others are for connections (setting connections)";
+    assert!(errors[0].to_string().contains(told), "{}", errors[0]);
+    let clients: Vec<TcpStream> = (0..190).map(|_| challenged(home.address())).collect();
+    assert_eq!(workspace.fetch::<Value>("x").unwrap(), long());
+    workspace.store("x", long()).unwrap();
+    drop(clients);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Values longer than the server's memory, through the program as it is run.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use nws_client::{ConnectOptions, Endpoint, Value, blocking};
@@ -108,6 +110,32 @@ fn a_disk_that_is_full_is_an_error_to_who_stores_and_the_server_lives_on() {
     prlimit(pid, Resource::Fsize, most(1 << 40)).unwrap();
     workspace.store("x", long.clone()).unwrap();
     assert!(workspace.fetch::<Value>("x").unwrap() == long);
+}
+
+/// A file that lost its bytes is what a disk that fails is to who reads.
+#[test]
+fn a_disk_that_lost_a_value_is_an_error_to_who_fetches_and_the_value_stays_where_it_was() {
+    let home = served();
+    let workspace = workspace(&home);
+    workspace.store("x", Value::raw(vec![7; 80 * MIB])).unwrap();
+    let descriptors = std::fs::read_dir(format!("/proc/{}/fd", home.servers()[0].info.pid)).unwrap();
+    let is_unnamed =
+        |path: &PathBuf| std::fs::read_link(path).is_ok_and(|to| to.to_string_lossy().ends_with("(deleted)"));
+    let files: Vec<PathBuf> = descriptors.map(|entry| entry.unwrap().path()).filter(is_unnamed).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    File::options().write(true).open(&files[0]).unwrap().set_len(0).unwrap();
+    for _ in 0..2 {
+        let error = workspace.fetch_try::<Value>("x").unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::DiskFailed), "{error}");
+        assert!(error.to_string().contains("(setting tmp-dir)"), "{error}");
+    }
+    // When this is answered, the value is back.
+    workspace.store("y", "short").unwrap();
+    let ran = home.nws("fetch --try -w w x");
+    assert!(ran.code != Some(0) && ran.stderr.contains("cannot be read from its file"), "{ran:?}");
+    assert_eq!(workspace.fetch::<Value>("y").unwrap().as_text(), Some("short"));
+    workspace.delete_variable("x").unwrap();
+    assert_eq!(workspace.fetch_try::<Value>("x").unwrap(), None);
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl Disk {
 
     /// Has room for so many files from now on, beside those that there are.
     pub(crate) fn limit_files(&mut self, most: usize) {
-        self.space = Arc::new(Space::with_files(self.space.most_bytes(), most));
+        self.space = Arc::new(Space::new(self.space.most_bytes(), most));
     }
 
     /// How many jobs wait.
@@ -53,8 +53,8 @@ impl Disk {
         }
     }
 
-    /// Does the job at this place; where it writes and an error is given it fails with that one. Whether
-    /// it was one that writes.
+    /// Does the job at this place; where it writes or reads and an error is given it fails with that one.
+    /// Whether it does either.
     pub(crate) fn do_one(&mut self, place: usize, error: Option<io::Error>) -> bool {
         let Worker::Driver(waiting) = &mut self.worker else { return false };
         let Some(job) = waiting.jobs.remove(place) else { return false };
@@ -65,10 +65,15 @@ impl Disk {
                 self.ends.add(Completed { asker, window_bytes, result: Err::<Bytes, _>(error) });
                 true
             }
+            (Job::Read { file, asker, .. }, Some(error)) => {
+                drop(file);
+                self.ends.add(Completed { asker, window_bytes: 0, result: Err::<Bytes, _>(error) });
+                true
+            }
             (job, _) => {
-                let writes = matches!(job, Job::Write { .. });
+                let moves = !matches!(job, Job::Close(_));
                 do_job(job, &self.ends, &self.folder);
-                writes
+                moves
             }
         }
     }

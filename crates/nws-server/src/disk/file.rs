@@ -10,9 +10,6 @@ use std::sync::{Arc, OnceLock};
 use super::Job;
 use crate::platform;
 
-/// The part of all descriptors that files of values may take.
-const DESCRIPTORS_PART: u64 = 2;
-
 /// What values may take on disk, and what they take.
 #[derive(Debug)]
 pub(crate) struct Space {
@@ -23,15 +20,8 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    pub(super) fn new(most_bytes: u64) -> Self {
-        let most_files = usize::try_from(platform::descriptor_limit() / DESCRIPTORS_PART).unwrap_or(usize::MAX);
+    pub(super) fn new(most_bytes: u64, most_files: usize) -> Self {
         Self { most_bytes, used_bytes: AtomicU64::new(0), most_files, files: AtomicUsize::new(0) }
-    }
-
-    /// The same, with room for so many files.
-    #[cfg(feature = "simulation")]
-    pub(super) fn with_files(most_bytes: u64, most_files: usize) -> Self {
-        Self { most_files, ..Self::new(most_bytes) }
     }
 
     /// The most files, where there are as many.

@@ -6,6 +6,7 @@ use super::{CONNECTIONS, EventLoop, UNIX_PART};
 use crate::connection::Connection;
 use crate::listener::Accepted;
 use crate::log::Level;
+use crate::outbox::Outbox;
 use crate::stream::Stream;
 
 /// Most connections accepted in a row from one listener.
@@ -59,7 +60,8 @@ impl EventLoop {
         self.shared.log.write(Level::Debug, "a client has connected", &[("peer", &peer)]);
         let serial = self.next_serial;
         self.next_serial += 1;
-        self.table.insert(Connection::new(stream, address, serial, self.now_ms, surplus));
+        let outbox = Outbox::new(self.pinned.clone());
+        self.table.insert(Connection::new(stream, address, outbox, serial, self.now_ms, surplus));
         self.appoint(slot);
         // Its greeting has mostly come already.
         self.stand_in_line(slot);

@@ -25,6 +25,9 @@ use crate::long::Held;
 use crate::platform::owner::own_user;
 use crate::stored::Stored;
 
+/// How many open workspaces are looked at in a unit's time.
+const UNIT_HANDLES: usize = 16;
+
 impl EventLoop {
     /// Lets in who opened with these bytes, if it may come in.
     pub(super) fn greet_classic(&mut self, slot: usize, greeting: [u8; 4]) {
@@ -290,6 +293,7 @@ impl EventLoop {
     fn forget_gone_workspaces(&mut self, slot: usize, session: SessionId) {
         let Self { core, table, .. } = self;
         let Some(classic) = table.get(slot).and_then(|connection| connection.classic.as_deref_mut()) else { return };
+        self.spent_units += classic.workspaces() / UNIT_HANDLES;
         for workspace in classic.forget_gone(|handle| core.is_open(session, handle)) {
             let _ = self.ask_quietly(session, Request::CloseWorkspace { workspace });
         }

@@ -124,7 +124,11 @@ impl EventLoop {
             self.measures.count_fault(fault.code);
         }
         match &mut connection.classic {
-            Some(classic) => classic.answer(&mut connection.outbox, &reply),
+            Some(classic) => {
+                let start = connection.outbox.small_end();
+                classic.answer(&mut connection.outbox, &reply);
+                connection.outbox.hold_from(start);
+            }
             None if readings.is_empty() => connection.outbox.reply(request, &reply),
             None => connection.outbox.reply_with_readings(request, &reply, readings.into_iter()),
         }

@@ -18,6 +18,9 @@ use crate::simulation::Held;
 use crate::stored::Stored;
 use crate::stream::Stream;
 
+/// Long values at a time, unless it is told otherwise.
+const MOST_FILES: usize = 10_000;
+
 impl EventLoop {
     pub(crate) fn driven(
         limits: Limits,
@@ -30,7 +33,7 @@ impl EventLoop {
         let shared = Arc::new(Shared::new(waker, None, false));
         let rules = Rules { token, allow_users: false, classic_from: Vec::new() };
         let tmp_dir = std::env::temp_dir();
-        let mut event_loop = Self::new(poll, Vec::new(), rules, limits, tmp_dir, Arc::clone(&shared))?;
+        let mut event_loop = Self::new(poll, Vec::new(), rules, limits, tmp_dir, MOST_FILES, Arc::clone(&shared))?;
         event_loop.disk = event_loop.disk.driven();
         event_loop.clock = Clock::Virtual(now_ms);
         event_loop.now_ms = event_loop.clock.now_ms();
@@ -62,11 +65,13 @@ impl EventLoop {
     pub(crate) fn held(&mut self) -> Held {
         let (values_bytes, transit_bytes) = (self.core.values_bytes(), self.undelivered_bytes());
         let moving_bytes = (self.disk.writing_bytes() + self.loaded_bytes) as u64;
-        let receiving_bytes = self.receiving_bytes;
-        let mut held = Held { values_bytes, transit_bytes, receiving_bytes, moving_bytes, ..Held::default() };
+        let (receiving_bytes, unsent_bytes) = (self.receiving_bytes, self.unsent_bytes());
+        let mut held =
+            Held { values_bytes, transit_bytes, receiving_bytes, moving_bytes, unsent_bytes, ..Held::default() };
         for slot in self.table.used_slots() {
             let Some(connection) = self.table.get(slot) else { continue };
             held.most_unsent_bytes = held.most_unsent_bytes.max(connection.outbox.unsent_bytes());
+            held.listing_bytes += connection.listing.as_ref().map_or(0, |listing| listing.told_bytes());
             held.paused += usize::from(connection.paused);
         }
         held
@@ -74,7 +79,7 @@ impl EventLoop {
 
     pub(crate) fn audit(&mut self) -> Result<(), String> {
         self.core.audit()?;
-        let (mut sessions, mut receiving_bytes, mut transit_bytes) = (0, 0, 0);
+        let (mut sessions, mut receiving_bytes, mut transit_bytes, mut unsent_bytes) = (0, 0, 0, 0);
         for slot in self.table.used_slots() {
             let Some(connection) = self.table.get(slot) else { continue };
             if connection.awaits_disk && !self.disk.is_busy() {
@@ -84,6 +89,7 @@ impl EventLoop {
                 .map_err(|wrong| format!("connection {}: {wrong}", connection.serial))?;
             receiving_bytes += connection.counted_bytes;
             transit_bytes += connection.transit.bytes();
+            unsent_bytes += connection.outbox.held_bytes();
             if let Some(session) = connection.session() {
                 sessions += 1;
                 same("the slot of a session", self.table.session_slot(session), Some(slot))?;
@@ -93,6 +99,10 @@ impl EventLoop {
         same("sessions of the core", self.core.sessions(), sessions)?;
         same("bytes being received", self.receiving_bytes, receiving_bytes)?;
         same("bytes in transit", self.transit_bytes, transit_bytes)?;
+        same("bytes to be sent", self.unsent_bytes, unsent_bytes)?;
+        if self.table.len() == 0 {
+            same("bytes that only replies hold", self.pinned.bytes(), 0)?;
+        }
         same("connections to be flushed", self.urgent.len() + self.dirty.len(), 0)
     }
 }

@@ -39,7 +39,7 @@ impl EventLoop {
         connection.heard(self.now_ms);
         connection.told_ms = self.now_ms;
         if let Some((place, by)) = connection.outbox.overtake(Opcode::Ping) {
-            connection.transit.shift(place, by);
+            connection.transit.shift(place, by.cast_signed());
             self.flush_soon(slot);
         }
     }
@@ -116,6 +116,7 @@ impl EventLoop {
             let peer = String::from_utf8_lossy(&connection.address);
             self.shared.log.write(Level::Debug, "a connection has ended", &[("peer", &peer), ("why", &why)]);
             self.receiving_bytes -= connection.counted_bytes;
+            self.unsent_bytes -= connection.unsent_bytes;
             self.loaded_bytes -= connection.outbox.loaded_bytes();
             // Closing the descriptor takes it out of the poll as well.
             let _ = self.poll.registry().deregister(&mut connection.stream);

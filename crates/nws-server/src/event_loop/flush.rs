@@ -41,6 +41,9 @@ impl EventLoop {
         self.loaded_bytes -= connection.outbox.loaded_bytes();
         let flushed = connection.outbox.flush(&connection.stream, &mut self.spare);
         self.loaded_bytes += connection.outbox.loaded_bytes();
+        let unsent_bytes = connection.outbox.held_bytes();
+        self.unsent_bytes -= std::mem::replace(&mut connection.unsent_bytes, unsent_bytes);
+        self.unsent_bytes += unsent_bytes;
         let Ok(flushed) = flushed else { return self.close(slot, "it has gone while it was sent to") };
         let sent_bytes = connection.outbox.sent() - sent;
         self.measures.sent_bytes += sent_bytes;

@@ -8,6 +8,8 @@ use crate::stored::Stored;
 
 /// What a part costs of a turn.
 const PART_UNITS: usize = 400;
+/// How many listings are made at a time: each takes memory.
+const AT_A_TIME: usize = 4;
 
 impl EventLoop {
     /// Begins a listing that is to be made in parts, where the request is for one; whether it is.
@@ -37,11 +39,16 @@ impl EventLoop {
         connection.listing.is_some()
     }
 
+    /// Whether a listing is to be gone on with. None is, as long as too much waits to be sent already.
+    pub(super) fn lists(&self) -> bool {
+        !self.listings.is_empty() && !self.is_unsent_too_much()
+    }
+
     /// Makes a part of each listing that is being made, as many as a turn has time for.
     pub(super) fn go_on_listing(&mut self) {
         let mut spent_units = 0;
-        for _ in 0..self.listings.len() {
-            if spent_units >= TURN_UNITS {
+        for _ in 0..self.listings.len().min(AT_A_TIME) {
+            if spent_units >= TURN_UNITS || !self.lists() {
                 return;
             }
             spent_units += PART_UNITS;
@@ -52,7 +59,7 @@ impl EventLoop {
             let request = listing.request;
             match listing.step(&self.core) {
                 Step::GoesOn => {
-                    self.listings.push_back(slot);
+                    self.listings.insert(self.listings.len().min(AT_A_TIME - 1), slot);
                     continue;
                 }
                 Step::Whole(opcode, count, told) => {

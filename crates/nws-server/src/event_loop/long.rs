@@ -3,7 +3,9 @@
 use std::io;
 
 use bytes::Bytes;
-use nws_proto::{ErrorCode, Fault, Head, Item, Opcode, Reply, Request, RequestId, Sent, SessionId, TransferId};
+use nws_proto::{
+    ErrorCode, Fault, FrameHeader, Head, Item, Opcode, Reply, Request, RequestId, Sent, SessionId, TransferId,
+};
 
 use super::{Asking, EventLoop};
 use crate::detach::detach;
@@ -78,13 +80,39 @@ impl EventLoop {
                 connection.outbox.load(bytes);
                 self.flush_soon(slot);
             }
-            Err(error) => {
-                // What was announced cannot be sent, and nothing else can follow it.
-                let peer = String::from_utf8_lossy(&connection.address);
-                let fields: [(&str, &dyn std::fmt::Display); 2] = [("peer", &peer), ("error", &error)];
-                self.shared.log.of_a_connection(Level::Error, "a long value cannot be read from disk", &fields);
-                self.close(slot, "a value for it cannot be read from disk");
-            }
+            Err(error) => self.cannot_load(slot, &error),
+        }
+    }
+
+    /// The disk does not give what is to be sent: who asked for it is told, where nothing of the answer has
+    /// gone out.
+    fn cannot_load(&mut self, slot: usize, error: &io::Error) {
+        let fault = self.disk.unreadable(error);
+        self.measures.count_fault(fault.code);
+        let Some(connection) = self.table.get(slot) else { return };
+        connection.outbox.loads = false;
+        let peer = String::from_utf8_lossy(&connection.address);
+        let fields: [(&str, &dyn std::fmt::Display); 2] = [("peer", &peer), ("error", error)];
+        self.shared.log.of_a_connection(Level::Error, "a long value cannot be read from disk", &fields);
+        let mut answer = Vec::new();
+        match (&connection.classic, connection.outbox.unbegun()) {
+            (Some(classic), Some(_)) => classic.put_failed(&mut answer),
+            (None, Some(head)) => put_failed(&mut answer, head, fault),
+            // What was announced cannot be sent, and nothing else can follow it.
+            (_, None) => return self.close(slot, "a value for it cannot be read from disk, and was sent in part"),
+        }
+        self.loaded_bytes -= connection.outbox.loaded_bytes();
+        let replaced = connection.outbox.replace_unbegun(&answer);
+        self.loaded_bytes += connection.outbox.loaded_bytes();
+        let Some((end, by)) = replaced else { return };
+        self.transit_bytes -= connection.transit.bytes();
+        let unsent = connection.transit.take_back(end);
+        connection.transit.shift(end, by);
+        self.transit_bytes += connection.transit.bytes();
+        self.flush_soon(slot);
+        if let Some((variable, values)) = unsent {
+            self.core.undelivered(variable, values, &mut self.effects);
+            self.carry_out(None);
         }
     }
 
@@ -209,7 +237,7 @@ impl EventLoop {
         let mut transfers =
             self.table.get(slot).and_then(|connection| connection.long.as_mut()).map(|long| &mut long.transfers);
         request.try_map(|value| match value {
-            Sent::Here(bytes) => Ok(Stored::Memory(bytes)),
+            Sent::Here(bytes) => Ok(Stored::from(bytes)),
             Sent::Transfer(transfer) => {
                 let writer = transfers.as_mut().and_then(|transfers| transfers.remove(&transfer));
                 writer.ok_or_else(|| unknown_transfer(transfer))?.finish()
@@ -236,6 +264,16 @@ impl EventLoop {
         self.effects.push(nws_core::Effect::Reply { session, request, reply });
         self.carry_out(Some(Asking { session, slot, request, fetches: false }));
     }
+}
+
+/// Writes the failure of the request that a frame which begins so would have answered.
+fn put_failed(answer: &mut Vec<u8>, head: &[u8], fault: Fault) {
+    let request = head.first_chunk().and_then(FrameHeader::decode).map_or(RequestId(0), |header| header.request);
+    let mut payload = Vec::new();
+    Reply::<Bytes>::Failed(fault).encode(&mut payload);
+    let (payload_bytes, opcode) = (payload.len() as u32, Opcode::Failed.to_wire());
+    answer.extend_from_slice(&FrameHeader { payload_bytes, request, opcode }.encode());
+    answer.extend_from_slice(&payload);
 }
 
 /// The value that was spooled with a request.

@@ -6,12 +6,26 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::disk::SpoolFile;
+use crate::kept::Pin;
 
 /// Bytes that go out between two bytes of the small buffer.
 #[derive(Debug)]
 pub(super) enum Piece {
-    Memory(Bytes),
+    Memory(MemoryPart),
     File(FilePart),
+}
+
+/// A value in memory, which stays there whole until its last byte is sent.
+#[derive(Debug)]
+pub(super) struct MemoryPart {
+    value: Pin,
+    sent: usize,
+}
+
+impl MemoryPart {
+    fn unsent(&self) -> &[u8] {
+        self.value.bytes().get(self.sent..).unwrap_or_default()
+    }
 }
 
 /// A part of a file, of which a little is loaded at a time.
@@ -37,18 +51,31 @@ impl Piece {
         Piece::File(FilePart { file, offset, unloaded_bytes: len_bytes, loaded: VecDeque::new() })
     }
 
+    pub(super) fn memory(value: Pin) -> Self {
+        Piece::Memory(MemoryPart { value, sent: 0 })
+    }
+
     /// What can be sent now.
-    pub(super) fn ready(&self) -> impl Iterator<Item = &Bytes> {
+    pub(super) fn ready(&self) -> impl Iterator<Item = &[u8]> {
         let (memory, part) = match self {
-            Piece::Memory(bytes) => (Some(bytes), None),
+            Piece::Memory(part) => (Some(part.unsent()), None),
             Piece::File(part) => (None, Some(&part.loaded)),
         };
-        memory.into_iter().chain(part.into_iter().flatten())
+        memory.into_iter().chain(part.into_iter().flatten().map(|loaded| &loaded[..]))
     }
 
     /// How many bytes of it can be sent now.
     pub(super) fn len(&self) -> usize {
-        self.ready().map(Bytes::len).sum()
+        self.ready().map(<[u8]>::len).sum()
+    }
+
+    /// How many bytes of it are to be sent, loaded or not.
+    pub(super) fn unsent_bytes(&self) -> usize {
+        let unloaded_bytes = match self {
+            Piece::Memory(_) => 0,
+            Piece::File(part) => part.unloaded_bytes,
+        };
+        self.len().saturating_add(usize::try_from(unloaded_bytes).unwrap_or(usize::MAX))
     }
 
     /// Whether all that is left of it can be sent now.
@@ -61,7 +88,7 @@ impl Piece {
 
     pub(super) fn is_over(&self) -> bool {
         match self {
-            Piece::Memory(bytes) => bytes.is_empty(),
+            Piece::Memory(part) => part.unsent().is_empty(),
             Piece::File(part) => part.unloaded_bytes == 0 && part.loaded.is_empty(),
         }
     }
@@ -69,10 +96,9 @@ impl Piece {
     /// Up to `count` bytes of it are sent; how many that were, and how many of them had been loaded.
     pub(super) fn advance(&mut self, count: usize) -> (usize, usize) {
         match self {
-            Piece::Memory(bytes) => {
-                let step = count.min(bytes.len());
-                // Keeps the value's memory until its last byte is sent: a slice shares it.
-                *bytes = bytes.slice(step..);
+            Piece::Memory(part) => {
+                let step = count.min(part.unsent().len());
+                part.sent += step;
                 (step, 0)
             }
             Piece::File(part) => {

@@ -69,9 +69,9 @@ impl Outbox {
         let mut larges = self.large.iter();
         loop {
             let large = larges.next();
-            let until = large.map_or(self.small.len(), |large| large.held_from.unwrap_or(large.after));
+            let until = large.map_or(self.small.len(), |large| large.held_from().unwrap_or(large.after));
             let small = &self.small[at..until];
-            let ready = large.into_iter().flat_map(|large| large.value.ready()).map(|bytes| &bytes[..]);
+            let ready = large.into_iter().flat_map(|large| large.value.ready());
             for piece in iter::once(small).chain(ready) {
                 if !piece.is_empty() && used < PIECES {
                     pieces[used] = IoSlice::new(piece);
@@ -111,7 +111,7 @@ impl Outbox {
         }
         if self.small_sent >= COMPACT_BYTES && self.small_sent >= self.small.len() / 2 {
             self.small.drain(..self.small_sent);
-            self.large.iter_mut().for_each(|large| large.shift(|place| place - self.small_sent));
+            self.large.iter_mut().for_each(|large| large.shift(|place| place.checked_sub(self.small_sent)));
             self.small_sent = 0;
         }
     }

@@ -5,6 +5,7 @@ use nws_proto::{Descriptor, Grant, Index, Item, LeaseId, VariableId};
 
 use super::*;
 use crate::clock::Random;
+use crate::stored::LARGE_BYTES;
 
 /// Values of these lengths, in bytes.
 fn values(random: &mut Random, lengths: &[usize]) -> Reply<Stored> {
@@ -21,6 +22,7 @@ fn as_sent(request: RequestId, reply: &Reply<Stored>) -> Vec<u8> {
     let in_memory = |value| match value {
         Stored::Short(short) => Ok(Bytes::copy_from_slice(short.bytes())),
         Stored::Memory(bytes) => Ok(bytes),
+        Stored::Large(kept) => Ok(kept.bytes().clone()),
         Stored::Disk { .. } => Err(value),
     };
     let reply = reply.clone().try_map(in_memory).unwrap();
@@ -41,7 +43,7 @@ fn take(peer: &mut UnixStream, most_bytes: usize, got: &mut Vec<u8>) {
 
 #[test]
 fn what_comes_out_is_what_was_put_in_however_slowly_it_is_read() {
-    let lengths = [0, 1, 100, LARGE_VALUE_BYTES - 1, LARGE_VALUE_BYTES, 20_000, 200_000];
+    let lengths = [0, 1, 100, LARGE_BYTES - 1, LARGE_BYTES, 20_000, 200_000];
     for seed in 0..20 {
         let mut random = Random::new(seed);
         // Without large values the small buffer grows until its start is worth dropping.

@@ -26,9 +26,9 @@ pub enum Carried {
 pub enum DiskOutcome {
     /// It is done.
     Done,
-    /// What is to be written finds no space.
+    /// What is to be written finds no space; what is to be read cannot be.
     Full,
-    /// What is to be written cannot be.
+    /// It fails.
     Broken,
 }
 
@@ -43,8 +43,12 @@ pub struct Held {
     pub receiving_bytes: u64,
     /// On its way to and from the disk.
     pub moving_bytes: u64,
+    /// For replies that are not sent yet: what was written for them, and large values that only they hold.
+    pub unsent_bytes: u64,
     /// The most that is to be sent to one connection.
     pub most_unsent_bytes: usize,
+    /// Of listings that are being made.
+    pub listing_bytes: usize,
     /// Connections that are not read from until they read.
     pub paused: usize,
 }
@@ -144,8 +148,8 @@ impl Simulated {
         self.event_loop.disk().waiting_jobs()
     }
 
-    /// Has the disk do the job at this place; the loop hears of it in its next turn. Only what writes can
-    /// fail: whether it was that.
+    /// Has the disk do the job at this place; the loop hears of it in its next turn. What closes a file
+    /// cannot fail: whether it was anything else.
     pub fn do_disk_job(&mut self, place: usize, outcome: DiskOutcome) -> bool {
         let error = match outcome {
             DiskOutcome::Done => None,

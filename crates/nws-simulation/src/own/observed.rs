@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use nws_proto::{
-    Challenge, ELSEWHERE, Event, FRAME_HEADER_BYTES, FrameHeader, GRANT_HEAD_BYTES, Given, Grant, Index, LeaseId,
-    NONCE_BYTES, Opcode, READING_BYTES, ReadingId, Reply, RequestId, VALUES_HEAD_BYTES, VariableId, Welcome,
+    Challenge, ELSEWHERE, ErrorCode, Event, FRAME_HEADER_BYTES, FrameHeader, GRANT_HEAD_BYTES, Given, Grant, Index,
+    LeaseId, NONCE_BYTES, Opcode, READING_BYTES, ReadingId, Reply, RequestId, VALUES_HEAD_BYTES, VariableId, Welcome,
     decode_part, server_proof,
 };
 
@@ -129,7 +129,11 @@ impl Own {
             }
             (Asked::Close(reading), Reply::Done) => self.closed(reading, true, ledger)?,
             (Asked::Close(reading), Reply::Failed(_)) => self.closed(reading, false, ledger)?,
-            (Asked::Part(reading), Reply::Failed(_)) => drop(self.readings.remove(&reading)),
+            (Asked::Part(reading), Reply::Failed(fault)) => {
+                let open = self.readings.remove(&reading).filter(|_| fault.code == ErrorCode::DiskFailed);
+                let lease = |open: Reading| (open.how == Seen::Leased).then_some(open.lease);
+                return Ok(open.map(|open| Reaction::GiveUp(reading, lease(open))).into_iter().collect());
+            }
             (Asked::Other, Reply::Adopted(adopted)) => {
                 *tally.entry("adopted").or_default() += 1;
                 let leases = adopted.leases.into_iter().map(|orphan| orphan.lease);

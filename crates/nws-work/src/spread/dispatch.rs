@@ -3,7 +3,7 @@
 //! A task is in the queue, with a worker, or answered and not [settled](Dispatch::accepted) yet: an
 //! answer may still turn out to be a refusal or junk when it is read.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// After how many ends in a row without an answer a worker is given up.
@@ -24,6 +24,12 @@ pub fn sane_rest_s(rest_s: f64) -> f64 {
 pub fn rest_s(delay_s: f64, refusals: u32, queued: usize, workers: usize) -> f64 {
     let fullness = queued as f64 / (queued + workers.max(1)) as f64;
     sane_rest_s(delay_s * f64::from(refusals.max(1)) * fullness)
+}
+
+/// How many ends in a row without an answer a worker has had after one more end; `None`: it is given up.
+pub fn ends_after(before: u32, answered: bool) -> Option<u32> {
+    let ends = if answered { 0 } else { before + 1 };
+    (ends < MOST_ENDS).then_some(ends)
 }
 
 /// What a worker is to do.
@@ -66,6 +72,8 @@ struct Rest {
 
 #[derive(Clone, Debug)]
 struct Worker {
+    /// Which command it is; several may be the same.
+    kind: usize,
     seat: Seat,
     rest: Option<Rest>,
     /// Grows by one with each refusal, and is halved by each result.
@@ -74,6 +82,29 @@ struct Worker {
     answered: bool,
     /// Ends in a row without an answer.
     ends: u32,
+}
+
+/// What has become of a task that has failed, but for refusals.
+#[derive(Clone, Debug, Default)]
+struct Failed {
+    /// On which kinds of workers.
+    on: BTreeSet<usize>,
+    timeouts: u32,
+}
+
+impl Failed {
+    /// Whether its next timeout would end the job.
+    fn is_last_chance(&self) -> bool {
+        self.timeouts + 1 >= MOST_TIMEOUTS
+    }
+}
+
+/// Which kinds of workers there are now.
+#[derive(Clone, Debug, Default)]
+struct There {
+    living: BTreeSet<usize>,
+    /// Those of them that are not all left alone for a while.
+    awake: BTreeSet<usize>,
 }
 
 /// The tasks and workers of one job.
@@ -85,19 +116,21 @@ pub struct Dispatch {
     open: bool,
     /// Tasks that are out of the queue and not settled.
     unsettled: usize,
-    timeouts: HashMap<u64, u32>,
+    /// Tasks that have failed and have no result yet.
+    failed: HashMap<u64, Failed>,
 }
 
 impl Dispatch {
-    /// A job without tasks, whose workers are all being started.
-    pub fn new(workers: usize) -> Self {
-        let worker = Worker { seat: Seat::Coming, rest: None, refusals: 0, answered: false, ends: 0 };
+    /// A job without tasks, whose workers are all being started. Workers with the same number among
+    /// `kinds` are the same command.
+    pub fn new(kinds: impl IntoIterator<Item = usize>) -> Self {
+        let worker = |kind| Worker { kind, seat: Seat::Coming, rest: None, refusals: 0, answered: false, ends: 0 };
         Self {
             queue: VecDeque::new(),
-            workers: vec![worker; workers],
+            workers: kinds.into_iter().map(worker).collect(),
             open: true,
             unsettled: 0,
-            timeouts: HashMap::new(),
+            failed: HashMap::new(),
         }
     }
 
@@ -149,19 +182,50 @@ impl Dispatch {
 
     /// What a free worker is to do; a [`Next::Task`] is its own from then on.
     pub fn next(&mut self, worker: usize, now: Instant) -> Next {
-        let until = self.rests_until(worker);
-        let Some(free) = self.workers.get_mut(worker).filter(|worker| worker.seat == Seat::Free) else {
+        let Some(kind) = self.workers.get(worker).filter(|worker| worker.seat == Seat::Free).map(|free| free.kind)
+        else {
             return Next::Wait;
         };
-        let Some(task) = self.queue.front().copied() else { return Next::Wait };
-        if let Some(until) = until.filter(|until| *until > now) {
+        let Some(at) = self.best_for(kind, now) else { return Next::Wait };
+        if let Some(until) = self.rests_until(worker).filter(|until| *until > now) {
             return Next::Rest(until);
         }
+        let (Some(task), Some(free)) = (self.queue.remove(at), self.workers.get_mut(worker)) else {
+            return Next::Wait;
+        };
         free.rest = None;
         free.seat = Seat::Busy(task);
-        self.queue.pop_front();
         self.unsettled += 1;
         Next::Task(task)
+    }
+
+    /// The place of the first task that such a worker may have: not one that has failed on its kind as
+    /// long as there is another.
+    fn best_for(&self, kind: usize, now: Instant) -> Option<usize> {
+        if self.failed.is_empty() {
+            return (!self.queue.is_empty()).then_some(0);
+        }
+        let there = self.there(now);
+        self.queue.iter().position(|task| {
+            self.failed.get(task).is_none_or(|failed| {
+                // Who rests is waited for where another failure would be the last.
+                let others = if failed.is_last_chance() { &there.living } else { &there.awake };
+                !failed.on.contains(&kind) || others.is_subset(&failed.on)
+            })
+        })
+    }
+
+    fn there(&self, now: Instant) -> There {
+        let mut there = There::default();
+        for (number, worker) in self.workers.iter().enumerate() {
+            if worker.seat != Seat::GivenUp {
+                there.living.insert(worker.kind);
+                if self.rests_until(number).is_none_or(|until| until <= now) {
+                    there.awake.insert(worker.kind);
+                }
+            }
+        }
+        there
     }
 
     /// When a worker's rest is over, which may come nearer as the queue empties.
@@ -183,11 +247,10 @@ impl Dispatch {
     /// What a worker had answered is a result.
     pub fn accepted(&mut self, worker: usize, task: u64) {
         self.unsettled = self.unsettled.saturating_sub(1);
-        self.timeouts.remove(&task);
+        self.failed.remove(&task);
         if let Some(worker) = self.workers.get_mut(worker) {
             worker.refusals /= 2;
             worker.answered = true;
-            worker.ends = 0;
         }
     }
 
@@ -199,21 +262,32 @@ impl Dispatch {
             worker.refusals = worker.refusals.saturating_add(1);
             worker.rest = Some(Rest { since: now, delay_s });
             worker.answered = true;
-            worker.ends = 0;
         }
     }
 
     /// What a worker had answered to `task` is no answer. The worker is to be ended.
-    pub fn rejected(&mut self, task: u64) {
+    pub fn rejected(&mut self, worker: usize, task: u64) {
         self.unsettled = self.unsettled.saturating_sub(1);
+        self.failed_on(worker, task);
+        self.queue.push_back(task);
+    }
+
+    /// A task that has its result is to be done once more.
+    pub fn again(&mut self, task: u64) {
         self.queue.push_back(task);
     }
 
     /// A task has taken too long. Its worker is to be ended. `true`: for the last time.
     pub fn timed_out(&mut self, task: u64) -> bool {
-        let timeouts = self.timeouts.entry(task).or_default();
-        *timeouts += 1;
-        *timeouts >= MOST_TIMEOUTS
+        let failed = self.failed.entry(task).or_default();
+        failed.timeouts += 1;
+        failed.timeouts >= MOST_TIMEOUTS
+    }
+
+    fn failed_on(&mut self, worker: usize, task: u64) {
+        if let Some(worker) = self.workers.get(worker) {
+            self.failed.entry(task).or_default().on.insert(worker.kind);
+        }
     }
 
     /// A worker has ended, and all its answers are settled. The task that it had goes to the end of the
@@ -222,14 +296,13 @@ impl Dispatch {
         self.give_back(worker);
         let wanted = !self.queue.is_empty();
         let Some(gone) = self.workers.get_mut(worker) else { return AfterEnd::GivenUp };
-        if !std::mem::take(&mut gone.answered) {
-            gone.ends += 1;
-        }
-        let (seat, after) = match (gone.ends >= MOST_ENDS, wanted) {
-            (true, _) => (Seat::GivenUp, AfterEnd::GivenUp),
-            (false, true) => (Seat::Coming, AfterEnd::Again),
-            (false, false) => (Seat::Asleep, AfterEnd::Sleep),
+        let ends = ends_after(gone.ends, std::mem::take(&mut gone.answered));
+        let (seat, after) = match (ends, wanted) {
+            (None, _) => (Seat::GivenUp, AfterEnd::GivenUp),
+            (Some(_), true) => (Seat::Coming, AfterEnd::Again),
+            (Some(_), false) => (Seat::Asleep, AfterEnd::Sleep),
         };
+        gone.ends = ends.unwrap_or(MOST_ENDS);
         gone.seat = seat;
         after
     }
@@ -247,6 +320,7 @@ impl Dispatch {
     fn give_back(&mut self, worker: usize) {
         if let Some(Seat::Busy(task)) = self.workers.get(worker).map(|worker| worker.seat) {
             self.unsettled = self.unsettled.saturating_sub(1);
+            self.failed_on(worker, task);
             self.queue.push_back(task);
         }
     }

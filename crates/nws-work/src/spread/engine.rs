@@ -1,8 +1,9 @@
 //! One thread and one epoll for the pipes of all commands of a job.
 
+mod answers;
 mod ends;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -14,8 +15,8 @@ use rustix::io::Errno;
 use super::dispatch::{Dispatch, Next};
 use super::inbox::{Order, Shared};
 use super::life::{Came, Life, Pipes, Watched};
-use super::{Answer, Arrival, Options, Over};
-use crate::commands::{CommandEvent, CommandHost, CommandId, Output, Streams};
+use super::{Arrival, Options, Over};
+use crate::commands::{Command, CommandEvent, CommandHost, CommandId, Output, Streams};
 use crate::control::Cause;
 use crate::error::WorkError;
 use crate::platform;
@@ -33,8 +34,8 @@ struct Worker {
     rank: usize,
     life: Option<Life>,
     lives: u64,
-    /// What the last life wrote after its last answer.
-    output: Option<Vec<u8>>,
+    /// What the last life wrote after its last answer, and how many there were.
+    output: Option<(Vec<u8>, u32)>,
 }
 
 pub(super) struct Engine {
@@ -48,6 +49,8 @@ pub(super) struct Engine {
     next_task: u64,
     workers: Vec<Worker>,
     ids: HashMap<CommandId, usize>,
+    /// Classes whose objects were results.
+    plain: HashSet<Vec<u8>>,
     /// Workers that could take a task, by rank.
     waiting: BTreeSet<(usize, usize)>,
     /// By when which workers are to answer their tasks.
@@ -73,17 +76,19 @@ impl Engine {
             .map_err(io::Error::from)?;
         let count = options.commands.len();
         let worker = |_| Worker { rank: count, life: None, lives: 0, output: None };
+        let dispatch = Dispatch::new(kinds(&options.commands));
         Ok(Self {
             prelude: options.prelude.clone().into(),
             options,
             host,
             shared,
             events,
-            dispatch: Dispatch::new(count),
+            dispatch,
             tasks: HashMap::new(),
             next_task: 0,
             workers: (0..count).map(worker).collect(),
             ids: HashMap::new(),
+            plain: HashSet::new(),
             waiting: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             lingering: VecDeque::new(),
@@ -202,35 +207,26 @@ impl Engine {
             Order::Accept(answers) => {
                 for (task, worker, life) in answers {
                     self.dispatch.accepted(worker, task);
-                    self.tasks.remove(&task);
-                    self.settled(worker, life);
+                    self.accepted(worker, life, task);
+                    self.settled(worker, life, task);
                 }
             }
             Order::Refuse { task, worker, life, delay_s } => {
                 self.dispatch.refused(worker, task, delay_s, Instant::now());
                 self.put_back(task);
-                self.settled(worker, life);
+                self.settled(worker, life, task);
             }
             Order::Reject { task, worker, life, why } => {
-                self.dispatch.rejected(task);
+                self.dispatch.rejected(worker, task);
                 self.put_back(task);
                 if self.workers[worker].lives == life {
                     self.break_off(worker, format!("what it wrote is no answer: {why}"));
                 }
-                self.settled(worker, life);
+                self.settled(worker, life, task);
             }
             Order::Event(event) => self.happened(event),
             Order::Stop => self.over = Some(None),
         }
-    }
-
-    /// An answer of a worker is settled.
-    fn settled(&mut self, worker: usize, number: u64) {
-        let Some(life) = self.workers[worker].life.as_mut().filter(|life| life.number == number) else { return };
-        life.unsettled = life.unsettled.saturating_sub(1);
-        life.held = false;
-        self.hand(worker, Instant::now());
-        self.bury(worker);
     }
 
     fn put_back(&self, task: u64) {
@@ -271,76 +267,6 @@ impl Engine {
         }
     }
 
-    /// Reads once, and takes the answers that are there.
-    fn read(&mut self, worker: usize) -> Came {
-        let Some(life) = &mut self.workers[worker].life else { return Came::End };
-        let was_open = life.stdout.is_some();
-        let came = life.read(&mut self.buffer);
-        if life.broken.is_some() {
-            life.incoming.clear();
-            return came;
-        }
-        if came == Came::End && was_open && life.cause.is_none() && self.closing.is_none() {
-            // It answers no more, so it has nothing to read either.
-            life.close();
-            self.lingering.push_back((Instant::now() + LINGER, worker, life.number));
-        }
-        if came != Came::Some {
-            return came;
-        }
-        loop {
-            let Some(life) = &mut self.workers[worker].life else { return came };
-            match life.answer(self.options.limit_bytes) {
-                Ok(Some(bytes)) => self.answered(worker, bytes),
-                Ok(None) => break,
-                Err(why) => {
-                    self.break_off(worker, why);
-                    return came;
-                }
-            }
-        }
-        self.look_at_output(worker);
-        came
-    }
-
-    fn answered(&mut self, worker: usize, bytes: Vec<u8>) {
-        let Some(life) = &mut self.workers[worker].life else { return };
-        let Some((task, sent)) = life.task.take() else { return };
-        if let Some(deadline) = life.deadline.take() {
-            self.deadlines.remove(&(deadline, worker));
-        }
-        life.unsettled += 1;
-        let special = self.options.framing.is_special(&bytes);
-        life.held = special;
-        let answer = Answer { task, worker, life: life.number, bytes, sent, came: SystemTime::now() };
-        self.dispatch.answered(worker);
-        self.shared.answered(answer, special);
-        self.hand(worker, Instant::now());
-    }
-
-    /// What was written without having been asked for is kept, but not without end.
-    fn look_at_output(&mut self, worker: usize) {
-        let limit = self.options.limit_bytes;
-        let Some(life) = self.workers[worker].life.as_ref() else { return };
-        if life.task.is_none() && life.incoming.len() > limit {
-            if self.closing.is_some() {
-                self.end(Over::TooMuchOutput { worker });
-            } else {
-                self.break_off(worker, format!("it wrote more than {limit} bytes that nobody had asked for"));
-            }
-        }
-    }
-
-    /// Ends a life that is of no use any more; what follows from its end comes with that.
-    fn break_off(&mut self, worker: usize, why: String) {
-        let Some(life) = &mut self.workers[worker].life else { return };
-        if life.broken.is_none() {
-            life.broken = Some(why);
-            life.incoming = Vec::new();
-            self.host.end(life.id);
-        }
-    }
-
     /// Hands tasks to who waits for them. When a rest is over, where somebody rests.
     fn hand_out(&mut self) -> Option<Instant> {
         let now = Instant::now();
@@ -370,9 +296,19 @@ impl Engine {
                 let bytes = self.tasks.get(&task).cloned().unwrap_or_default();
                 self.shared.handed_out(bytes.len());
                 life.task = Some((task, SystemTime::now()));
+                // What it writes from here on may be the answer to this task, what it has written is none.
+                let came = self.take_in(worker);
+                let life = self.workers[worker].life.as_mut()?;
                 if !life.incoming.is_empty() {
                     let why = format!("it wrote what nobody had asked for: {}", life.excerpt());
-                    self.break_off(worker, why);
+                    if life.has_answer() {
+                        self.doubt(worker, why);
+                    } else {
+                        self.break_off(worker, why);
+                    }
+                    return None;
+                }
+                if came == Came::End {
                     return None;
                 }
                 if let Some(timeout) = self.options.timeout {
@@ -396,4 +332,11 @@ impl Engine {
     fn end(&mut self, over: Over) {
         self.over.get_or_insert(Some(over));
     }
+}
+
+/// Numbers the commands, those that are equal alike.
+fn kinds(commands: &[Command]) -> Vec<usize> {
+    let mut first: HashMap<_, usize> = HashMap::new();
+    let key = |command: &Command| (command.program.clone(), command.args.clone());
+    commands.iter().enumerate().map(|(place, command)| *first.entry(key(command)).or_insert(place)).collect()
 }

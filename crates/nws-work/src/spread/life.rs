@@ -36,10 +36,22 @@ pub(super) struct Life {
     /// By when that is to be answered.
     pub(super) deadline: Option<Instant>,
     pub(super) started: bool,
-    /// Nothing is handed to it until its last answer is settled.
-    pub(super) held: bool,
+    /// Nothing is handed to it until the answer to this task is settled, whose class may be a refusal's.
+    pub(super) held: Option<(u64, Vec<u8>)>,
     /// Answers that are not settled.
     pub(super) unsettled: u32,
+    /// All answers.
+    pub(super) answers: u32,
+    /// The task of the first of them, until that is settled: nothing came before it that could have been
+    /// taken for its answer.
+    pub(super) first: Option<u64>,
+    /// The last tasks whose results they were, but for that first, and how many bytes these have.
+    pub(super) results: VecDeque<u64>,
+    pub(super) result_bytes: usize,
+    /// Whether there were more.
+    pub(super) has_forgotten: bool,
+    /// Its answers may be those of other tasks.
+    pub(super) in_doubt: bool,
     /// Its standard input ends when all is written.
     closing: bool,
     /// Why it was ended by us.
@@ -121,8 +133,14 @@ impl Life {
             task: None,
             deadline: None,
             started: false,
-            held: false,
+            held: None,
             unsettled: 0,
+            answers: 0,
+            first: None,
+            results: VecDeque::new(),
+            result_bytes: 0,
+            has_forgotten: false,
+            in_doubt: false,
             closing: false,
             broken: None,
             cause: None,
@@ -131,7 +149,8 @@ impl Life {
 
     /// Whether it can be handed a task.
     pub(super) fn is_free(&self) -> bool {
-        self.started && !self.held && self.task.is_none() && self.broken.is_none() && self.cause.is_none()
+        let lives = self.started && self.stdout.is_some() && self.broken.is_none() && self.cause.is_none();
+        lives && self.held.is_none() && self.task.is_none()
     }
 
     /// Writes these bytes after what is being written.
@@ -210,6 +229,19 @@ impl Life {
             Ok(_) => Err(format!("its answer has more than {limit_bytes} bytes")),
             Err(why) => Err(format!("what it wrote is no answer: {why}, got {}", self.excerpt())),
         }
+    }
+
+    /// Whether what has come may be the beginning of an answer.
+    pub(super) fn has_answer(&self) -> bool {
+        Scanner::new(self.framing).end(&self.incoming).is_ok()
+    }
+
+    /// Whether it cannot know its task yet: the end of what it was told is not read.
+    pub(super) fn has_unread(&self) -> bool {
+        let Some(stdin) = &self.stdin else { return false };
+        // Where the kernel cannot tell, nothing is known.
+        let left = rustix::io::ioctl_fionread(stdin).unwrap_or(0);
+        !self.outgoing.is_empty() || left > self.framing.most_unread()
     }
 
     /// The beginning of what has come, for people.

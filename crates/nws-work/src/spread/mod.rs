@@ -86,12 +86,23 @@ pub enum Arrival {
         /// Whether it will not be started again.
         given_up: bool,
     },
+    /// A command does not keep to the protocol, which has cost no task its result.
+    Misbehaved {
+        /// Which.
+        worker: usize,
+        /// What it did, and what followed.
+        message: String,
+    },
     /// What a command wrote after its last answer, once all tasks are done.
     Output {
         /// Which.
         worker: usize,
         /// All of it.
         bytes: Vec<u8>,
+        /// How many answers it had given since it was started last. If there were any, and this begins
+        /// with another, it has answered more than it was asked; if they were two or more, they may be
+        /// those of other tasks.
+        answers: u32,
     },
     /// Nothing more comes.
     Over(Over),

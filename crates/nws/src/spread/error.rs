@@ -61,6 +61,12 @@ pub enum Reason {
         /// Which.
         worker: usize,
     },
+    /// A command has given one answer more than it had tasks, as was seen at its end, so that its results
+    /// may be those of other tasks.
+    OneTooMany {
+        /// Which.
+        worker: usize,
+    },
     /// The process that starts and watches the commands has ended.
     HostDied(Cause),
 }
@@ -92,6 +98,11 @@ impl fmt::Display for Reason {
             Reason::TooMuchOutput { worker } => {
                 write!(f, "command {worker} wrote more than the limit after its last answer")
             }
+            Reason::OneTooMany { worker } => write!(
+                f,
+                "command {worker} has answered once more than it was asked, as what it wrote last begins with an answer: \
+                 its results may be those of other tasks; see that it gives each task one answer"
+            ),
             Reason::HostDied(cause) => write!(f, "the process that watches the commands has ended: {}", cause.text),
         }
     }

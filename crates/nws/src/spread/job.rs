@@ -2,24 +2,22 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nws_work::commands::Command;
 use nws_work::control::Cause;
 use nws_work::roles::OWN_PROGRAM;
 use nws_work::spread::framing::Framing;
-use nws_work::spread::{Answer, Arrival, Options, Over, SUBMIT_FOR, Spread};
+use nws_work::spread::{Options, Spread};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::error::{Ended, Failure, Reason};
+use super::error::{Failure, Reason};
 use super::lines;
+use super::run::Run;
 use crate::init;
 
-/// How long a wait goes on when nothing happens.
-const TURN: Duration = Duration::from_secs(1);
 /// Most bytes of an answer, and of a tail, by default.
 const LIMIT_BYTES: usize = 1 << 30;
 
@@ -85,6 +83,14 @@ pub enum Event {
         /// Whether it is not started again.
         given_up: bool,
     },
+    /// A command does not keep to the protocol: it answers more than it is asked, for example. What it
+    /// did last is done again.
+    Misbehaved {
+        /// Which.
+        worker: usize,
+        /// What it did, and what follows from it.
+        message: String,
+    },
     /// A command is too busy for a task.
     TooBusy {
         /// Which.
@@ -124,10 +130,15 @@ impl fmt::Debug for Job<'_> {
 impl<'a> Job<'a> {
     /// For these commands. A command's place among them is its number, as a `worker`.
     pub fn new(commands: impl IntoIterator<Item = Command>) -> Self {
-        let on_event = |event: Event| {
-            if let Event::NotStarted { worker, message } = event {
+        let on_event = |event: Event| match event {
+            Event::NotStarted { worker, message } => {
                 eprintln!("nws: the job goes on without command {worker}: {message}");
             }
+            Event::Ended { worker, cause, given_up: true, .. } => {
+                eprintln!("nws: command {worker} is given up: {}", cause.text);
+            }
+            Event::Misbehaved { worker, message } => eprintln!("nws: command {worker}: {message}"),
+            _ => {}
         };
         Self {
             commands: commands.into_iter().collect(),
@@ -185,8 +196,8 @@ impl<'a> Job<'a> {
         self
     }
 
-    /// Called with what happens. By default only commands that cannot be started are told, on standard
-    /// error.
+    /// Called with what happens. By default commands that cannot be started, are given up or do not keep
+    /// to the protocol are told, on standard error.
     pub fn on_event(mut self, on_event: impl FnMut(Event) + 'a) -> Self {
         self.on_event = Box::new(on_event);
         self
@@ -202,7 +213,7 @@ impl<'a> Job<'a> {
         tasks: impl IntoIterator<Item = T>,
     ) -> Result<Done<R>, Failure<R>> {
         let tasks = tasks.into_iter().map(|task| line_of(&task));
-        self.work(Framing::Lines, tasks, lines::read)
+        self.work(Framing::Json, tasks, lines::read)
     }
 
     /// The same for bytes of the caller's own making: a task is what a command reads, whole; an answer is
@@ -235,15 +246,8 @@ impl<'a> Job<'a> {
         let binary = PathBuf::from(OWN_PROGRAM);
         let options = Options { binary, own_args: args, commands, order, prelude, framing, timeout, limit_bytes };
         let spread = Spread::start(options).map_err(|error| early(Reason::Start(error)))?;
-        let mut run = Run {
-            spread,
-            on_event,
-            results: Vec::new(),
-            tails: vec![Vec::new(); count],
-            ends: vec![None; count],
-            not_started: 0,
-        };
-        match run.until_over(&mut tasks, &mut read) {
+        let mut run = Run::new(spread, count, on_event);
+        match run.until_over(framing, &mut tasks, &mut read) {
             Err(reason) => Err(Failure { reason, results: run.results }),
             Ok(()) => Ok(Done { results: run.results.into_iter().flatten().collect(), tails: run.tails }),
         }
@@ -254,127 +258,4 @@ fn line_of(thing: &impl Serialize) -> Result<Vec<u8>, String> {
     let mut line = serde_json::to_vec(thing).map_err(|error| error.to_string())?;
     line.push(b'\n');
     Ok(line)
-}
-
-/// A job that goes on. Dropping it ends its commands.
-struct Run<'a, R> {
-    spread: Spread,
-    on_event: Box<dyn FnMut(Event) + 'a>,
-    results: Vec<Option<R>>,
-    tails: Vec<Vec<u8>>,
-    /// How each command ended last.
-    ends: Vec<Option<String>>,
-    not_started: usize,
-}
-
-impl<R> Run<'_, R> {
-    fn until_over(
-        &mut self,
-        tasks: &mut impl Iterator<Item = Result<Vec<u8>, String>>,
-        read: &mut impl FnMut(&[u8]) -> Result<Reply<R>, String>,
-    ) -> Result<(), Reason> {
-        let mut more = true;
-        loop {
-            more = more && self.submit(tasks)?;
-            for arrival in self.spread.take(Instant::now() + TURN) {
-                match arrival {
-                    Arrival::Answer(answer) => self.answered(&answer, read)?,
-                    Arrival::Over(Over::Done) if self.not_started < self.tails.len() => return Ok(()),
-                    Arrival::Over(over) => return Err(self.reason(over)),
-                    other => self.happened(other),
-                }
-            }
-        }
-    }
-
-    /// Submits tasks while there is room and nothing urgent has come; whether there may be more. An
-    /// iterator may be slow, and what comes meanwhile must not wait until all room is filled.
-    fn submit(&mut self, tasks: &mut impl Iterator<Item = Result<Vec<u8>, String>>) -> Result<bool, Reason> {
-        let until = Instant::now() + SUBMIT_FOR;
-        for _ in 0..self.spread.room() {
-            if Instant::now() >= until || self.spread.is_urgent() {
-                break;
-            }
-            let Some(task) = tasks.next() else {
-                self.spread.close();
-                return Ok(false);
-            };
-            let number = self.results.len() as u64;
-            self.spread.submit(task.map_err(|message| Reason::Task { task: number, message })?);
-            self.results.push(None);
-        }
-        Ok(true)
-    }
-
-    fn answered(
-        &mut self,
-        answer: &Answer,
-        read: &mut impl FnMut(&[u8]) -> Result<Reply<R>, String>,
-    ) -> Result<(), Reason> {
-        let reply = match read(&answer.bytes) {
-            Ok(reply) => reply,
-            Err(why) => {
-                self.spread.reject(answer, &why);
-                return Ok(());
-            }
-        };
-        // Who has closed a stream does not want to read these lines.
-        let (mut stdout, mut stderr) = (io::stdout(), io::stderr());
-        reply.stdout.iter().for_each(|line| drop(writeln!(stdout, "{}", line.trim_end_matches('\n'))));
-        reply.stderr.iter().for_each(|line| drop(writeln!(stderr, "{}", line.trim_end_matches('\n'))));
-        let (task, worker) = (answer.task, answer.worker);
-        match reply.outcome {
-            Outcome::Result(result) => {
-                if let Some(place) = usize::try_from(task).ok().and_then(|task| self.results.get_mut(task)) {
-                    *place = Some(result);
-                }
-                let took = answer.came.duration_since(answer.sent).unwrap_or_default();
-                (self.on_event)(Event::Answered { task, worker, took });
-            }
-            Outcome::TooBusy { delay_s } => {
-                self.spread.refuse(answer, delay_s);
-                (self.on_event)(Event::TooBusy { worker, task });
-            }
-            Outcome::Error(message) => return Err(Reason::Remote { task, worker, message }),
-        }
-        Ok(())
-    }
-
-    fn happened(&mut self, arrival: Arrival) {
-        match arrival {
-            Arrival::NotStarted { worker, message } => {
-                self.not_started += 1;
-                self.end(worker, message.clone());
-                (self.on_event)(Event::NotStarted { worker, message });
-            }
-            Arrival::Ended { worker, cause, task, given_up } => {
-                self.end(worker, cause.text.clone());
-                (self.on_event)(Event::Ended { worker, cause, task, given_up });
-            }
-            Arrival::Output { worker, bytes } => {
-                if let Some(tail) = self.tails.get_mut(worker) {
-                    *tail = bytes;
-                }
-            }
-            Arrival::Answer(_) | Arrival::Over(_) => {}
-        }
-    }
-
-    fn end(&mut self, worker: usize, how: String) {
-        if let Some(end) = self.ends.get_mut(worker) {
-            *end = Some(how);
-        }
-    }
-
-    fn reason(&self, over: Over) -> Reason {
-        let ends = self.ends.iter().enumerate();
-        let ends = ends.filter_map(|(worker, how)| how.clone().map(|how| Ended { worker, how })).collect();
-        match over {
-            Over::Done | Over::NoWorkers if self.not_started >= self.tails.len() => Reason::NoneStarted(ends),
-            Over::Done | Over::NoWorkers => Reason::NoWorkers(ends),
-            Over::TimedOut { task } => Reason::TimedOut { task },
-            Over::TooMuchOutput { worker } => Reason::TooMuchOutput { worker },
-            Over::HostDied { cause } => Reason::HostDied(cause),
-        }
-    }
 }

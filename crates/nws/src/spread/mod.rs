@@ -32,6 +32,7 @@
 mod error;
 mod job;
 mod lines;
+mod run;
 mod serving;
 
 pub use error::{Ended, Failure, Reason};

@@ -146,7 +146,7 @@ fn a_worker_that_dies_or_writes_junk_is_started_again_and_given_up_in_the_end() 
         let failure: Failure<u8> = job(commands).on_event(note).run::<u8, u8>([1, 2, 3]).unwrap_err();
         let Reason::NoWorkers(ends) = &failure.reason else { panic!("{failure}") };
         assert!(ends[0].how.contains("SIGKILL") && ends[0].how.contains("why"), "{failure}");
-        assert!(ends[1].how.contains("expected a JSON object"), "{failure}");
+        assert!(ends[1].how.contains("expected a line of JSON, an object"), "{failure}");
         given_up.sort_unstable();
         assert_eq!(given_up, [0, 1]);
         assert_eq!(failure.results, [None; 3]);

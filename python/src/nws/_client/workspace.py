@@ -231,7 +231,8 @@ class NetWorkSpace:
 
         At the end of the file it returns 0 and stores nothing. The value is `bytes`. Of a file that was opened as text,
         the UTF-8 of the text is stored, and `n` never cuts a character. Where the file cannot be read to its end,
-        nothing is stored. A long value goes through a part at a time.
+        nothing is stored. A long value goes through a part at a time; one of more than 32 MiB is kept on the server's
+        disk, whatever its setting spill-size.
 
         >>> import io
         >>> file = io.BytesIO(b"some bytes")

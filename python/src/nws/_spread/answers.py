@@ -8,17 +8,26 @@ from functools import partial
 from reprlib import repr as short_repr
 from typing import Any, NamedTuple
 
+from nws import _native
+
 __all__ = [
+    "ONE_TOO_MANY",
     "Answer",
     "CannotCreateConnection",
     "JunkError",
     "NoResponse",
     "RemoteException",
     "TooBusy",
+    "begins_with_answer",
+    "checked",
     "notComputed",
     "reader",
     "writer",
+    "written",
 ]
+
+#: What is told of a command whose last output begins with an answer.
+ONE_TOO_MANY = "it has answered once more than it was asked, as what it wrote last begins with an answer"
 
 
 class _Marker(type):
@@ -193,3 +202,27 @@ def writer(encoding: str) -> Callable[[Any], bytes]:
 def reader(encoding: str) -> Callable[[bytes], Answer]:
     """What makes an answer of bytes; it raises `JunkError`."""
     return _read_json if encoding == "json" else _read_pickle
+
+
+def written(write: Callable[[Any], bytes], item: Any, index: int) -> bytes:
+    """Bytes of something of `stdin`; what cannot be written is named."""
+    try:
+        return write(item)
+    except Exception as error:
+        error.add_note(f"This is item {index} of stdin, which cannot be sent.")
+        raise
+
+
+def begins_with_answer(output: bytes, encoding: str) -> bool:
+    """Whether what was written last begins with an answer, whole and such as can be read."""
+    try:
+        if encoding == "json":
+            end = output.find(b"\n") + 1 or None
+        else:
+            # Of earlier protocols than 2 a pickle may be somebody's words.
+            end = _native.pickle_end(output) if output.startswith(b"\x80") else None
+        if end is not None:
+            reader(encoding)(output[:end])
+    except (JunkError, ValueError):
+        return False
+    return end is not None

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from nws._spread.answers import CannotCreateConnection, JunkError, NoResponse, checked
+from nws._spread.answers import CannotCreateConnection, JunkError, NoResponse, checked, writer
 from nws._spread.hosted import Process
 from nws._spread.job import lines_of
 
@@ -48,6 +48,20 @@ class Connection(ABC):
         """End it now. Unless a class does better, it is closed."""
         self.close()
 
+    def unasked(self) -> bytes:
+        """Return what has come although nothing was asked for: some of it, and none where that is not known.
+
+        Asked before a task is sent. Who writes more answers than it is asked for is ended.
+        """
+        return b""
+
+    def unread_bytes(self) -> int:
+        """Return how much of what was sent is not read yet; 0 where that is not known.
+
+        Asked when an answer has come, which can be none as long as its task is not read.
+        """
+        return 0
+
     def performance_key(self) -> Hashable:
         """By what it is known in a `PastPerformance`: its arguments, or for example a machine."""
         return tuple(self.arglist)
@@ -79,9 +93,9 @@ class Connection_subprocess(Connection):
 
     def send(self, todo: Any) -> None:
         """Send something; raises `NoResponse` where the subprocess has ended."""
-        written = pickle.dumps(todo, pickle.HIGHEST_PROTOCOL)
+        data = writer("pickle")(todo)
         try:
-            self._process.write(written)
+            self._process.write(data)
         except OSError as error:
             raise self._ended() from error
 
@@ -100,6 +114,14 @@ class Connection_subprocess(Connection):
         except JunkError as error:
             self.kill()
             raise NoResponse(f"what it wrote is no answer: {error}; {self._process.wait()}") from error
+
+    def unasked(self) -> bytes:
+        """Return what it has written and nobody has got."""
+        return self._process.waiting()
+
+    def unread_bytes(self) -> int:
+        """Return how much of what was sent it has not read."""
+        return self._process.unread_bytes()
 
     def _ended(self) -> NoResponse:
         """It has closed a pipe, so it is ending, or else is ended."""

@@ -1,11 +1,14 @@
 """Single commands with their pipes: processes of one host, which is there while there are any."""
 
+import array
 import contextlib
+import fcntl
 import os
+import termios
 import threading
 import weakref
 from collections.abc import Sequence
-from typing import IO
+from io import BufferedReader
 
 from nws import _native
 from nws._binary import binary_path
@@ -31,7 +34,7 @@ class Process:
         self._stdout, its_stdout = os.pipe()
         self._ours.append(self._stdout)
         #: What it writes.
-        self.stdout: IO[bytes] = open(self._stdout, "rb", closefd=False)  # noqa: SIM115 (closed by `close`)
+        self.stdout: BufferedReader = open(self._stdout, "rb", closefd=False)  # noqa: SIM115 (closed by `close`)
         try:
             self._house = _House.enter()
             self._id = self._house.launch(self, args, its_stdin, its_stdout)
@@ -48,6 +51,22 @@ class Process:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(self._stdin, rest) :]
+
+    def unread_bytes(self) -> int:
+        """How much of what was written it has not read."""
+        if self._stdin not in self._ours:
+            return 0
+        count = array.array("i", [0])
+        fcntl.ioctl(self._stdin, termios.FIONREAD, count)
+        return count[0]
+
+    def waiting(self) -> bytes:
+        """What it has written and nobody has read, the beginning of it; it stays there."""
+        os.set_blocking(self._stdout, False)
+        try:
+            return self.stdout.peek(1)
+        finally:
+            os.set_blocking(self._stdout, True)
 
     def close(self, stdout: bool = False) -> None:
         """Close our end of its standard input, or that of its standard output too."""

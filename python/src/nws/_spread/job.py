@@ -9,15 +9,18 @@ from typing import Any
 from nws import _native
 from nws._binary import binary_path
 from nws._spread.answers import (
+    ONE_TOO_MANY,
     CannotCreateConnection,
     JunkError,
     NoResponse,
     RemoteException,
     TooBusy,
+    begins_with_answer,
     checked,
     notComputed,
     reader,
     writer,
+    written,
 )
 from nws._spread.past import Record
 
@@ -66,15 +69,41 @@ class Told:
 
     def left_out(self, worker: int, message: str) -> None:
         """A command cannot be started."""
-        warnings.warn(
-            f"spread_jobs goes on without {self.list_of_args[worker]}: {message}", RuntimeWarning, stacklevel=5
+        _warn(f"spread_jobs goes on without {self.list_of_args[worker]}: {message}")
+
+    def given_up(self, worker: int, message: str) -> None:
+        """A command is not started again, and others are left."""
+        _warn(
+            f"spread_jobs goes on without {self.list_of_args[worker]}, which has ended three times in a row without an "
+            f"answer: {message}"
+        )
+
+    def misbehaved(self, worker: int, message: str) -> None:
+        """A command does not keep to the protocol, but the job goes on."""
+        _warn(f"spread_jobs: {self.list_of_args[worker]}: {message}; each task has one answer, and nothing else")
+
+    def one_too_many(self, worker: int, answers: int) -> None:
+        """A process has given so many answers, and one more in the end; raises `NoResponse` for those that count."""
+        if answers == 1:
+            # Nothing came before that could have been taken for it.
+            self.misbehaved(worker, ONE_TOO_MANY)
+            return
+        raise NoResponse(
+            f"{self.list_of_args[worker]}: {ONE_TOO_MANY}: its results may be those of other tasks; see that it gives "
+            "each task one answer"
         )
 
     def tail_lost(self, worker: int, message: str) -> None:
         """The tasks are done, but the end of a connection failed."""
-        warnings.warn(
-            f"spread_jobs has no last lines of {self.list_of_args[worker]}: {message}", RuntimeWarning, stacklevel=5
-        )
+        _warn(f"spread_jobs has no last lines of {self.list_of_args[worker]}: {message}")
+
+
+def _warn(text: str) -> None:
+    """Warn of something, at the line of the user's that called us."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == "nws":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, RuntimeWarning, stacklevel=level)
 
 
 def lines_of(output: bytes) -> list[str]:
@@ -98,20 +127,20 @@ class Job:
         limit_bytes: int,
     ) -> None:
         self._told, self._record = told, record
-        self._read, self._write = reader(encoding), writer(encoding)
+        self._encoding, self._read, self._write = encoding, reader(encoding), writer(encoding)
         # Without it every answer is looked at here.
         self._loads = pickle.loads if encoding == "pickle" and not told.wants_each else None
         self._todo = iter(todo)
         self.results: list[Any] = []
         self.tails: list[list[str]] = [[] for _ in told.list_of_args]
         self._ends: dict[int, str] = {}
-        self._started = len(told.list_of_args)
+        self._started = self._left = len(told.list_of_args)
         self._timeout, self._limit = timeout, limit_bytes
         self._core = _native.SpreadCore(
             binary=binary_path(),
             commands=told.list_of_args,
             order=order,
-            prelude=b"".join(map(self._write, stdin)),
+            prelude=b"".join(written(self._write, item, index) for index, item in enumerate(stdin)),
             framing=encoding,
             timeout_s=timeout,
             limit_bytes=limit_bytes,
@@ -180,14 +209,22 @@ class Job:
             case "not_started":
                 self._ends[worker] = event.message or ""
                 self._started -= 1
+                self._left -= 1
                 self._told.left_out(worker, event.message or "")
             case "ended":
                 self._ends[worker] = str(event.cause)
                 self._record.tried(worker)
                 self._told.event(worker, f"{event.cause}{'; it is given up' if event.given_up else ''}")
+                self._left -= event.given_up
+                if event.given_up and self._left > 0:
+                    self._told.given_up(worker, str(event.cause))
+            case "misbehaved":
+                self._told.misbehaved(worker, event.message or "")
             case "output":
                 self.tails[worker] = lines_of(event.output or b"")
                 self._told.tail(worker, self.tails[worker])
+                if event.answers and begins_with_answer(event.output or b"", self._encoding):
+                    self._told.one_too_many(worker, event.answers)
             case "done" if self._started > 0:
                 return True
             case _:

@@ -103,12 +103,22 @@ def _answer(compute: Callable[[Any], Any], task: Any, encoding: str) -> bytes:
         value = error
     except Exception as error:
         value = RemoteException(type(error).__name__, str(error), traceback.format_exc())
+    value = _plain(value)
     lines = [stream.getvalue().splitlines(keepends=True) or None for stream in (stdout, stderr)]
     try:
         return _written(value, lines, encoding)
     except Exception as error:
         problem = RemoteException(type(error).__name__, f"the result cannot be sent: {error}", traceback.format_exc())
         return _written(problem, lines, encoding)
+
+
+def _plain(value: Any) -> Any:
+    """The same, but of a class that the program knows, if it is a refusal or a failure."""
+    if isinstance(value, TooBusy):
+        return TooBusy(getattr(value, "delay", 1.0))
+    if isinstance(value, RemoteException):
+        return RemoteException(*value.args)
+    return value
 
 
 def _written(value: Any, lines: list[list[str] | None], encoding: str) -> bytes:

@@ -4,21 +4,35 @@ import contextlib
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from nws import _native
-from nws._spread.answers import Answer, CannotCreateConnection, JunkError, NoResponse, RemoteException, TooBusy, checked
-from nws._spread.connections import Connection
+from nws._spread.answers import (
+    Answer,
+    CannotCreateConnection,
+    JunkError,
+    NoResponse,
+    RemoteException,
+    TooBusy,
+    begins_with_answer,
+    checked,
+    writer,
+)
+from nws._spread.connections import Connection, Connection_subprocess
 from nws._spread.job import Told
 from nws._spread.past import Memory, Record, order
 
-__all__ = ["Done", "Gone", "workers_c"]
+__all__ = ["Again", "Came", "Done", "Gone", "Misbehaved", "OneTooMany", "Unsent", "workers_c"]
 
 # How often a resting worker looks whether the queue has emptied.
 _LOOK_S = 0.05
 # How long connections that are ended may take for that.
 _STOP_S = 2.0
+# How many of a connection's last tasks could be done again.
+_KEPT_TASKS = 32
+_EXCERPT_BYTES = 60
 
 
 class Done(NamedTuple):
@@ -40,6 +54,50 @@ class Gone(NamedTuple):
     finished: bool = False
 
 
+class Again(NamedTuple):
+    """On the oqueue: a task that was done is done once more, as its result may be that of another."""
+
+    task: int
+
+
+class Unsent(NamedTuple):
+    """On the oqueue: a task cannot be pickled, or something of `stdin` where it is None."""
+
+    task: int | None
+    error: Exception
+
+
+class Misbehaved(NamedTuple):
+    """On the oqueue: a worker does not keep to the protocol."""
+
+    worker: int
+    message: str
+
+
+class OneTooMany(NamedTuple):
+    """On the oqueue: after so many answers a worker has ended with one that nobody had asked for."""
+
+    worker: int
+    answers: int
+
+
+Came = Done | Gone | Again | Misbehaved | OneTooMany | Unsent
+
+
+class _UnsentError(Exception):
+    """What is to be sent cannot be, whoever gets it."""
+
+
+class _Life:
+    """What one connection has done."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.answers = 0
+        # The last tasks that it did, but for the first, before which nothing came that could be taken for its answer.
+        self.done: deque[tuple[int, Any]] = deque(maxlen=_KEPT_TASKS)
+
+
 def _told(error: BaseException) -> str:
     ours = isinstance(error, NoResponse | JunkError | CannotCreateConnection)
     return str(error) if ours else f"{type(error).__name__}: {error}"
@@ -58,7 +116,9 @@ class workers_c:
     are pairs of an index and a task; None ends the worker that takes it once no task is left, so `close` puts one for
     each. On the oqueue come `Done(index, value)` for each task, and `Gone(worker, message, started, finished)` for a
     worker that ends before it is told to, or whose end fails. A task whose worker is too busy, dies or sends junk is
-    put back on the iqueue.
+    put back on the iqueue. A worker that answers more than it is asked is ended and told as `Misbehaved(worker,
+    message)`; what it did last is put back as well, each told as `Again(index)`. Where that is seen only when it ends,
+    it is told as `OneTooMany(worker, answers)`. A task that cannot be pickled comes as `Unsent(index, error)`.
     """
 
     __module__ = "nws.spread_jobs"
@@ -68,7 +128,7 @@ class workers_c:
         connection_factory: Callable[[list[str]], Connection],
         list_of_args: Sequence[Sequence[str]],
         iqueue: "queue.Queue[tuple[int, Any] | None]",
-        oqueue: "queue.Queue[Done | Gone]",
+        oqueue: "queue.Queue[Came]",
         stdin: Iterable[Any] | None = None,
         verbose: bool = False,
         timing_callback: Callable[[float, float], object] | None = None,
@@ -146,38 +206,45 @@ class workers_c:
 
     def _live(self, worker: int) -> Gone | None:
         """Do tasks over one connection after the other; why no more are done, None where that is as it should be."""
-        ends, last, started = 0, "", False
-        while ends < _native.MOST_ENDS and not self._over.is_set():
-            connection, answered, finishing = None, False, False
+        ends: int | None = 0
+        last, started = "", False
+        while ends is not None and not self._over.is_set():
+            life, finishing = None, False
             try:
                 connection = self._factory(list(self._told.list_of_args[worker]))
-                started = True
+                started, life = True, _Life(connection)
                 self._greet(worker, connection)
                 while (item := self._take()) is not None:
-                    self._do_or_put_back(worker, connection, item)
-                    answered = True
+                    self._do_or_put_back(worker, life, item)
                 finishing = True
-                self._finish(worker, connection)
+                self._finish(worker, life)
                 return None
             except Exception as error:  # of any class: the connection is the user's
                 last = _told(error)
-                if connection is not None:
-                    _kill(connection)
+                if life is not None:
+                    _kill(life.connection)
                 with self._lock:
                     self._told.event(worker, last)
                 if finishing:
                     return Gone(worker, last, started, finished=True)
-                if connection is None and isinstance(error, CannotCreateConnection):
+                if isinstance(error, _UnsentError) or (life is None and isinstance(error, CannotCreateConnection)):
                     break
-            ends = 0 if answered else ends + 1
+            ends = _native.ends_after(ends, life is not None and life.answers > 0)
         return Gone(worker, last, started)
 
     def _greet(self, worker: int, connection: Connection) -> None:
         with self._lock:
             self._connections[worker] = connection
             self._keys[worker] = connection.performance_key()
-        for item in self._stdin:
-            connection.send(item)
+        for index, item in enumerate(self._stdin):
+            try:
+                connection.send(item)
+            except Exception as error:
+                if not _is_to_blame(connection, item):
+                    raise
+                error.add_note(f"This is item {index} of stdin, which cannot be sent.")
+                self._oqueue.put(Unsent(None, error))
+                raise _UnsentError(str(error)) from error
 
     def _take(self) -> tuple[int, Any] | None:
         """Wait for a task; None to end, once no task is left that may come back."""
@@ -199,10 +266,10 @@ class workers_c:
         with self._iqueue.mutex:
             return any(item is not None for item in self._iqueue.queue)
 
-    def _do_or_put_back(self, worker: int, connection: Connection, item: tuple[int, Any]) -> None:
+    def _do_or_put_back(self, worker: int, life: _Life, item: tuple[int, Any]) -> None:
         delay_s, is_done = None, False
         try:
-            delay_s = self._do(worker, connection, *item)
+            delay_s = self._do(worker, life, *item)
             is_done = delay_s is None
         finally:
             with self._changed:
@@ -213,14 +280,27 @@ class workers_c:
         if delay_s is not None:
             self._rest(worker, delay_s)
 
-    def _do(self, worker: int, connection: Connection, index: int, task: Any) -> float | None:
+    def _do(self, worker: int, life: _Life, index: int, task: Any) -> float | None:
         """Have a task done; where the worker is too busy for it, for how long."""
+        connection = life.connection
+        if came := connection.unasked():
+            self._doubt(worker, life, f"it wrote what nobody had asked for: {came[:_EXCERPT_BYTES]!r}")
         start = time.time()
-        connection.send(task)
+        try:
+            connection.send(task)
+        except Exception as error:
+            if not _is_to_blame(connection, task):
+                raise
+            error.add_note(f"This is task {index} of todo, which cannot be sent.")
+            self._oqueue.put(Unsent(index, error))
+            return None
         answer: Answer = checked(tuple(connection.get()))
+        if connection.unread_bytes():
+            self._doubt(worker, life, "it wrote an answer before it had read the task")
         with self._lock:
             self._told.lines(answer.stdout, answer.stderr)
             self._told.times(start, time.time())
+            life.answers += 1
             if isinstance(answer.value, TooBusy):
                 return answer.value.delay
             self.record.answered(worker, time.time() - start)
@@ -229,7 +309,21 @@ class workers_c:
             answer.value.stdout, answer.value.stderr = list(answer.stdout or ()), list(answer.stderr or ())
         self._refusals[worker] //= 2
         self._oqueue.put(Done(index, answer.value))
+        if life.answers > 1:
+            life.done.append((index, task))
         return None
+
+    def _doubt(self, worker: int, life: _Life, why: str) -> NoReturn:
+        """End a worker whose answers may be those of other tasks: they have no numbers. Its last are made again."""
+        if life.answers:
+            follows = "; its last results are made again" if life.done else ""
+            self._oqueue.put(Misbehaved(worker, why + follows))
+        for item in life.done:
+            # Told before it is there for others, so that nobody believes that all is done.
+            self._oqueue.put(Again(item[0]))
+            with self._changed:
+                self._iqueue.put(item)
+        raise NoResponse(why)
 
     def _rest(self, worker: int, delay_s: float) -> None:
         """Leave a busy worker alone, longer the busier it has been, shorter as the queue empties."""
@@ -241,9 +335,22 @@ class workers_c:
             if left_s <= 0 or self._over.wait(min(left_s, _LOOK_S)):
                 return
 
-    def _finish(self, worker: int, connection: Connection) -> None:
-        connection.close()
-        lines = connection.wait()
+    def _finish(self, worker: int, life: _Life) -> None:
+        life.connection.close()
+        lines = life.connection.wait()
         with self._lock:
             self.tails[worker] = lines
             self._told.tail(worker, lines)
+        if life.answers and begins_with_answer("".join(lines).encode("utf-8", "surrogateescape"), "pickle"):
+            self._oqueue.put(OneTooMany(worker, life.answers))
+
+
+def _is_to_blame(connection: Connection, item: Any) -> bool:
+    """Whether sending has failed because this cannot be pickled."""
+    if not isinstance(connection, Connection_subprocess):
+        return False
+    try:
+        writer("pickle")(item)
+    except Exception:
+        return True
+    return False

@@ -1,7 +1,7 @@
 use super::*;
 
 fn job(workers: usize, tasks: u64) -> Dispatch {
-    let mut dispatch = Dispatch::new(workers);
+    let mut dispatch = Dispatch::new(0..workers);
     (0..tasks).for_each(|task| dispatch.push(task));
     (0..workers).for_each(|worker| dispatch.ready(worker));
     dispatch.close();
@@ -142,7 +142,7 @@ fn who_ends_when_there_is_nothing_to_do_is_started_again_when_there_is() {
     assert_eq!(dispatch.ended(1), AfterEnd::Sleep);
     assert_eq!(dispatch.wake(), None);
     dispatch.answered(0);
-    dispatch.rejected(0);
+    dispatch.rejected(0, 0);
     assert_eq!(dispatch.wake(), Some(1));
     assert_eq!(dispatch.wake(), None);
     dispatch.ready(1);
@@ -157,10 +157,93 @@ fn a_task_may_time_out_so_often_and_no_more() {
 
 #[test]
 fn nothing_is_done_while_tasks_may_come() {
-    let mut dispatch = Dispatch::new(1);
+    let mut dispatch = Dispatch::new([0]);
     assert!(!dispatch.is_done());
     dispatch.close();
     assert!(dispatch.is_done());
     dispatch.leave_out(0);
     assert!(dispatch.is_deserted());
+}
+
+/// Workers of these kinds, and one task.
+fn kinds(kinds: &[usize]) -> Dispatch {
+    let mut dispatch = Dispatch::new(kinds.iter().copied());
+    dispatch.push(0);
+    (0..kinds.len()).for_each(|worker| dispatch.ready(worker));
+    dispatch
+}
+
+fn fail(dispatch: &mut Dispatch, worker: usize, now: Instant) {
+    take(dispatch, worker, now);
+    assert!(!dispatch.timed_out(0));
+    assert_eq!(dispatch.ended(worker), AfterEnd::Again);
+    dispatch.ready(worker);
+}
+
+#[test]
+fn a_task_that_has_failed_is_left_to_other_commands_while_there_are_any() {
+    let now = Instant::now();
+    let mut dispatch = kinds(&[0, 1, 0, 2]);
+    fail(&mut dispatch, 0, now);
+    assert_eq!([0, 2].map(|worker| dispatch.next(worker, now)), [Next::Wait; 2], "the same command twice");
+    fail(&mut dispatch, 1, now);
+    assert_eq!([0, 1, 2].map(|worker| dispatch.next(worker, now)), [Next::Wait; 3]);
+    dispatch.push(1);
+    assert_eq!(take(&mut dispatch, 0, now), 1, "it holds up no other task");
+    assert_eq!(take(&mut dispatch, 3, now), 0);
+}
+
+#[test]
+fn a_task_that_has_failed_on_all_who_are_left_may_be_anybodys() {
+    let now = Instant::now();
+    let mut dispatch = kinds(&[0, 0]);
+    fail(&mut dispatch, 0, now);
+    assert_eq!(take(&mut dispatch, 0, now), 0, "there is no other command");
+    let mut dispatch = kinds(&[0, 1]);
+    fail(&mut dispatch, 0, now);
+    assert_eq!(dispatch.next(0, now), Next::Wait);
+    dispatch.leave_out(1);
+    assert_eq!(take(&mut dispatch, 0, now), 0);
+    let mut dispatch = kinds(&[0, 1]);
+    take(&mut dispatch, 0, now);
+    dispatch.answered(0);
+    dispatch.rejected(0, 0);
+    assert_eq!(dispatch.next(0, now), Next::Wait, "junk is a failure");
+    assert_eq!(take(&mut dispatch, 1, now), 0);
+}
+
+#[test]
+fn who_rests_is_waited_for_where_another_failure_would_be_the_last() {
+    let now = Instant::now();
+    let mut dispatch = kinds(&[0, 1]);
+    dispatch.push(1);
+    assert_eq!([0, 1].map(|worker| take(&mut dispatch, worker, now)), [0, 1]);
+    dispatch.answered(1);
+    dispatch.refused(1, 1, 1000.0, now);
+    assert!(!dispatch.timed_out(0));
+    dispatch.ended(0);
+    dispatch.ready(0);
+    assert_eq!(take(&mut dispatch, 0, now), 1);
+    dispatch.answered(0);
+    dispatch.accepted(0, 1);
+    assert_eq!(take(&mut dispatch, 0, now), 0, "the other is left alone for long");
+    assert!(!dispatch.timed_out(0));
+    dispatch.ended(0);
+    dispatch.ready(0);
+    assert_eq!(dispatch.next(0, now), Next::Wait);
+    assert!(matches!(dispatch.next(1, now), Next::Rest(_)));
+    assert_eq!(take(&mut dispatch, 1, now + Duration::from_secs(1000)), 0);
+}
+
+#[test]
+fn a_result_in_doubt_is_made_again() {
+    let now = Instant::now();
+    let mut dispatch = job(2, 1);
+    take(&mut dispatch, 0, now);
+    dispatch.answered(0);
+    dispatch.accepted(0, 0);
+    assert!(dispatch.is_done());
+    dispatch.again(0);
+    assert!(!dispatch.is_done());
+    assert_eq!(take(&mut dispatch, 1, now), 0);
 }

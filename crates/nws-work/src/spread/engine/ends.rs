@@ -17,7 +17,10 @@ impl Engine {
             self.deadlines.remove(&(deadline, worker));
         }
         let task = life.task.map(|(task, _)| task);
-        place.output = Some(life.incoming);
+        place.output = Some((life.incoming, life.answers));
+        for task in life.results {
+            self.tasks.remove(&task);
+        }
         if let Some(task) = task {
             self.put_back(task);
         }
@@ -71,8 +74,8 @@ impl Engine {
         }
         if self.closing.is_some() && self.workers.iter().all(|worker| worker.life.is_none()) {
             for (worker, place) in self.workers.iter_mut().enumerate() {
-                if let Some(bytes) = place.output.take() {
-                    self.shared.tell(Arrival::Output { worker, bytes });
+                if let Some((bytes, answers)) = place.output.take() {
+                    self.shared.tell(Arrival::Output { worker, bytes, answers });
                 }
             }
             self.end(Over::Done);

@@ -15,6 +15,9 @@ pub struct PickleScanner {
     least: usize,
 }
 
+/// Longer names of classes are not looked for.
+const MOST_NAME_BYTES: usize = 4096;
+
 /// What follows an opcode.
 enum Argument {
     /// So many bytes.
@@ -126,6 +129,67 @@ impl PickleScanner {
     }
 }
 
+/// The class of the first item of a pickled tuple, as module and name, where that is an object of a
+/// class; also the function that makes it. `None` for plain items.
+pub(super) fn first_class(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = Rest(bytes);
+    if rest.skip(&[0x80]) {
+        rest.take(1)?;
+    }
+    if rest.skip(&[0x95]) {
+        rest.take(8)?;
+    }
+    // Protocols 0 and 1 begin a tuple by a mark.
+    rest.skip(b"(");
+    let (module, name) = if rest.skip(b"c") {
+        (rest.line()?, rest.line()?)
+    } else {
+        let names = (rest.text()?, rest.text()?);
+        rest.skip(&[0x93]).then_some(names)?
+    };
+    Some([module, b" ", name].concat())
+}
+
+/// What is left of a pickle's beginning.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn skip(&mut self, what: &[u8]) -> bool {
+        let rest = self.0.strip_prefix(what);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
+    }
+
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn line(&mut self) -> Option<&'a [u8]> {
+        let end = self.0.iter().take(MOST_NAME_BYTES).position(|byte| *byte == b'\n')?;
+        let line = self.take(end)?;
+        self.take(1)?;
+        Some(line)
+    }
+
+    /// A string, with the mark that it is remembered.
+    fn text(&mut self) -> Option<&'a [u8]> {
+        let width = if self.skip(&[0x8c]) { 1 } else { self.skip(b"X").then_some(4)? };
+        let length = usize::try_from(number(self.0, 0, width)?).ok().filter(|length| *length <= MOST_NAME_BYTES)?;
+        self.take(width)?;
+        let text = self.take(length)?;
+        if self.skip(b"q") {
+            self.take(1)?;
+        } else if self.skip(b"r") {
+            self.take(4)?;
+        } else {
+            self.skip(&[0x94]);
+        }
+        Some(text)
+    }
+}
+
 /// A little-endian number of `width` bytes; `None` while it has not come.
 fn number(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
     let digits = bytes.get(at..at + width)?;
@@ -163,6 +227,31 @@ mod tests {
             }
             assert_eq!(scanner.end(&followed), Ok(Some(pickle.len())), "{pickle:?}");
         }
+    }
+
+    /// `(fractions.Fraction(1, 2), 'a', None)` in protocols 0 to 5, as CPython writes it.
+    const OBJECTS: [&[u8]; 6] = [
+        b"(cfractions\nFraction\np0\n(I1\nI2\ntp1\nRp2\nVa\np3\nNtp4\n.",
+        b"(cfractions\nFraction\nq\x00(K\x01K\x02tq\x01Rq\x02X\x01\x00\x00\x00aq\x03Ntq\x04.",
+        b"\x80\x02cfractions\nFraction\nq\x00K\x01K\x02\x86q\x01Rq\x02X\x01\x00\x00\x00aq\x03N\x87q\x04.",
+        b"\x80\x03cfractions\nFraction\nq\x00K\x01K\x02\x86q\x01Rq\x02X\x01\x00\x00\x00aq\x03N\x87q\x04.",
+        b"\x80\x04\x95)\x00\x00\x00\x00\x00\x00\x00\x8c\x09fractions\x94\x8c\x08Fraction\x94\x93\x94K\x01K\x02\x86\x94R\x94\x8c\x01a\x94N\x87\x94.",
+        b"\x80\x05\x95)\x00\x00\x00\x00\x00\x00\x00\x8c\x09fractions\x94\x8c\x08Fraction\x94\x93\x94K\x01K\x02\x86\x94R\x94\x8c\x01a\x94N\x87\x94.",
+    ];
+
+    #[test]
+    fn the_class_of_the_first_item_is_found_and_that_of_no_other() {
+        for pickle in OBJECTS {
+            assert_eq!(first_class(pickle).as_deref(), Some(&b"fractions Fraction"[..]), "{pickle:?}");
+            for length in 0..15 {
+                assert_eq!(first_class(&pickle[..length]), None, "{pickle:?} at {length}");
+            }
+        }
+        for pickle in PICKLES {
+            assert_eq!(first_class(pickle), None, "{pickle:?}");
+        }
+        assert_eq!(first_class(b"\x80\x04\x95\x12\0\0\0\0\0\0\0\x8c\x01a\x94\x8c\x01b\x94N\x87."), None, "two texts");
+        assert_eq!(first_class(b"\x80\x02X\xff\xff\xff\xffa"), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::table::TABLE;
 
 /// Where the file is looked for where none is named.
-pub(crate) fn usual_path() -> Option<PathBuf> {
+pub fn usual_path() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let folder = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")))?;
     Some(folder.join("nws/server.toml"))
@@ -16,15 +16,15 @@ pub(crate) fn usual_path() -> Option<PathBuf> {
 
 /// A setting that stands in a file.
 #[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) name: &'static str,
-    pub(crate) text: String,
+pub(super) struct Entry {
+    pub(super) name: &'static str,
+    pub(super) text: String,
     /// `FILE:LINE`.
-    pub(crate) place: String,
+    pub(super) place: String,
 }
 
 /// What the file sets. The one that is usually there may be missing; one that was named may not.
-pub(crate) fn read(named: Option<&Path>) -> Result<Vec<Entry>, String> {
+pub(super) fn read(named: Option<&Path>) -> Result<Vec<Entry>, String> {
     let Some(path) = named.map(Path::to_owned).or_else(usual_path) else { return Ok(Vec::new()) };
     match fs::read_to_string(&path) {
         Ok(text) => entries(&path, &text),

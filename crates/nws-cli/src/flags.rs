@@ -1,8 +1,8 @@
-//! The options of the command line, made from the table.
+//! The server's settings as options of the command line, made from their table.
 
 use clap::{Arg, ArgAction, ArgMatches, Command, Error, FromArgMatches};
 
-use super::table::{Setting, TABLE};
+use nws_server::settings::{Setting, TABLE};
 
 /// The settings that were given as flags, as they were written.
 #[derive(Clone, Debug, Default)]
@@ -11,8 +11,8 @@ pub(crate) struct Flags {
 }
 
 impl Flags {
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.given.iter().find(|(given, _)| *given == name).map(|(_, text)| text.as_str())
+    pub(crate) fn given(&self) -> &[(&'static str, String)] {
+        &self.given
     }
 
     /// The arguments that say the same.

@@ -3,30 +3,33 @@
 
 use std::net::IpAddr;
 
-use nws_server::log::{Format, Level};
+use crate::log::{Format, Level};
 
 use super::kind::{Count, Disk, Folder, Kind, Memory, Networks, Size, Span};
 
-/// One row.
+/// One row of [`TABLE`].
 #[derive(Debug)]
-pub(crate) struct Setting {
+pub struct Setting {
     /// The flag without its dashes, and the key in the file.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// The environment variable.
-    pub(crate) variable: &'static str,
+    pub variable: &'static str,
     /// The heading that it stands under.
-    pub(crate) group: &'static str,
+    pub group: &'static str,
     /// As a user would write it.
-    pub(crate) default: &'static str,
+    pub default: &'static str,
     /// One line.
-    pub(crate) help: &'static str,
+    pub help: &'static str,
     /// What else is to be known, for the manual.
-    pub(crate) more: &'static str,
-    pub(crate) placeholder: &'static str,
-    pub(crate) is_switch: bool,
-    pub(crate) expected: fn() -> String,
+    pub more: &'static str,
+    /// What stands for a value in help, such as `SIZE`.
+    pub placeholder: &'static str,
+    /// Whether the flag may stand without a value, and then means `true`.
+    pub is_switch: bool,
+    /// What is expected, for messages and the documentation.
+    pub expected: fn() -> String,
     /// The value in its own form, where the text is one.
-    pub(crate) canonical: fn(&str) -> Option<String>,
+    pub canonical: fn(&str) -> Option<String>,
 }
 
 fn canonical<K: Kind>(text: &str) -> Option<String> {
@@ -39,12 +42,12 @@ macro_rules! settings {
     })*) => {
         /// The settings of one server.
         #[derive(Clone, Debug)]
-        pub(crate) struct Settings {
-            $($(pub(crate) $field: $kind,)*)*
+        pub struct Settings {
+            $($(pub(super) $field: $kind,)*)*
         }
 
         /// All settings, in the order of the documentation.
-        pub(crate) const TABLE: &[Setting] = &[$($(Setting {
+        pub const TABLE: &[Setting] = &[$($(Setting {
             name: $name,
             variable: $variable,
             group: $group,
@@ -59,7 +62,7 @@ macro_rules! settings {
 
         impl Settings {
             /// Reads the text that `text` has for each row; gives the row back whose text is none.
-            pub(crate) fn read(text: impl Fn(&'static str) -> String) -> Result<Self, &'static str> {
+            pub(super) fn read(text: impl Fn(&'static str) -> String) -> Result<Self, &'static str> {
                 Ok(Self { $($($field: <$kind as Kind>::read(&text($name)).ok_or($name)?,)*)* })
             }
         }
@@ -100,14 +103,16 @@ settings! {
             "Most connections at a time",
             "Who comes beyond that is told so and sent away. A tenth is kept for who comes by the Unix socket, which \
              no other user can. The limit on descriptors (ulimit -n) is raised as far as \
-             the system allows; where that is not enough, this limit is lowered, and the server says so.";
+             the system allows; where that is not enough, this limit is lowered, and the server says so: a quarter \
+             of the descriptors stays for long values, each of which takes one while it is on disk.";
         values_memory: Memory = "50%", "values-memory", "NWS_VALUES_MEMORY",
             "Most bytes of all values and names together, or a share of the machine's memory",
             "What is on its way counts, and what keeping takes: 64 bytes for each value, some hundred for each workspace, \
              variable and name in use. A store beyond that is refused, and nothing else happens. Names alone may take \
-             an eighth and 1 MiB more, so that who comes to fetch or delete finds room. Beside this the server takes memory \
-             for requests that have come in part (64 KiB for each connection, and 16 MiB), and for what waits to be \
-             sent (--unsent-size).";
+             an eighth and 1 MiB more, so that who comes to fetch or delete finds room. What waits to be sent and is not \
+             kept as a value may take what is left, and an eighth and 1 MiB in any case: beyond that the connection \
+             that has read nothing for longest is ended, and then the next. Beside this the server takes memory for \
+             requests that have come in part (64 KiB for each connection, and 16 MiB).";
         values_disk: Disk = "auto", "values-disk", "NWS_VALUES_DISK",
             "Most bytes of all values on disk; auto is nine tenths of what is free there at the start",
             "With 0 no value goes to disk. A store beyond that is refused, as it is where the disk is full, and \
@@ -115,7 +120,9 @@ settings! {
         spill_size: Size<{ 1 << 20 }, { 1 << 30 }> = "256MiB", "spill-size", "NWS_SPILL_SIZE",
             "A longer value goes to disk",
             "So does a shorter one, of more than 1 MiB, where values-memory has no room for it. A store or finish \
-             of several values in one request is for memory alone.";
+             of several values in one request is for memory alone, and a value that its client sends in parts goes to disk \
+             whatever its length: so do storeFile of Python, push of Rust and the command nws store with more than 32 \
+             MiB from a file, as they do not know how much is to come.";
         tmp_dir: Folder = "auto", "tmp-dir", "NWS_TMP_DIR",
             "The folder for values on disk; auto is $TMPDIR, else /var/tmp",
             "Each is a file without a name, which goes with the value, or with the server however it ends. Choose a \
@@ -158,7 +165,7 @@ settings! {
         unsent_size: Size<65_536, { 1 << 30 }> = "8MiB", "unsent-size", "NWS_UNSENT_SIZE",
             "What a connection may have waiting to be sent before it is read from no more",
             "It is read from again when half of that is sent: who does not read cannot make the server keep more and \
-             more for it.";
+             more for it. What all connections may have waiting follows from --values-memory.";
         handshake_time: Span<100, 3_600_000> = "10s", "handshake-time", "NWS_HANDSHAKE_TIME",
             "How long a connection may take to prove the token",
             "Then it is ended. The head of a request at the web port may take as long.";
@@ -211,7 +218,7 @@ mod tests {
         let defaults = Settings::read(|name| {
             TABLE.iter().find(|setting| setting.name == name).map_or_else(String::new, |setting| setting.default.into())
         });
-        let limits = nws_server::Limits { values_bytes: 0, ..defaults.unwrap().limits() };
-        assert_eq!(limits, nws_server::Limits { values_bytes: 0, ..nws_server::Limits::default() });
+        let limits = crate::Limits { values_bytes: 0, ..defaults.unwrap().limits() };
+        assert_eq!(limits, crate::Limits { values_bytes: 0, ..crate::Limits::default() });
     }
 }

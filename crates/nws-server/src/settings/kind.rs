@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
-use nws_server::Network;
-use nws_server::log::{Format, Level};
+use crate::Network;
+use crate::log::{Format, Level};
 
 /// A type of settings. All of them are written as text, wherever they come from.
 pub(crate) trait Kind: Sized {
@@ -81,7 +81,7 @@ impl Kind for Memory {
         let bytes = match text.strip_suffix('%') {
             Some(percent) => {
                 let percent: u64 = percent.parse().ok().filter(|percent| (1..=100).contains(percent))?;
-                nws_server::machine_memory_bytes() / 100 * percent
+                crate::machine_memory_bytes() / 100 * percent
             }
             None => read_size(text)?,
         };
@@ -308,8 +308,15 @@ pub(crate) fn show_size(bytes: u64) -> String {
     }
 }
 
-/// Milliseconds; a number without a unit counts seconds, and may have decimals.
-pub(crate) fn read_time(text: &str) -> Option<u64> {
+/// The milliseconds of a time as users write it: `500ms`, `4s`, `10min`. A number without a unit counts
+/// seconds, and may have decimals.
+///
+/// ```
+/// use nws_server::settings::read_time;
+///
+/// assert_eq!((read_time("1.5"), read_time("2min"), read_time("soon")), (Some(1500), Some(120_000), None));
+/// ```
+pub fn read_time(text: &str) -> Option<u64> {
     let with_unit = TIMES.iter().find_map(|(unit, ms)| Some((text.strip_suffix(unit)?, *ms)));
     let (number, unit_ms) = with_unit.unwrap_or((text, 1000));
     let is_decimal = number.starts_with(|c: char| c.is_ascii_digit()) && !number.contains(['e', 'E']);

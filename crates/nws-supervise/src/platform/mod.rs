@@ -1,53 +1,26 @@
 //! Everything `unsafe` of this crate, and what only Linux has.
 
+mod fork;
+
 use std::io;
-use std::os::fd::RawFd;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::time::Duration;
 
+pub(crate) use fork::{SetUp, start};
 use rustix::process::{Pid, getpid, set_child_subreaper};
 
-/// Makes this process the parent of orphans among its descendants.
+/// Makes this process the parent of orphans among its descendants, and keeps dead children until they
+/// are reaped.
 pub(crate) fn become_subreaper() -> io::Result<()> {
-    Ok(set_child_subreaper(Some(getpid()))?)
-}
-
-/// What the child does between fork and exec: a session of its own, death with `parent` where one
-/// is named, default signals, no descriptors but `moves` (from, to) and the standard ones.
-///
-/// The numbers moved from must be above all numbers moved to.
-pub(crate) fn prepare_child(command: &mut Command, parent: Option<Pid>, moves: Vec<(RawFd, RawFd)>) {
-    let parent = parent.map(|parent| parent.as_raw_nonzero().get());
-    let set_up = move || {
-        // SAFETY: these are plain system calls on numbers of our own, allowed between fork and exec.
-        unsafe {
-            check(libc::setsid())?;
-            if let Some(parent) = parent {
-                check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
-                if libc::getppid() != parent {
-                    // The parent died before its death could be a signal to us.
-                    libc::_exit(127);
-                }
-            }
-            for signal in 1..=libc::SIGRTMAX() {
-                // Refused for SIGKILL, SIGSTOP and what the C library keeps for itself.
-                libc::signal(signal, libc::SIG_DFL);
-            }
-            let mut none = std::mem::zeroed();
-            libc::sigemptyset(&mut none);
-            libc::pthread_sigmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
-            // What a careless library opened without CLOEXEC is not the child's. Kernels before
-            // 5.11 refuse; our own descriptors are closed by their own flag.
-            libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32);
-            for (from, to) in &moves {
-                check(libc::dup2(*from, *to))?;
-            }
+    // SAFETY: `sigaction` is plain data, for which zeroes are a value; no handler is involved.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGCHLD, std::ptr::null(), &mut action);
+        // Who started us may have left it so. Then the kernel would forget how a child ended.
+        if action.sa_sigaction == libc::SIG_IGN {
+            libc::signal(libc::SIGCHLD, libc::SIG_DFL);
         }
-        Ok(())
-    };
-    // SAFETY: the closure allocates nothing and takes no lock.
-    unsafe { command.pre_exec(set_up) };
+    }
+    Ok(set_child_subreaper(Some(getpid()))?)
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {
@@ -94,6 +67,18 @@ pub(crate) fn any_dead_child() -> Option<Pid> {
         (result, info.si_pid())
     };
     if result == 0 { Pid::from_raw(pid) } else { None }
+}
+
+/// Whether this process has a child of this number, dead ones that were not reaped among them.
+pub(crate) fn is_child(pid: i32) -> bool {
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: `siginfo_t` is plain bytes, for which zeroes are a value; the pointer is ours.
+    let result = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        libc::waitid(libc::P_PID, pid.unsigned_abs(), &mut info, options)
+    };
+    // Whoever is not told to be none may be one.
+    result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ECHILD)
 }
 
 /// Ignores these signals from now on.

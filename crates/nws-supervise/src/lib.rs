@@ -11,6 +11,7 @@
 //! - `end`: the cause of an end; `memory`: whether the kernel ran out of memory.
 //! - `cores`: how many cores there are for us.
 //! - `resident`: how much memory a tree of processes holds.
+//! - `shortage`: want of what others give back when they end.
 //! - `signals`: what a supervisor itself does about signals.
 //! - `platform`: everything `unsafe`, and what only Linux has; in `fork`, what a child does before it is
 //!   its program.
@@ -37,6 +38,7 @@ mod numbers;
 mod output;
 mod platform;
 mod resident;
+mod shortage;
 mod signals;
 mod spawn;
 mod supervisor;
@@ -46,6 +48,7 @@ mod waker;
 pub use cores::{fitting_workers, usable_cores};
 pub use end::{End, OutOfMemory, Status, signal_name};
 pub use resident::resident_bytes;
+pub use shortage::{is_shortage, with_advice};
 pub use signals::{
     end_by_signal, ignore_interrupts, interruption_requests, new_session, taken_signal, termination_requests,
 };

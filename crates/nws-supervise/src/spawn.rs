@@ -6,11 +6,11 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
-use rustix::io::fcntl_dupfd_cloexec;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{Pid, getpid};
 
 use crate::image::Image;
-use crate::platform;
+use crate::{platform, shortage};
 
 /// The environment variable by which an orphan tells which child it descends from. Its value is
 /// `PID-N`: the supervisor's process id, and the child's number.
@@ -127,30 +127,37 @@ impl Spawn {
     /// Starts it; its process id, and its descriptor. `stdout` and `stderr` are the ends of pipes for
     /// [`Output::Lines`], and its standard input is `nothing` where it has no other.
     pub(crate) fn start(
-        self,
+        &self,
         marker: &str,
         nothing: &OwnedFd,
         stdout: Option<OwnedFd>,
         stderr: Option<OwnedFd>,
     ) -> io::Result<(Pid, OwnedFd)> {
-        let mut changes = self.env;
+        self.become_child(marker, nothing, stdout.as_ref(), stderr.as_ref())
+            .map_err(|error| explain(&error, &self.program, self.cwd.as_deref()))
+    }
+
+    fn become_child(
+        &self,
+        marker: &str,
+        nothing: &OwnedFd,
+        stdout: Option<&OwnedFd>,
+        stderr: Option<&OwnedFd>,
+    ) -> io::Result<(Pid, OwnedFd)> {
+        let mut changes = self.env.clone();
         changes.push((PROCESS_MARKER.into(), Some(marker.into())));
-        let (arg0, folder) = (self.arg0.as_deref(), self.cwd.as_deref());
-        let image = Image::new(&self.program, arg0, &self.args, &changes, folder);
+        let image = Image::new(&self.program, self.arg0.as_deref(), &self.args, &changes, self.cwd.as_deref())?;
         let mut places = Places::default();
-        places.stream(1, self.stdout, stdout)?;
-        places.stream(2, self.stderr, stderr)?;
-        let mut has_input = false;
-        for (descriptor, number) in self.descriptors {
-            has_input |= number == 0;
-            places.hand_over(descriptor, number)?;
+        places.stream(1, &self.stdout, stdout)?;
+        places.stream(2, &self.stderr, stderr)?;
+        for (descriptor, number) in &self.descriptors {
+            places.hand_over(descriptor, *number)?;
         }
-        if !has_input {
+        if !self.descriptors.iter().any(|(_, number)| *number == 0) {
             places.moves.insert(0, (nothing.as_raw_fd(), 0));
         }
         let parent = (!self.outlives_supervisor).then(getpid);
-        let set_up = platform::SetUp { parent, moves: &places.moves };
-        image.and_then(|image| platform::start(&image, &set_up)).map_err(|error| explain(&error, &self.program, folder))
+        platform::start(&image, &platform::SetUp { parent, moves: &places.moves })
     }
 }
 
@@ -163,7 +170,7 @@ struct Places {
 }
 
 impl Places {
-    fn stream(&mut self, number: RawFd, output: Output, pipe: Option<OwnedFd>) -> io::Result<()> {
+    fn stream(&mut self, number: RawFd, output: &Output, pipe: Option<&OwnedFd>) -> io::Result<()> {
         match (output, pipe) {
             (Output::To(descriptor), _) | (Output::Lines, Some(descriptor)) => self.standard(descriptor, number),
             // It has ours.
@@ -171,19 +178,25 @@ impl Places {
         }
     }
 
-    fn standard(&mut self, descriptor: OwnedFd, number: RawFd) -> io::Result<()> {
+    fn standard(&mut self, descriptor: &OwnedFd, number: RawFd) -> io::Result<()> {
+        let mut from = descriptor.as_raw_fd();
         // One with a standard number itself would be in the way of another, or stay closed on exec.
-        let descriptor = if descriptor.as_raw_fd() < 3 { fcntl_dupfd_cloexec(&descriptor, 3)? } else { descriptor };
-        self.moves.insert(0, (descriptor.as_raw_fd(), number));
-        self.kept.push(descriptor);
+        if from < 3 {
+            let copy = fcntl_dupfd_cloexec(descriptor, 3)?;
+            from = copy.as_raw_fd();
+            self.kept.push(copy);
+        }
+        self.moves.insert(0, (from, number));
         Ok(())
     }
 
-    fn hand_over(&mut self, descriptor: OwnedFd, number: RawFd) -> io::Result<()> {
+    fn hand_over(&mut self, descriptor: &OwnedFd, number: RawFd) -> io::Result<()> {
         match number {
             0 => self.standard(descriptor, 0),
             3..=HIGHEST_NUMBER => {
-                let high = fcntl_dupfd_cloexec(&descriptor, HIGHEST_NUMBER + 1)?;
+                // It says so where the limit is below what is asked for.
+                let high = fcntl_dupfd_cloexec(descriptor, HIGHEST_NUMBER + 1)
+                    .map_err(|error| if error == Errno::INVAL { Errno::MFILE } else { error })?;
                 self.moves.push((high.as_raw_fd(), number));
                 self.kept.push(high);
                 Ok(())
@@ -211,7 +224,12 @@ fn explain(error: &io::Error, program: &OsStr, cwd: Option<&Path>) -> io::Error 
             io::ErrorKind::PermissionDenied => {
                 format!("cannot start {program}: permission denied; is it an executable file?")
             }
-            _ => format!("cannot start {program}: {error}"),
+            _ => {
+                if let Some(advice) = shortage::advice(error) {
+                    return shortage::shortage(error, format!("cannot start {program}: {advice}"));
+                }
+                format!("cannot start {program}: {error}")
+            }
         },
     };
     io::Error::new(error.kind(), message)

@@ -116,6 +116,14 @@ impl Supervisor {
     /// # Errors
     /// Names the program and the reason where it cannot be started.
     pub fn spawn(&mut self, spawn: Spawn) -> io::Result<ProcessId> {
+        self.start(&spawn)
+    }
+
+    /// The same, and leaves what is to be started to the caller, who may try again: see [`crate::is_shortage`].
+    ///
+    /// # Errors
+    /// As for [`Supervisor::spawn`].
+    pub fn start(&mut self, spawn: &Spawn) -> io::Result<ProcessId> {
         let id = ProcessId(self.next_id);
         self.next_id += 1;
         let marker = format!("{}-{}", getpid().as_raw_nonzero(), id.0);

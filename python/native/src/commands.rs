@@ -55,7 +55,7 @@ impl PyCommandEvent {
     fn of(py: Python<'_>, event: CommandEvent) -> PyResult<Self> {
         let (kind, id, pid, message, cause) = match event {
             CommandEvent::Started { id, pid } => ("started", Some(id), Some(pid), None, None),
-            CommandEvent::NotStarted { id, message } => ("not_started", Some(id), None, Some(message), None),
+            CommandEvent::NotStarted { id, message, .. } => ("not_started", Some(id), None, Some(message), None),
             CommandEvent::Ended { id, cause } => ("ended", Some(id), None, None, Some(cause)),
             CommandEvent::HostDied { cause } => ("host_died", None, None, None, Some(cause)),
         };

@@ -28,6 +28,7 @@ __all__ = [
     "Stream",
     "WorkerLoop",
     "WorkerStart",
+    "are_plain",
     "Workspace",
     "decode_compact",
     "decode_value",

@@ -129,7 +129,7 @@ impl Run {
             requests,
             events,
             printer,
-            spool: Spool::default(),
+            spool: Spool::new()?,
             log,
             unlogged: VecDeque::new(),
             jobs: BTreeMap::new(),
@@ -242,9 +242,9 @@ impl Run {
         while let Ok(event) = self.events.try_recv() {
             match event {
                 CommandEvent::Started { id, .. } => self.started(id),
-                CommandEvent::NotStarted { id, message } => {
+                CommandEvent::NotStarted { id, message, shortage } => {
                     let Some(number) = self.running.remove(&id) else { continue };
-                    self.not_started(number, message)?;
+                    if shortage { self.postpone(number, message)? } else { self.not_started(number, message)? }
                 }
                 CommandEvent::Ended { id, cause } => {
                     let Some(number) = self.running.remove(&id) else { continue };
@@ -282,7 +282,7 @@ impl Run {
         self.ended(number)
     }
 
-    fn forget(&mut self, number: u64) {
+    pub(super) fn forget(&mut self, number: u64) {
         if let Some(mut job) = self.jobs.remove(&number) {
             job.begin_again(&mut self.spool);
         }
@@ -292,6 +292,8 @@ impl Run {
     /// Takes the last of its outputs, and decides what becomes of it.
     fn ended(&mut self, number: u64) -> Result<(), Failure> {
         let lines = self.plan.order == Order::Lines;
+        // Its descriptors are free again.
+        self.width = (self.width + 1).min(self.most);
         let Some(job) = self.jobs.get_mut(&number) else { return Ok(()) };
         job.id = None;
         job.stdin = None;
@@ -310,8 +312,6 @@ impl Run {
             return Ok(());
         }
         self.counts.ended += 1;
-        // Its descriptors are free again.
-        self.width = (self.width + 1).min(self.most);
         if job.has_failed() {
             self.counts.failed += 1;
             if self.counts.first_failure.as_ref().is_none_or(|(first, _)| number < *first) {

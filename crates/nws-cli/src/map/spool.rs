@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{FallocateFlags, fallocate};
@@ -20,6 +21,8 @@ const PIECE_BYTES: usize = 64 << 10;
 #[derive(Debug, Default)]
 pub(super) struct Spool {
     file: Option<File>,
+    /// Holds the file's place: where descriptors run out is no moment to need one.
+    place: Option<OwnedFd>,
     end: u64,
     in_memory: usize,
 }
@@ -39,10 +42,19 @@ enum Piece {
 }
 
 impl Spool {
+    /// # Errors
+    /// No descriptors are left.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { place: Some(File::open("/dev/null")?.into()), ..Self::default() })
+    }
+
     fn write(&mut self, bytes: &[u8]) -> io::Result<Piece> {
         let file = match &self.file {
             Some(file) => file,
-            None => self.file.insert(tempfile::tempfile()?),
+            None => {
+                self.place = None;
+                self.file.insert(tempfile::tempfile()?)
+            }
         };
         file.write_all_at(bytes, self.end)?;
         let piece = Piece::File { offset: self.end, bytes: bytes.len() as u64 };

@@ -5,11 +5,11 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Instant, SystemTime};
 
+use nws_supervise::{is_shortage, with_advice};
 use nws_work::WorkError;
 use nws_work::commands::{Command, CommandId, Output, Streams};
 use rustix::event::epoll;
 use rustix::fs::{OFlags, fcntl_setfl};
-use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::arguments::Order;
@@ -88,11 +88,8 @@ impl Run {
         })();
         let (stdin, stdout, stderr) = match pipes {
             Ok(pipes) => pipes,
-            Err(error) if is_shortage(&error) && !self.running.is_empty() => {
-                // Those that run give theirs back.
-                self.width = self.running.len();
-                self.again.push_front(number);
-                return Ok(());
+            Err(error) if is_shortage(&error) => {
+                return self.postpone(number, format!("there is no pipe for it: {}", with_advice(error)));
             }
             Err(error) => return Err(error.into()),
         };
@@ -116,6 +113,29 @@ impl Run {
             Err(WorkError::Argument(problem)) => self.not_started(number, problem),
             Err(error) => Err(Failure::new(Exit::Failed, error.to_string())),
         }
+    }
+
+    /// Lets a job wait until another has ended, as something was missing that this gives back.
+    ///
+    /// # Errors
+    /// None runs that could give it back.
+    pub(super) fn postpone(&mut self, number: u64, why: String) -> Result<(), Failure> {
+        let Some(job) = self.jobs.get_mut(&number) else { return Ok(()) };
+        if job.cut_short || self.over.is_some() {
+            self.forget(number);
+            return Ok(());
+        }
+        // This was no try of its own.
+        let tries = if job.id.is_some() { job.tries.saturating_sub(1) } else { job.tries };
+        job.begin_again(&mut self.spool);
+        job.tries = tries;
+        if self.running.is_empty() {
+            self.forget(number);
+            return Err(Failure::new(Exit::Failed, format!("job {number} cannot be started: {why}")));
+        }
+        self.width = self.running.len();
+        self.again.push_front(number);
+        Ok(())
     }
 
     fn listen(&mut self, number: u64) -> Result<(), Failure> {
@@ -173,11 +193,6 @@ fn pipe(end: End) -> io::Result<Pipe> {
     let (ours, theirs) = if end == End::Read { (read, write) } else { (write, read) };
     fcntl_setfl(&ours, OFlags::NONBLOCK)?;
     Ok(Pipe { ours, theirs })
-}
-
-fn is_shortage(error: &io::Error) -> bool {
-    let code = error.raw_os_error().map(Errno::from_raw_os_error);
-    matches!(code, Some(Errno::MFILE | Errno::NFILE))
 }
 
 fn joined(inputs: &[Vec<u8>], end: u8) -> Vec<u8> {

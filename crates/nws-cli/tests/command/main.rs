@@ -12,6 +12,7 @@ mod listings;
 mod long;
 mod map;
 mod map_ends;
+mod map_limits;
 mod pages;
 #[allow(dead_code)]
 #[path = "../host/processes.rs"]

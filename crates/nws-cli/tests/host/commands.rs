@@ -11,7 +11,7 @@ use nws_work::WorkError;
 use nws_work::commands::{Command, CommandEvent, CommandHost, CommandId, Output, Streams};
 use nws_work::control::Cause;
 
-use crate::processes::{LIMIT, Process, assert_gone, limit, tree};
+use crate::processes::{LIMIT, Process, assert_gone, host_among, limit, tree};
 use crate::roles::family;
 use crate::sleighs::wait_for_file;
 
@@ -82,7 +82,7 @@ fn what_cannot_be_started_is_told_with_its_reason_and_the_rest_goes_on() {
     ] {
         let (mut output, its_output) = pipe().unwrap();
         let expected = host.launch(command, Streams::to(its_output)).unwrap();
-        let CommandEvent::NotStarted { id, message } = next(&events) else { panic!("expected {told}") };
+        let CommandEvent::NotStarted { id, message, .. } = next(&events) else { panic!("expected {told}") };
         assert_eq!(id, expected);
         assert!(message.contains(told), "{message}");
         // Nobody holds its end.
@@ -234,11 +234,49 @@ fn what_no_host_would_take_is_refused_and_the_host_goes_on() {
     assert!(argument(host.launch(long, Streams::default())).contains("16777216"));
     // Longer than the kernel takes, but not than the channel does.
     let id = host.launch(Command::new("true").arg("x".repeat(8 << 20)), Streams::default()).unwrap();
-    let CommandEvent::NotStarted { id: refused, message } = next(&events) else { panic!("it was started") };
+    let CommandEvent::NotStarted { id: refused, message, .. } = next(&events) else { panic!("it was started") };
     assert_eq!(refused, id);
     assert!(message.contains("too long"), "{message}");
     let id = host.launch(Command::new("true"), Streams::default()).unwrap();
     assert_eq!(end_of(&events, id).exit_code, Some(0));
+}
+
+#[test]
+fn a_host_without_descriptors_starts_commands_as_others_end_and_says_so_where_none_runs() {
+    let _limit = limit();
+    let (host, events) = start();
+    let first = host.launch(Command::new("true"), Streams::default()).unwrap();
+    end_of(&events, first);
+    let process = host_among(tree(host.pid()));
+    let own = process.most_descriptors();
+    let launch = |count: usize| {
+        let (mut ended, mut postponed) = (0, 0);
+        for _ in 0..count {
+            host.launch(Command::new("true"), Streams::to(pipe().unwrap().1)).unwrap();
+        }
+        while ended + postponed < count {
+            match next(&events) {
+                CommandEvent::Started { .. } => {}
+                CommandEvent::Ended { cause, .. } => {
+                    assert_eq!(cause.exit_code, Some(0));
+                    ended += 1;
+                }
+                CommandEvent::NotStarted { shortage, message, .. } => {
+                    assert!(shortage && message.contains("ulimit -n"), "{message}");
+                    postponed += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        (ended, postponed)
+    };
+    process.allow_descriptors(own + 8);
+    let (ended, _) = launch(100);
+    assert!(ended > 0);
+    process.allow_descriptors(3);
+    assert_eq!(launch(2), (0, 2));
+    process.allow_descriptors(own + 500);
+    assert_eq!(launch(100), (100, 0));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, pidfd_open, pidfd_send_signal, prlimit};
 
 /// Longest that any wait of these tests takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(15);
@@ -46,6 +46,30 @@ impl Process {
         let left = deadline.saturating_duration_since(Instant::now());
         let left = Timespec { tv_sec: left.as_secs().try_into().unwrap(), tv_nsec: left.subsec_nanos().into() };
         poll(&mut [PollFd::from_borrowed_fd(self.descriptor.as_fd(), PollFlags::IN)], Some(&left)).unwrap() == 1
+    }
+}
+
+/// The host proper among these processes.
+pub(crate) fn host_among(processes: Vec<Process>) -> Process {
+    let is_host = |process: &Process| {
+        let words = std::fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
+        words.split(|byte| *byte == 0).any(|word| word == b"--warden")
+    };
+    processes.into_iter().find(is_host).unwrap()
+}
+
+impl Process {
+    /// The limit that none of its descriptors has reached.
+    pub(crate) fn most_descriptors(&self) -> u64 {
+        let folder = std::fs::read_dir(format!("/proc/{}/fd", self.pid)).unwrap();
+        let numbers = folder.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse::<u64>().unwrap());
+        numbers.max().unwrap() + 1
+    }
+
+    /// Limits how many descriptors it may have from now on.
+    pub(crate) fn allow_descriptors(&self, descriptors: u64) {
+        let limits = Rlimit { current: Some(descriptors), maximum: getrlimit(Resource::Nofile).maximum };
+        prlimit(Pid::from_raw(i32::try_from(self.pid).unwrap()), Resource::Nofile, limits).unwrap();
     }
 }
 

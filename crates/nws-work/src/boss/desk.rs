@@ -78,7 +78,7 @@ impl<I: Clone, R: Clone> Desk<I, R> {
         let now = Instant::now();
         match message {
             Message::Event(CommandEvent::Started { .. }) | Message::Close => {}
-            Message::Event(CommandEvent::NotStarted { id, message }) => {
+            Message::Event(CommandEvent::NotStarted { id, message, .. }) => {
                 self.ended(id, now, |_, _| Err(Trouble::not_started(message)));
             }
             Message::Event(CommandEvent::Ended { id, cause }) => {

@@ -42,7 +42,7 @@ pub(crate) enum Goes {
 #[serde(tag = "is", rename_all = "snake_case")]
 pub(crate) enum FromCommandHost {
     Started { id: CommandId, pid: u32 },
-    NotStarted { id: CommandId, message: String },
+    NotStarted { id: CommandId, message: String, shortage: bool },
     Ended { id: CommandId, cause: Cause },
     HostDied { cause: Cause },
     Failed { message: String },

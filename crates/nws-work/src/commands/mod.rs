@@ -158,6 +158,9 @@ pub enum CommandEvent {
         id: CommandId,
         /// The program and the reason.
         message: String,
+        /// It lacked descriptors, processes or memory: it may be started when others have ended. A host
+        /// whose other commands run waits for that by itself, unless it could not even take the request.
+        shortage: bool,
     },
     /// It has ended, and all that it started with it.
     Ended {
@@ -308,7 +311,9 @@ fn goes(output: &Output) -> Goes {
 fn event(message: Option<FromCommandHost>) -> CommandEvent {
     match message {
         Some(FromCommandHost::Started { id, pid }) => CommandEvent::Started { id, pid },
-        Some(FromCommandHost::NotStarted { id, message }) => CommandEvent::NotStarted { id, message },
+        Some(FromCommandHost::NotStarted { id, message, shortage }) => {
+            CommandEvent::NotStarted { id, message, shortage }
+        }
         Some(FromCommandHost::Ended { id, cause }) => CommandEvent::Ended { id, cause },
         Some(FromCommandHost::HostDied { cause }) => CommandEvent::HostDied { cause },
         Some(FromCommandHost::Failed { message }) => CommandEvent::HostDied { cause: Cause::in_words(message) },

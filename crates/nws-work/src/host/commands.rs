@@ -5,7 +5,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use nws_supervise::{End, Happening, Output, ProcessId, Spawn};
+use nws_supervise::{End, Happening, Output, ProcessId, Spawn, is_shortage};
+use rustix::io::Errno;
 
 use super::channel::Received;
 use super::inner::Over;
@@ -129,9 +130,9 @@ impl CommandHost {
                 let count = given.iter().filter(|given| **given).count() + numbers.len();
                 let descriptors = if count == 0 { Some(Vec::new()) } else { self.seat.control.take_descriptors() };
                 let Some(descriptors) = descriptors.filter(|descriptors| descriptors.len() == count) else {
-                    let message = "the process that starts commands has no descriptors left: run fewer at a time, or raise \
-                                   the limit of open files (ulimit -n)";
-                    self.seat.control.send(&FromCommandHost::NotStarted { id, message: message.to_owned() });
+                    let error = nws_supervise::with_advice(Errno::MFILE.into());
+                    let message = format!("the process that starts commands cannot take the request: {error}");
+                    self.not_started(id, message, true);
                     return;
                 };
                 let mut descriptors = descriptors.into_iter();
@@ -161,12 +162,21 @@ impl CommandHost {
         }
     }
 
+    /// Starts those that wait, as far as there is room for them.
     fn launch_waiting(&mut self) {
         while self.processes.len() < self.most
             && self.over.is_none()
             && let Some((id, spawn)) = self.waiting.pop_front()
         {
-            self.launch(id, spawn);
+            match self.seat.supervisor.start(&spawn) {
+                Ok(process) => self.started(id, process),
+                Err(error) if is_shortage(&error) && !self.processes.is_empty() => {
+                    // The end of any that runs gives back what is missing.
+                    self.waiting.push_front((id, spawn));
+                    return;
+                }
+                Err(error) => self.not_started(id, error.to_string(), is_shortage(&error)),
+            }
         }
     }
 
@@ -174,21 +184,19 @@ impl CommandHost {
     fn withdraw(&mut self, id: CommandId) {
         if let Some(place) = self.waiting.iter().position(|(waiting, _)| *waiting == id) {
             self.waiting.remove(place);
-            let message = "it was to end before it could begin".to_owned();
-            self.seat.control.send(&FromCommandHost::NotStarted { id, message });
+            self.not_started(id, "it was to end before it could begin".to_owned(), false);
         }
     }
 
-    fn launch(&mut self, id: CommandId, spawn: Spawn) {
-        match self.seat.supervisor.spawn(spawn) {
-            Ok(process) => {
-                self.processes.insert(id, process);
-                self.ids.insert(process, id);
-                let pid = self.seat.supervisor.pid(process).unwrap_or(0);
-                self.seat.control.send(&FromCommandHost::Started { id, pid });
-            }
-            Err(error) => self.seat.control.send(&FromCommandHost::NotStarted { id, message: error.to_string() }),
-        }
+    fn started(&mut self, id: CommandId, process: ProcessId) {
+        self.processes.insert(id, process);
+        self.ids.insert(process, id);
+        let pid = self.seat.supervisor.pid(process).unwrap_or(0);
+        self.seat.control.send(&FromCommandHost::Started { id, pid });
+    }
+
+    fn not_started(&mut self, id: CommandId, message: String, shortage: bool) {
+        self.seat.control.send(&FromCommandHost::NotStarted { id, message, shortage });
     }
 
     fn ended(&mut self, process: ProcessId, end: &End) {

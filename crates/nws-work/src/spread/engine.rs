@@ -243,7 +243,7 @@ impl Engine {
                 self.dispatch.ready(worker);
                 self.hand(worker, Instant::now());
             }
-            CommandEvent::NotStarted { id, message } => {
+            CommandEvent::NotStarted { id, message, .. } => {
                 let Some(worker) = self.ids.remove(&id) else { return };
                 self.leave_out(worker, message);
             }

@@ -134,9 +134,9 @@ class NetWorkSpace:
     def fetchMany(self, varName: str, n: int, *, timeout: float | None = None) -> list[Any]:
         """Take up to `n` values of a variable away and return them; wait until there is one.
 
-        It does not wait for more than one. Where others fetch from the variable too, it gets its share. No call gives more
-        than 4,096. If a value cannot be unpickled, the ones before it are the attribute `fetched` of the exception, and
-        the ones after it are kept for the next fetch.
+        It does not wait for more than one. Where others fetch from the variable too, it gets its share. No call gives
+        more than 4,096. If a value cannot be unpickled, the ones before it are the attribute `fetched` of the
+        exception, and the ones after it are kept for the next fetch.
         """
         return self._many(varName, n, timeout, False)
 

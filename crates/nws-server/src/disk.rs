@@ -13,6 +13,7 @@ mod file;
 mod windows;
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,6 @@ use nws_proto::{ErrorCode, Fault, TransferId};
 
 use crate::platform;
 use crate::server::Shared;
-use file::Open;
 pub(crate) use file::{Space, SpoolFile};
 pub(crate) use windows::Windows;
 
@@ -64,7 +64,7 @@ pub(crate) struct Completed {
 enum Job {
     Write { file: Arc<SpoolFile>, offset: u64, bytes: Bytes, asker: Asker },
     Read { file: Arc<SpoolFile>, offset: u64, len: usize, asker: Asker },
-    Close(Open),
+    Close(File),
 }
 
 /// Jobs that are over, and who is to be woken for them.
@@ -325,7 +325,7 @@ fn do_job(job: Job, ends: &Ends, folder: &Path) {
             drop(file);
             ends.add(Completed { asker, window_bytes: 0, result: result.map(|()| buffer.into()) });
         }
-        Job::Close(open) => drop(open),
+        Job::Close(file) => drop(file),
     }
 }
 

@@ -41,7 +41,7 @@ use crate::kept::Pinned;
 use crate::listener::Listener;
 use crate::outbox::Spare;
 use crate::readings::Returns;
-use crate::server::Shared;
+use crate::server::{Shared, Split};
 use crate::stored::Stored;
 use crate::table::Table;
 use crate::timers::Timers;
@@ -107,6 +107,8 @@ pub(crate) struct EventLoop {
     pinned: Pinned,
     /// More waits to be sent than may, and there is somebody who does not read it.
     ends_unread: bool,
+    /// How many descriptors are for what.
+    descriptors: Split,
     /// What could not be handed out.
     returns: Returns,
     disk: Disk,
@@ -142,7 +144,7 @@ impl EventLoop {
         rules: Rules,
         limits: Limits,
         tmp_dir: PathBuf,
-        most_files: usize,
+        descriptors: Split,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
         for (place, listener) in listeners.iter_mut().enumerate() {
@@ -152,7 +154,13 @@ impl EventLoop {
         let settings = settings(&limits, &server_id);
         let clock = Clock::new();
         let now_ms = clock.now_ms();
-        let disk = Disk::new(tmp_dir, limits.values_disk_bytes, limits.values_bytes, most_files, Arc::clone(&shared));
+        let disk = Disk::new(
+            tmp_dir,
+            limits.values_disk_bytes,
+            limits.values_bytes,
+            descriptors.long_values,
+            Arc::clone(&shared),
+        );
         Ok(Self {
             poll,
             listeners,
@@ -177,6 +185,7 @@ impl EventLoop {
             unsent_bytes: 0,
             pinned: Pinned::default(),
             ends_unread: false,
+            descriptors,
             returns: Returns::default(),
             disk,
             loaded_bytes: 0,

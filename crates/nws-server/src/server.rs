@@ -76,7 +76,7 @@ impl Server {
     /// # Errors
     /// Where an address is taken or not ours; the message names it.
     pub fn bind(config: Config) -> io::Result<Self> {
-        let (config, most_files, shortage) = fit_descriptors(config);
+        let (config, split, shortage) = fit_descriptors(config);
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let shared = Arc::new(Shared::new(waker, config.log, config.allow_users));
@@ -106,7 +106,7 @@ impl Server {
         let head_patience = Duration::from_millis(config.limits.handshake_ms.into());
         let rules = Rules { token: config.token, allow_users: config.allow_users, classic_from: config.classic_from };
         let event_loop =
-            EventLoop::new(poll, listeners, rules, config.limits, config.tmp_dir, most_files, Arc::clone(&shared))?;
+            EventLoop::new(poll, listeners, rules, config.limits, config.tmp_dir, split, Arc::clone(&shared))?;
         Ok(Self { event_loop, head_patience, web, tcp, unix: config.unix, shared })
     }
 
@@ -156,22 +156,25 @@ const LONG_VALUES_PART: usize = 4;
 const ROOM_FOR_LONG_VALUES: usize = 4096;
 
 /// How many descriptors are for what.
-#[derive(Debug, PartialEq, Eq)]
-struct Split {
-    connections: usize,
-    long_values: usize,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Split {
+    pub(crate) connections: usize,
+    pub(crate) long_values: usize,
+    /// There were to be more connections.
+    pub(crate) scarce: bool,
 }
 
 /// Lowers the limit on connections to what the limit on descriptors leaves, and says so: else who comes when
-/// there are none left would wait without an answer. Says how many are left for long values.
-fn fit_descriptors(mut config: Config) -> (Config, usize, Option<String>) {
+/// there are none left would wait without an answer.
+fn fit_descriptors(mut config: Config) -> (Config, Split, Option<String>) {
     let most = platform::raise_descriptor_limit();
     let others = OTHER_DESCRIPTORS + if config.web.is_some() { WEB_DESCRIPTORS } else { 0 };
     let wanted = config.limits.connections;
-    let Split { connections, long_values } = split(most, others, wanted, config.limits.values_disk_bytes != Some(0));
+    let split = split(most, others, wanted, config.limits.values_disk_bytes != Some(0));
+    let Split { connections, long_values, scarce } = split;
     platform::make_room_for_descriptors(most.min(connections + others + long_values.min(ROOM_FOR_LONG_VALUES)));
-    if wanted <= connections {
-        return (config, long_values, None);
+    if !scarce {
+        return (config, split, None);
     }
     config.limits.connections = connections;
     let message = format!(
@@ -179,7 +182,7 @@ fn fit_descriptors(mut config: Config) -> (Config, usize, Option<String>) {
          room for {connections}, which is the limit now, and for {long_values} long values; raise it (ulimit -Hn, or \
          LimitNOFILE of a systemd unit)"
     );
-    (config, long_values, Some(message))
+    (config, split, Some(message))
 }
 
 /// Three quarters at least are for connections and long values, however few there are.
@@ -187,7 +190,7 @@ fn split(descriptors: usize, others: usize, wanted: usize, disk: bool) -> Split 
     let free = descriptors.saturating_sub(others).max(descriptors / 4 * 3);
     let kept = if disk { free / LONG_VALUES_PART } else { 0 };
     let connections = wanted.min(free - kept).max(1);
-    Split { connections, long_values: free.saturating_sub(connections) }
+    Split { connections, long_values: free.saturating_sub(connections), scarce: connections < wanted }
 }
 
 fn bind_web(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
@@ -240,7 +243,8 @@ mod tests {
     #[test]
     fn connections_and_long_values_share_the_descriptors_that_there_are() {
         let shares = |descriptors, wanted, disk| {
-            let Split { connections, long_values } = split(descriptors, 400, wanted, disk);
+            let Split { connections, long_values, scarce } = split(descriptors, 400, wanted, disk);
+            assert_eq!(scarce, connections < wanted);
             (connections, long_values)
         };
         assert_eq!(shares(20_400, 12_000, true), (12_000, 8000));

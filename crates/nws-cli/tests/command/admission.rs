@@ -121,7 +121,8 @@ fn fewer_descriptors_than_connections_lower_that_limit_and_the_server_says_so() 
     let mut said = Vec::new();
     surplus.read_to_end(&mut said).unwrap();
     drop(clients);
-    let told = "at most 195 connections by TCP: of 216 (setting connections) a tenth is kept for the Unix socket";
+    let told = "at most 195 connections by TCP: of 216 (setting connections) a tenth is kept for the Unix socket; close \
+                some, or raise the limit on descriptors (ulimit -n), which leaves room for no more";
     assert!(String::from_utf8_lossy(&said).contains(told), "{}", String::from_utf8_lossy(&said));
 }
 

@@ -26,7 +26,7 @@ impl Space {
 
     /// The most files, where there are as many.
     pub(super) fn full_of_files(&self) -> Option<usize> {
-        (self.files.load(Ordering::Relaxed) >= self.most_files).then_some(self.most_files)
+        (self.files.load(Ordering::Acquire) >= self.most_files).then_some(self.most_files)
     }
 
     pub(crate) fn most_bytes(&self) -> u64 {
@@ -39,20 +39,6 @@ impl Space {
 
     pub(super) fn left_bytes(&self) -> u64 {
         self.most_bytes.saturating_sub(self.used_bytes())
-    }
-}
-
-/// An open file, which counts as one until it is closed.
-#[derive(Debug)]
-pub(super) struct Open {
-    file: Option<File>,
-    space: Arc<Space>,
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        drop(self.file.take());
-        self.space.files.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -105,10 +91,13 @@ impl SpoolFile {
 impl Drop for SpoolFile {
     fn drop(&mut self) {
         self.give_up();
-        let open = Open { file: self.file.take(), space: Arc::clone(&self.space) };
-        if let Some(jobs) = self.jobs.as_ref().filter(|_| open.file.is_some()) {
+        if let Some(file) = self.file.take()
+            && let Some(jobs) = &self.jobs
+        {
             // Where the thread is gone the file is closed here.
-            let _ = jobs.send(Job::Close(open));
+            let _ = jobs.send(Job::Close(file));
         }
+        // Whoever takes its place opens a file later on the thread, and so when this one is closed.
+        self.space.files.fetch_sub(1, Ordering::Release);
     }
 }

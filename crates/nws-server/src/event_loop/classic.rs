@@ -34,7 +34,7 @@ impl EventLoop {
         let Some(connection) = self.table.get(slot) else { return };
         let address = String::from_utf8_lossy(&connection.address).into_owned();
         let refusal = if connection.surplus {
-            Some(too_many_connections(self.limits.connections, connection.stream.is_unix()))
+            Some(too_many_connections(self.descriptors, connection.stream.is_unix()))
         } else {
             refusal(&connection.stream.origin(), own_user(), &self.rules)
         };

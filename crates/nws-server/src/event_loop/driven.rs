@@ -13,7 +13,7 @@ use crate::clock::{Clock, Random};
 use crate::config::Limits;
 use crate::connection::{Connection, Phase};
 use crate::disk::Disk;
-use crate::server::Shared;
+use crate::server::{Shared, Split};
 use crate::simulation::Held;
 use crate::stored::Stored;
 use crate::stream::Stream;
@@ -33,7 +33,8 @@ impl EventLoop {
         let shared = Arc::new(Shared::new(waker, None, false));
         let rules = Rules { token, allow_users: false, classic_from: Vec::new() };
         let tmp_dir = std::env::temp_dir();
-        let mut event_loop = Self::new(poll, Vec::new(), rules, limits, tmp_dir, MOST_FILES, Arc::clone(&shared))?;
+        let descriptors = Split { connections: limits.connections, long_values: MOST_FILES, scarce: false };
+        let mut event_loop = Self::new(poll, Vec::new(), rules, limits, tmp_dir, descriptors, Arc::clone(&shared))?;
         event_loop.disk = event_loop.disk.driven();
         event_loop.clock = Clock::Virtual(now_ms);
         event_loop.now_ms = event_loop.clock.now_ms();

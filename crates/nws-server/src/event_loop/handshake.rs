@@ -12,6 +12,7 @@ use super::{EventLoop, UNIX_PART};
 use crate::config::random_bytes;
 use crate::connection::Phase;
 use crate::input::{Admission, Arrival, Scratch};
+use crate::server::Split;
 
 /// The first byte of a TLS handshake.
 const TLS: u8 = 0x16;
@@ -48,7 +49,7 @@ impl EventLoop {
         }
         let Some(connection) = self.table.get(slot) else { return };
         if connection.surplus {
-            let message = too_many_connections(self.limits.connections, connection.stream.is_unix());
+            let message = too_many_connections(self.descriptors, connection.stream.is_unix());
             return self.say_goodbye(slot, Fault::new(ErrorCode::TooManyConnections, message));
         }
         let Ok(nonce) = random_bytes() else { return self.close(slot, "there are no random numbers") };
@@ -106,14 +107,20 @@ impl EventLoop {
 }
 
 /// What a client hears for whom there is no room.
-pub(super) fn too_many_connections(most: usize, unix: bool) -> String {
+pub(super) fn too_many_connections(descriptors: Split, unix: bool) -> String {
+    let Split { connections: most, scarce, .. } = descriptors;
+    let to_do = if scarce {
+        "close some, or raise the limit on descriptors (ulimit -n), which leaves room for no more"
+    } else {
+        "close some, or raise it"
+    };
     match most / UNIX_PART {
         kept if kept > 0 && !unix => format!(
             "expected at most {} connections by TCP: of {most} (setting connections) a tenth is kept for the Unix \
-             socket; close some, or raise it",
+             socket; {to_do}",
             most - kept
         ),
-        _ => format!("expected at most {most} connections (setting connections); close some, or raise it"),
+        _ => format!("expected at most {most} connections (setting connections); {to_do}"),
     }
 }
 

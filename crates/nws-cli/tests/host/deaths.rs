@@ -151,7 +151,7 @@ fn tasks_for_a_rank_that_is_given_up_fail_with_the_cause() {
     for _ in 0..2 {
         let mut outcomes = Outcomes::default();
         let run = sleigh.begin_run(Vec::new(), 1, None).unwrap();
-        let mut tasks = Tasks::new(run, 2);
+        let mut tasks = Tasks::new(run, 2, None);
         for rank in 0..2 {
             push(&mut tasks, "echo a");
             sleigh.master().submit_to(rank, &mut tasks);

@@ -52,7 +52,7 @@ fn who_is_connected_when_the_group_is_closed_is_ended_and_nothing_is_charged_for
     let closed = Group { joined: vec![rank], closed: true };
     // It is connected, and may hold tasks of this run until it is ended.
     let number = sleigh.begin_run(Vec::new(), 0, None).unwrap();
-    let mut tasks = Tasks::new(number, sleigh.worker_count());
+    let mut tasks = Tasks::new(number, sleigh.worker_count(), None);
     (0..200).for_each(|_| push(&mut tasks, "echo a"));
     sleigh.submit(&mut tasks);
     assert_eq!(sleigh.close_group().unwrap(), closed);
@@ -72,7 +72,7 @@ fn tasks_of_who_is_too_late_fail_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let (sleigh, _path, rank) = half(folder.path());
     let number = sleigh.begin_run(Vec::new(), 0, None).unwrap();
-    let mut tasks = Tasks::new(number, sleigh.worker_count());
+    let mut tasks = Tasks::new(number, sleigh.worker_count(), None);
     push(&mut tasks, "echo before");
     sleigh.master().submit_to(1 - rank, &mut tasks);
     sleigh.close_group().unwrap();

@@ -90,10 +90,10 @@ fn worker() {
         let _ = link.read_to_end(&mut Vec::new());
         end("the sleigh was stopped");
     });
-    let mut result = Vec::new();
+    let (mut next, mut result) = (None, Vec::new());
     loop {
-        let task = match worker.try_next() {
-            Next::Task(task) => task,
+        match worker.try_next(&mut next) {
+            Next::Task => {}
             Next::Nothing => {
                 worker.wait(Duration::from_secs(1));
                 continue;
@@ -105,11 +105,12 @@ fn worker() {
                 }
                 return;
             }
-        };
-        let began_ns = worker.begin(&task, None);
+        }
+        let Some(task) = &mut next else { continue };
+        let began_ns = worker.begin(task, None);
         result.resize(RESULT_HEAD_BYTES, 0);
         result.extend(perform(std::str::from_utf8(task.payload()).unwrap()).into_bytes());
-        worker.finish(&task, began_ns, Outcome::Done, &mut result);
+        worker.finish(task, began_ns, Outcome::Done, &mut result);
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn start_at(
 /// Begins a run of these tasks.
 pub(crate) fn begin(sleigh: &Sleigh, retries: u32, payloads: &[&str]) -> u32 {
     let run = sleigh.begin_run(Vec::new(), retries, None).unwrap();
-    let mut tasks = Tasks::new(run, sleigh.worker_count());
+    let mut tasks = Tasks::new(run, sleigh.worker_count(), None);
     for payload in payloads {
         push(&mut tasks, payload);
         if tasks.is_full() {

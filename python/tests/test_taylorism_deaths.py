@@ -78,7 +78,7 @@ def test_a_killed_boss_is_an_error_and_ends_its_workers(mark, tmp_path, how):
 def test_a_killed_warden_or_host_is_an_error_and_ends_all(mark, tmp_path, which):
     boss, pids = started(tmp_path)
     os.kill(boss._office._host.pid if which == "warden" else parent_of(pid_of(boss)), signal.SIGKILL)
-    with pytest.raises(BossDied):
+    with pytest.raises(BossDied, match="the process that watches it has ended"):
         boss.wait_till_finished()
     wait_until(lambda: not any(living(pid) for one in pids for pid in one), "the other of the two has ended all")
 

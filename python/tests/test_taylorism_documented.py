@@ -2,12 +2,15 @@
 
 import inspect
 import os
+import subprocess
+import sys
 
 import pytest
 
 from bosses import Gate, pid_of, reports
 from hired import Gated, Squarer
 from leftovers import wait_until
+from nws import taylorism
 from nws.taylorism import Boss, Worker, batch_main, run_as_server
 from nws.taylorism.schedulers import BaseScheduler, LaxistScheduler, MaxThreadsScheduler
 
@@ -39,6 +42,20 @@ def test_the_signatures_are_the_documented_ones():
     assert list(made) == ["scheduler", "name", "verbose"]
     assert type(made["scheduler"]) is MaxThreadsScheduler
     assert (made["name"], made["verbose"]) == (None, False)
+
+
+def test_the_names_of_the_package():
+    assert (taylorism.BaseScheduler, taylorism.MaxThreadsScheduler) == (BaseScheduler, MaxThreadsScheduler)
+    assert taylorism.interrupt.SignalInterruptHandler and taylorism.schedulers.BaseScheduler is BaseScheduler
+
+
+def test_the_simple_example_runs():
+    done = subprocess.run(
+        [sys.executable, "-m", "nws.taylorism.examples"], capture_output=True, text=True, timeout=60, check=True
+    )
+    first, *reports = done.stdout.splitlines()
+    assert (first, done.stderr) == ("Report from workers:", "")
+    assert sorted(reports) == [f"Awake after {seconds} s" for seconds in (0.01, 0.02, 0.03)]
 
 
 def test_a_boss_has_its_name_its_verbosity_and_its_scheduler():

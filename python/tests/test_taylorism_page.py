@@ -42,6 +42,8 @@ MODULE: list[Fact] = [
     ("use", "a class inherits from Worker, with its instructions as attributes of its footprint", [f"{FOOTPRINTS}::test_instructions_are_converted_and_given_their_defaults_by_the_library"]),
     ("use", "its task is the method _task", [f"{BOSS}::test_instructions_become_reports"]),
     ("use", "workers are hired as soon as instructions meet theirs", [f"{DOCUMENTED}::test_other_classes_of_workers_serve_other_instructions"]),
+    ("use", "there is a simple example, taylorism.examples", [f"{DOCUMENTED}::test_the_simple_example_runs"]),
+    ("module", "the base of schedulers and the one by default are names of the package, too", [f"{DOCUMENTED}::test_the_names_of_the_package"]),
     ("interrupt", "processes can be killed properly", [f"{INTERRUPT}::test_a_signal_is_an_exception_that_says_which", f"{INTERRUPT}::test_code_unwinds_and_does_not_go_on_as_after_an_error"]),
 ]  # fmt: skip
 

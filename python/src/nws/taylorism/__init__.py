@@ -13,8 +13,8 @@ Define a class of workers, give a Boss the instructions of each, and get their r
     >>> sorted(one["report"] for one in boss.get_report()["workers_report"])
     [1, 4, 9]
 
-`schedulers` has what decides which instructions are next, `interrupt` makes signals exceptions. No
-`if __name__ == "__main__"` is needed, and classes of a script or notebook travel as they are.
+`schedulers` has what decides which instructions are next, `interrupt` makes signals exceptions, `examples` has another
+program. No `if __name__ == "__main__"` is needed, and classes of a script or notebook travel as they are.
 """
 
 from nws.taylorism import interrupt, schedulers
@@ -22,10 +22,13 @@ from nws.taylorism._boss import Boss, batch_main, run_as_server
 from nws.taylorism._failures import BossDied, NoScheduler, UnevenInstructions, WorkerDied, WorkerFailed
 from nws.taylorism._shared import SharedNumpyArray
 from nws.taylorism._worker import Worker
+from nws.taylorism.schedulers import BaseScheduler, MaxThreadsScheduler
 
 __all__ = [
+    "BaseScheduler",
     "Boss",
     "BossDied",
+    "MaxThreadsScheduler",
     "NoScheduler",
     "SharedNumpyArray",
     "UnevenInstructions",

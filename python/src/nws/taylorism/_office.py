@@ -199,7 +199,8 @@ class Office:
             self.pid = event.pid
             self._watch = None if event.pid is None else Stopped(event.pid)
             return None
-        return event.message or str(event.cause)
+        ended = event.message or str(event.cause)
+        return ended if event.kind != "host_died" else f"the process that watches it has ended: {ended}"
 
 
 def _launch(end: socket.socket, env: list[tuple[str, str | None]]) -> _native.CommandHost:

@@ -34,7 +34,7 @@ use crate::{link, names};
 
 pub use capture::{Capture, Marks};
 pub use newcomer::{CaptureEnds, Joining, Newcomer};
-use outbox::Outbox;
+use outbox::{Outbox, Urgency};
 use queue::{Popped, Queue};
 use shared::Shared;
 pub use task::Task;
@@ -318,7 +318,9 @@ impl Worker {
         self.page.end();
         task.drop_rest(&self.shared.queue.hand);
         // Mostly it has ended, and the server says so; one that was stored meanwhile would be held for ever.
-        self.shared.outbox.put_end(task.lease, task.head.run);
+        if self.shared.outbox.put_end(task.lease, task.head.run) == Urgency::Now {
+            self.shared.flush();
+        }
     }
 
     /// Sends a task's result. `result` begins with [`RESULT_HEAD_BYTES`] bytes of any content, which

@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use nws_proto::{Descriptor, FinishItem, Item, Language, LeaseId};
+use nws_proto::{Descriptor, FinishItem, Item, Language, LeaseId, limits};
 
 use super::task::Task;
 use crate::clock::monotonic_ns;
@@ -19,8 +19,8 @@ const SHORT_DELAY_NS: u64 = 1_000_000;
 pub(super) const BUNDLE_PATIENCE_NS: u64 = 2_000_000;
 /// A batch of this many bytes does not wait for more.
 const BATCH_BYTES: usize = 64 << 10;
-/// A batch of this many results does not wait for more.
-const BATCH_RESULTS: usize = 4096;
+/// A batch of this many results does not wait for more: with the leases that end otherwise they fit a request.
+const BATCH_RESULTS: usize = limits::BATCH_VALUES as usize / 2;
 
 /// Whether the outbox wants to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +113,7 @@ struct State {
     said: Vec<Item<Bytes>>,
     said_bytes: usize,
     since_ns: u64,
+    sent_lately: bool,
     closed: bool,
 }
 
@@ -140,6 +141,8 @@ impl Outbox {
     /// A run begins: whether each of its results is to be on its way soon.
     pub(super) fn begin_run(&self, hurries: bool) {
         self.hurries.store(hurries, Ordering::Relaxed);
+        // Who waits by the time of the run before begins anew.
+        self.filled.notify_all();
     }
 
     fn delay_ns(&self) -> u64 {
@@ -166,14 +169,16 @@ impl Outbox {
             return Urgency::Now;
         }
         if was_empty {
-            self.filled.notify_one();
+            self.rouse();
         }
         Urgency::Later
     }
 
     /// A lease ends whose last result was put in before, or that has none.
-    pub(super) fn put_end(&self, lease: LeaseId, run: u32) {
-        self.state().ended.push((lease, run));
+    pub(super) fn put_end(&self, lease: LeaseId, run: u32) -> Urgency {
+        let mut state = self.state();
+        state.ended.push((lease, run));
+        if state.ended.len() >= BATCH_RESULTS { Urgency::Now } else { Urgency::Later }
     }
 
     /// Adds what a task said: it leaves before the results that are put in later.
@@ -181,7 +186,7 @@ impl Outbox {
         let mut state = self.state();
         if state.is_empty() {
             state.since_ns = now_ns;
-            self.filled.notify_one();
+            self.rouse();
         }
         state.said_bytes += value.len();
         state.said.push(item(Bytes::from(value)));
@@ -226,6 +231,7 @@ impl Outbox {
         let mut sent = Sent { said: std::mem::take(&mut state.said), ..Sent::default() };
         state.said_bytes = 0;
         state.results = 0;
+        state.sent_lately = true;
         let capacity = state.buffer.len();
         let buffer = Bytes::from(std::mem::replace(&mut state.buffer, Vec::with_capacity(capacity)));
         let short = std::mem::take(&mut state.short);
@@ -258,11 +264,12 @@ impl Outbox {
             if state.is_empty() {
                 // In this order: whoever takes up a bundle afterwards sees that it has to wake this thread.
                 self.sleeps.store(true, Ordering::SeqCst);
-                if has_rest() {
+                // After results others mostly follow, and to be woken for each first one of them is dear.
+                if std::mem::take(&mut state.sent_lately) || has_rest() {
                     self.sleeps.store(false, Ordering::SeqCst);
-                    let patience = Duration::from_nanos(BUNDLE_PATIENCE_NS);
+                    let patience = Duration::from_nanos(BUNDLE_PATIENCE_NS.min(self.delay_ns()));
                     state = self.filled.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;
-                    if state.is_empty() {
+                    if state.is_empty() && has_rest() {
                         return !state.closed;
                     }
                     continue;
@@ -277,6 +284,14 @@ impl Outbox {
             }
             let rest = Duration::from_nanos(delay_ns - age_ns);
             state = self.filled.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Wakes the thread that waits for something to be due, where it does not look by itself soon. To be called with
+    /// the state locked.
+    fn rouse(&self) {
+        if self.sleeps.swap(false, Ordering::SeqCst) {
+            self.filled.notify_all();
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nws_proto::LeaseId;
+use nws_proto::{LeaseId, limits};
 
 use super::hand::Hand;
 use super::pace::Pace;
@@ -147,7 +147,7 @@ impl State {
         let low = if idle { Some(0) } else { self.pace.low_water() };
         let due = !self.fetching && self.over.is_none() && low.is_some_and(|low| self.count <= low);
         self.fetching |= due;
-        due.then(|| (self.pace.next_batch() / self.bundle.max(1)).max(1))
+        due.then(|| (self.pace.next_batch() / self.bundle.max(1)).clamp(1, limits::BATCH_VALUES))
     }
 }
 

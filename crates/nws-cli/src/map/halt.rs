@@ -82,7 +82,7 @@ fn condition(text: &str) -> Result<(Counted, Limit), String> {
 }
 
 fn wrong() -> String {
-    "expected never, or soon or now, and behind a comma fail=N, success=N, fail=N%, success=N% or done=N for other than \
+    "expected never, soon or now, and behind a comma fail=N, success=N, fail=N%, success=N% or done=N for other than \
      the first failure"
         .to_owned()
 }

@@ -40,7 +40,8 @@ fn no_two_jobs_have_the_same_slot_at_a_time() {
     let script = "mkdir lock$1 || exit 1; echo $1; rmdir lock$1";
     let inputs: String = (1..=60).map(|number| format!("{number}\n")).collect();
     let folder = home.path().to_str().unwrap();
-    let words = ["-j3", "-C", folder, "--joblog", "log", "sh", "-c", script, "sh", "{%}", "{}"];
+    let log = home.path().join("log");
+    let words = ["-j3", "-C", folder, "--joblog", log.to_str().unwrap(), "sh", "-c", script, "sh", "{%}", "{}"];
     let ran = map(&home, &words, &inputs);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
     let slots: BTreeSet<&str> = ran.stdout.lines().collect();

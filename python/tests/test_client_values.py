@@ -70,17 +70,17 @@ def test_what_does_not_fit_an_encoding_is_an_error(
 def test_many_values_go_in_one_call_and_come_in_one(ws: NetWorkSpace) -> None:
     ws.storeMany("x", (str(n) for n in range(1000)))
     assert ws.fetchMany("x", 3) == ["0", "1", "2"]
-    assert ws.fetchTryMany("x", 5000) == [str(n) for n in range(3, 1000)]
+    assert ws.fetchTryMany("x", 4096) == [str(n) for n in range(3, 1000)]
     assert ws.fetchTryMany("x", 5000) == []
     ws.storeMany("x", [])
     assert ws.fetchTry("x") is None
 
 
 def test_more_values_than_one_message_holds(ws: NetWorkSpace) -> None:
-    ws.storeMany("x", range(70_000))
-    assert ws.listVars(format="dict")["x"][1] == 70_000
-    assert ws.fetchMany("x", 65_536) == list(range(65_536))
-    assert ws.fetchMany("x", 65_536) == list(range(65_536, 70_000))
+    ws.storeMany("x", range(5000))
+    assert ws.listVars(format="dict")["x"][1] == 5000
+    assert ws.fetchMany("x", 5000) == list(range(4096))
+    assert ws.fetchMany("x", 5000) == list(range(4096, 5000))
 
 
 def test_many_long_values_go_in_several_messages(ws: NetWorkSpace) -> None:
@@ -102,9 +102,8 @@ def test_many_wait_for_one_and_their_wait_ends(ws: NetWorkSpace) -> None:
     until_waiting(ws, "x", 1)
     ws.store("x", 1)
     assert waiting.result(10) == [1]
-    for bad in (0, 65_537):
-        with pytest.raises(ValueError, match=f"expected 1 to 65536 values in one call, got {bad}"):
-            ws.fetchMany("x", bad)
+    with pytest.raises(ValueError, match="expected to fetch 1 value or more, got 0"):
+        ws.fetchMany("x", 0)
 
 
 class Broken:

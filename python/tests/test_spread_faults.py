@@ -178,30 +178,6 @@ def test_who_does_not_read_is_ended_after_the_timeout():
         main([b"x" * 1_000_000], [["sleep", "1000"]], timeout=0.2)
 
 
-# A shell starts at once even on a machine with much to do, so that no start takes as long as a timeout.
-def shell(body: str) -> list[str]:
-    return ["sh", "-c", f"while read x; do {body}; echo '{{\"result\": '$x'}}'; done"]
-
-
-def test_a_task_without_end_is_an_error_that_names_it_and_the_others_are_done():
-    worker = shell("[ $x = 1 ] && sleep 1000")
-    with pytest.raises(NoResponse, match="task 1 was not answered within 4 s") as raised:
-        # Long for a shell that is well, as the machine may be slow.
-        main(range(20), [worker] * 2, timeout=4, encoding="json")
-    assert raised.value.results == [notComputed if x == 1 else x for x in range(20)]
-
-
-def test_a_worker_that_is_stopped_is_ended_after_the_timeout_and_its_task_done(tmp_path):
-    worker = shell(f"[ $x = 2 ] && mkdir '{tmp_path}/once' 2>/dev/null && kill -STOP $$")
-    assert main(range(10), [worker] * 2, timeout=3, encoding="json")[0] == list(range(10))
-    assert (tmp_path / "once").exists()
-
-
-def test_with_a_timeout_the_end_of_a_command_is_bounded_too():
-    worker = [*shell("echo '{\"result\": '$x'}'; echo end; exec sleep 1000")]
-    assert main([5], [worker], timeout=3, encoding="json") == ([5], [["end\n"]])
-
-
 def test_whatever_a_worker_has_started_ends_with_it():
     body = """
         import subprocess

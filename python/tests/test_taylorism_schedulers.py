@@ -301,30 +301,71 @@ def test_durations_that_cannot_be_remembered_are_a_warning_and_the_work_is_done(
     assert "no folder" in capfd.readouterr().err
 
 
-class Wrong(BaseScheduler):
+class Answering(BaseScheduler):
+    """Gives an answer that is made of what is pending."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
     def launchable(self, pending_instructions, workers, report):
-        return pending_instructions
+        return self.answer(pending_instructions)
 
 
-def test_a_scheduler_that_answers_with_something_else_is_an_error():
-    with Boss(scheduler=Wrong()) as boss:
-        boss.set_instructions({}, {"number": [2]})
+NOT_TWO_LISTS = r"Answering.launchable: expected two lists, the instructions to hand out and those that stay pending"
+EACH_ONCE = r"Answering.launchable: expected each instructions in one of its two lists, got "
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "told"),
+    [
+        (lambda pending: pending, TypeError, rf"{NOT_TWO_LISTS}, got \[.*, a list"),
+        (lambda pending: None, TypeError, rf"{NOT_TWO_LISTS}, got None, a NoneType"),
+        (lambda pending: "ab", TypeError, rf"{NOT_TWO_LISTS}, got 'ab', a str"),
+        (lambda pending: ("ab", pending), TypeError, rf"{NOT_TWO_LISTS}, got \('ab', \[.*, a tuple"),
+        (lambda pending: (pending[0], pending[1:]), TypeError, NOT_TWO_LISTS),
+        (lambda pending: (3, pending), TypeError, NOT_TWO_LISTS),
+        (lambda pending: {"launchable": pending, "pending": []}, TypeError, NOT_TWO_LISTS),
+        (
+            lambda pending: (["first"], pending[1:]),
+            TypeError,
+            rf"{NOT_TWO_LISTS}, each a dict, got 'first', a str among",
+        ),
+        (lambda pending: ([], ["first"] * 5), TypeError, rf"{NOT_TWO_LISTS}, each a dict, got 'first'"),
+        (lambda pending: ([], []), ValueError, rf"{EACH_ONCE}0 to hand out and 0 to stay of 5 .*number = 7"),
+        (
+            lambda pending: (pending[:1], pending[2:]),
+            ValueError,
+            rf"{EACH_ONCE}1 to .* 3 to .*neither list are\n  number = 8$",
+        ),
+        (
+            lambda pending: (pending.clear(), ([], pending))[1],
+            ValueError,
+            rf"{EACH_ONCE}0 to hand out and 0 to stay of 5",
+        ),
+        (lambda pending: (pending[:1], pending), ValueError, rf"{EACH_ONCE}some in both"),
+        (lambda pending: (pending[:1] * 2, pending[1:]), ValueError, rf"{EACH_ONCE}some in both, or twice in one"),
+        (lambda pending: (pending[:1], [dict(one) for one in pending]), ValueError, rf"{EACH_ONCE}1 .* 5 to stay of 5"),
+    ],
+)
+def test_a_scheduler_that_answers_with_something_else_is_an_error(answer, kind, told):
+    with Boss(scheduler=Answering(answer)) as boss:
+        boss.set_instructions({}, {"number": [7, 8, 9, 10, 11]})
         boss.make_them_work()
-        with pytest.raises(TypeError, match=r"Wrong.launchable: expected two lists") as error:
+        with pytest.raises(kind, match=f"(?s){told}") as error:
             boss.wait_till_finished()
         assert error.value.__cause__.name is None
 
 
-class Twice(BaseScheduler):
-    """Hands out what it keeps as well."""
-
-    def launchable(self, pending_instructions, workers, report):
-        return pending_instructions[:1], pending_instructions
-
-
-def test_a_scheduler_that_hands_out_what_it_keeps_is_an_error():
-    with Boss(scheduler=Twice()) as boss:
-        boss.set_instructions({}, {"number": [2]})
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda pending: ([pending.pop()], pending),
+        lambda pending: [iter(pending[:1]), tuple(pending[1:])],
+        lambda pending: ([{**one, "number": one["number"]} for one in pending], []),
+    ],
+)
+def test_a_scheduler_may_change_the_list_and_the_instructions_and_answer_with_any_kind_of_list(answer):
+    with Boss(scheduler=Answering(answer)) as boss:
+        boss.set_instructions({}, {"number": [1, 2, 3]})
         boss.make_them_work()
-        with pytest.raises(ValueError, match=r"Twice.launchable: expected each instructions in one of its two lists"):
-            boss.wait_till_finished()
+        assert reports(boss) == [1, 4, 9]

@@ -219,6 +219,12 @@ def test_instructions_may_be_sent_as_messages_too(boss):
         boss.control_messenger_out.send("GO")
 
 
+@pytest.mark.parametrize("message", [None, 3, b"HALT", ["HALT"], {1: 2}, {"HALT"}])
+def test_a_message_that_is_neither_a_signal_nor_instructions_is_an_error_that_lists_the_signals(boss, message):
+    with pytest.raises(TypeError, match="control signals HALT, RESUME, .*STOP_RIGHTNOW, or instructions: .*got "):
+        boss.control_messenger_out.send(message)
+
+
 def test_there_are_these_signals_and_each_has_a_text_of_its_own():
     assert set(Boss.control_signals) == {
         "HALT",

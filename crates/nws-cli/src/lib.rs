@@ -12,6 +12,7 @@ mod long;
 mod manual;
 mod map;
 mod names;
+mod platform;
 mod registry;
 mod remote;
 mod table;

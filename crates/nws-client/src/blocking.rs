@@ -178,7 +178,7 @@ impl Workspace {
         list_variables() -> Vec<VariableInfo>;
     }
 
-    /// Adds values in this order, all or none. At most 65,536 at a time.
+    /// Adds values in this order, all or none. At most 4,096 at a time.
     ///
     /// # Errors
     /// Those of the operation.

@@ -92,11 +92,11 @@ mod tests {
     }
 
     #[test]
-    fn batches_have_one_to_65536_values() {
-        for (count, good) in [(0, false), (1, true), (65_536, true), (65_537, false)] {
+    fn batches_have_one_to_4096_values() {
+        for (count, good) in [(0, false), (1, true), (4096, true), (4097, false)] {
             assert_eq!(payload_bytes(&store(count, 1), 1 << 30).is_ok(), good, "{count}");
         }
-        for (max_values, good) in [(0, false), (1, true), (65_536, true), (65_537, false)] {
+        for (max_values, good) in [(0, false), (1, true), (4096, true), (4097, false)] {
             let retrieve = Retrieve {
                 variable: VariableHandle(1),
                 take: true,

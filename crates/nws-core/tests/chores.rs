@@ -47,7 +47,7 @@ fn who_stores_and_deletes_all_the_time_leaves_no_more_than_was_kept_at_a_time() 
         let client = world.client();
         for _ in 0..20 {
             world.declare(client, mode);
-            world.store(client, 0..10_000);
+            (0..4).for_each(|part| world.store(client, 2500 * part..2500 * (part + 1)));
             world.done(client, Request::DeleteVariable { variable: VARIABLE });
         }
         let parts = parts(&mut world);

@@ -17,8 +17,8 @@ pub const MESSAGE_BYTES: u32 = 1000;
 pub const NAME_BYTES: u16 = 4096;
 /// Longest owner label, in bytes.
 pub const LABEL_BYTES: u16 = 256;
-/// Most values in one frame.
-pub const BATCH_VALUES: u32 = 1 << 16;
+/// Most values in one frame: the server takes in and gives out so many without a pause that others notice.
+pub const BATCH_VALUES: u32 = 1 << 12;
 /// Most workspaces that one session may have open at a time.
 pub const SESSION_WORKSPACES: u32 = 4096;
 /// Most variable names that one session may have bound at a time.

@@ -59,7 +59,7 @@ const EVENTS: usize = 1024;
 const APPOINTMENTS_A_TURN: usize = 512;
 /// After how much reading and executing a turn goes on to sending, and after how much sending it ends,
 /// in units of about a microsecond. Who is left stands first in line in the next turn.
-const TURN_UNITS: usize = 4000;
+const TURN_UNITS: usize = 2000;
 /// What a connection's turn to be read costs beside what it asks for, and its turn to be sent to.
 const CONNECTION_UNITS: usize = 5;
 /// Bytes that are received or sent in a unit's time.
@@ -126,6 +126,8 @@ pub(crate) struct EventLoop {
     later: Vec<usize>,
     /// What this turn has spent on what it does now, in units of about a microsecond.
     spent_units: usize,
+    /// Whether the connection whose turn it is has had a request executed.
+    has_executed: bool,
     /// The core has something left to be done in parts.
     sweeps: bool,
     stop_at_ms: Option<u64>,
@@ -185,6 +187,7 @@ impl EventLoop {
             dirty: VecDeque::new(),
             later: Vec::new(),
             spent_units: 0,
+            has_executed: false,
             sweeps: false,
             stop_at_ms: None,
             measures: Measures::default(),

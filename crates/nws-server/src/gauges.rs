@@ -92,6 +92,8 @@ measures! {
     refused: "nws_refused_total", Counter;
     /// Requests that failed for any other reason.
     failed: "nws_failed_total", Counter;
+    /// Connections that were ended because they did not read while too much waited to be sent.
+    unread: "nws_connections_unread_total", Counter;
     /// Bytes that came from clients.
     received_bytes: "nws_received_bytes_total", Counter;
     /// Bytes that went to clients.

@@ -15,8 +15,6 @@ use crate::spool::{Answer, Writer};
 /// A request that has come whole and is not executed yet, mostly as the disk has not confirmed its values.
 #[derive(Debug)]
 pub(crate) enum Held {
-    /// One with very many values, from a payload of so many bytes: others are served before it goes on.
-    Received(RequestId, usize, Request<Sent>),
     /// A store or finish whose value was spooled; here is what came before that.
     Spooled(FrameHeader, Bytes),
     /// One whose values came by transfers, or are in memory.
@@ -33,7 +31,6 @@ impl Held {
             Sent::Transfer(_) => 0,
         };
         match self {
-            Held::Received(_, payload_bytes, _) => *payload_bytes as u64,
             Held::Transferred(_, Request::Store { items, .. }) => items.iter().map(|item| here(&item.value)).sum(),
             Held::Transferred(_, Request::Finish { items, .. }) => {
                 items.iter().map(|item| here(&item.result.value)).sum()

@@ -15,6 +15,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::mm::{Advice, madvise};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, listen, recv, send, sendmsg, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -107,6 +108,15 @@ pub(crate) fn raise_descriptor_limit() -> usize {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     let most = getrlimit(Resource::Nofile).current;
     most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX)
+}
+
+/// Has the kernel make room for so many descriptors now. It doubles its table when a number is beyond it,
+/// and a process with several threads then stands still until all processors have taken notice: some 20 ms.
+pub(crate) fn make_room_for_descriptors(count: usize) {
+    // The room stays when the highest number is closed. Without it all works, with these pauses.
+    let highest = i32::try_from(count).unwrap_or(i32::MAX).saturating_sub(1);
+    let _ =
+        eventfd(0, EventfdFlags::CLOEXEC).and_then(|descriptor| rustix::io::fcntl_dupfd_cloexec(&descriptor, highest));
 }
 
 /// How many descriptors this process may have open.

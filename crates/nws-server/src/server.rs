@@ -152,6 +152,9 @@ const OTHER_DESCRIPTORS: usize = 2 * SURPLUS_CONNECTIONS + 64;
 /// The part of the descriptors that is kept for long values where connections would take them all.
 const LONG_VALUES_PART: usize = 4;
 
+/// For how many long values at most there is room from the start: seldom are there as many as may be.
+const ROOM_FOR_LONG_VALUES: usize = 4096;
+
 /// How many descriptors are for what.
 #[derive(Debug, PartialEq, Eq)]
 struct Split {
@@ -166,6 +169,7 @@ fn fit_descriptors(mut config: Config) -> (Config, usize, Option<String>) {
     let others = OTHER_DESCRIPTORS + if config.web.is_some() { WEB_DESCRIPTORS } else { 0 };
     let wanted = config.limits.connections;
     let Split { connections, long_values } = split(most, others, wanted, config.limits.values_disk_bytes != Some(0));
+    platform::make_room_for_descriptors(most.min(connections + others + long_values.min(ROOM_FOR_LONG_VALUES)));
     if wanted <= connections {
         return (config, long_values, None);
     }

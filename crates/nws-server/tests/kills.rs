@@ -257,7 +257,10 @@ fn whoever_is_killed_whenever_no_value_is_lost_that_was_not_delivered() {
     let server = Running::start();
     let mut observer = client(server.tcp);
     let items = |numbers: std::ops::Range<u64>| numbers.map(|task| item(task.to_string())).collect();
-    observer.done(&Request::Store { variable: VariableHandle(TASK), items: items(0..TASKS) });
+    for first in (0..TASKS).step_by(4000) {
+        let some = items(first..TASKS.min(first + 4000));
+        observer.done(&Request::Store { variable: VariableHandle(TASK), items: some });
+    }
     let (tell, told) = mpsc::channel();
     let (mut books, mut dice, mut next) = (Books::default(), SEED, 1);
     let mut start = |role| {

@@ -36,7 +36,7 @@ fn until(server: &Running, name: &str, number: u32) {
 fn a_million_values_are_stored_listed_and_deleted() {
     let server = Running::start();
     let mut client = server.client_at("w");
-    let batch = 62_500;
+    let batch = 4000;
     for start in (0..VALUES).step_by(batch) {
         let items = (start..start + batch as u32).map(|number| item(number.to_le_bytes())).collect();
         client.done(&Request::Store { variable: VariableHandle(1), items });
@@ -132,8 +132,10 @@ fn ten_thousand_waits_are_listed_answered_and_ended_by_a_deletion() {
     };
     all_wait(&mut clients);
     let mut storer = server.client_at("w");
-    let items = (0..WAITING).map(|number| item(number.to_le_bytes())).collect();
-    storer.done(&Request::Store { variable: VariableHandle(1), items });
+    let items = |first: u32| (first..first + WAITING / 4).map(|number| item(number.to_le_bytes())).collect();
+    for first in (0..WAITING).step_by(WAITING as usize / 4) {
+        storer.done(&Request::Store { variable: VariableHandle(1), items: items(first) });
+    }
     let mut fetched = Vec::new();
     for client in &mut clients {
         for id in ids() {

@@ -155,11 +155,13 @@ fn thousands_of_requests_can_be_in_flight() {
 fn batches_go_both_ways() {
     let server = Running::start();
     let mut client = server.client_at("w");
-    let items: Vec<_> = (0..20_000u32).map(|i| item(i.to_le_bytes())).collect();
-    client.done(&Request::Store { variable: VariableHandle(1), items });
+    for first in (0..20_000u32).step_by(4000) {
+        let items: Vec<_> = (first..first + 4000).map(|i| item(i.to_le_bytes())).collect();
+        client.done(&Request::Store { variable: VariableHandle(1), items });
+    }
     let mut seen = 0u32;
     while seen < 20_000 {
-        let retrieve = Retrieve { take: true, wait: Wait::No, max_values: 7000, ..find() };
+        let retrieve = Retrieve { take: true, wait: Wait::No, max_values: 3000, ..find() };
         let (_, values) = values(client.ask(&Request::Retrieve(retrieve)));
         assert!(!values.is_empty());
         for value in values {
@@ -271,7 +273,7 @@ fn hundreds_who_wait_are_all_answered() {
 
 #[test]
 fn a_request_with_very_many_values_is_executed_before_what_follows_it() {
-    const VALUES: u32 = 60_000;
+    const VALUES: u32 = nws_proto::limits::BATCH_VALUES;
     let server = Running::start();
     let (mut client, mut other) = (server.client_at("w"), server.client_at("w"));
     let items = (0..VALUES).map(|number| item(number.to_le_bytes())).collect();

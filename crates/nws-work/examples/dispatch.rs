@@ -17,14 +17,15 @@ const WORKERS: u32 = 2;
 fn work(bootstrap: &Bootstrap) -> Result<(), WorkError> {
     let (page, _) = Page::create()?;
     let worker = Worker::join(bootstrap, page)?;
-    let mut result = Vec::new();
+    let (mut next, mut result) = (None, Vec::new());
     loop {
-        match worker.try_next() {
-            Next::Task(task) => {
-                let began_ns = worker.begin(&task, None);
+        match worker.try_next(&mut next) {
+            Next::Task => {
+                let Some(task) = &mut next else { continue };
+                let began_ns = worker.begin(task, None);
                 result.resize(RESULT_HEAD_BYTES, 0);
                 result.extend_from_slice(task.payload());
-                worker.finish(&task, began_ns, Outcome::Done, &mut result);
+                worker.finish(task, began_ns, Outcome::Done, &mut result);
             }
             Next::Nothing => worker.wait(Duration::from_millis(200)),
             Next::Over(_) => return Ok(()),
@@ -36,7 +37,7 @@ fn round(master: &Master, count: u64) -> Result<Duration, WorkError> {
     let began = Instant::now();
     let run = master.next_run();
     master.define(run, Vec::new())?;
-    let mut tasks = Tasks::new(run, WORKERS);
+    let mut tasks = Tasks::new(run, WORKERS, None);
     for number in 0..count {
         tasks.push(|buffer| {
             buffer.push(3);

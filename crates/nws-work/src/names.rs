@@ -14,3 +14,8 @@ pub fn tasks_of(rank: u32) -> String {
 pub fn run(run: u32) -> String {
     format!("run {run}")
 }
+
+/// Which tasks of bundles are not to be run again where those were given back.
+pub fn passed_over(run: u32) -> String {
+    format!("passed over of {run}")
+}

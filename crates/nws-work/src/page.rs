@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
@@ -25,6 +26,8 @@ struct Layout {
     run: AtomicU32,
     /// 1 while what the task needs is loaded, 0 while it runs.
     loading: AtomicU32,
+    /// 1 where others are held by the same lease.
+    bundled: AtomicU32,
     index: AtomicU64,
     began_ns: AtomicU64,
     tasks_done: AtomicU64,
@@ -37,6 +40,12 @@ struct Layout {
     /// How many bytes of the tail there are, and the lease of the task that wrote them.
     tail_bytes: AtomicU32,
     tail_lease: AtomicU64,
+    /// Of the bundle of this lease the results of tasks below the index have arrived.
+    delivered_lease: AtomicU64,
+    delivered: AtomicU64,
+    /// Of the bundle of this lease tasks from the index on are no part of any more.
+    cut_lease: AtomicU64,
+    cut: AtomicU64,
     tail: [AtomicU8; TAIL_BYTES],
 }
 
@@ -66,6 +75,8 @@ pub struct Running {
     pub began_ns: u64,
     /// Whether it is not run yet, but what its run has in common is being loaded.
     pub loading: bool,
+    /// Whether the lease is that of several tasks.
+    pub bundled: bool,
 }
 
 /// Whether a task that a worker has is to be run.
@@ -146,17 +157,18 @@ impl Page {
         layout.index.store(running.index, Ordering::Relaxed);
         layout.began_ns.store(running.began_ns, Ordering::Relaxed);
         layout.loading.store(running.loading.into(), Ordering::Relaxed);
-        layout.lease.store(running.lease.0, Ordering::Release);
+        layout.bundled.store(running.bundled.into(), Ordering::Relaxed);
+        // In one order with what `wanted` looks at.
+        layout.lease.store(running.lease.0, Ordering::SeqCst);
     }
 
     /// Whether a task of this run is to be run, asked by the worker after it has said that it begins:
     /// either the host sees the task then, or the worker sees what the host has said.
     pub fn wanted(&self, run: u32) -> Wanted {
-        fence(Ordering::SeqCst);
         let layout = self.layout();
-        if run <= layout.dropped_run.load(Ordering::Relaxed) {
+        if run <= layout.dropped_run.load(Ordering::SeqCst) {
             Wanted::Dropped
-        } else if run <= layout.cancelled_run.load(Ordering::Relaxed) {
+        } else if run <= layout.cancelled_run.load(Ordering::SeqCst) {
             Wanted::Cancelled
         } else {
             Wanted::Yes
@@ -168,10 +180,9 @@ impl Page {
     pub fn unwant(&self, run: u32, wanted: Wanted) {
         match wanted {
             Wanted::Yes => {}
-            Wanted::Dropped => self.layout().dropped_run.store(run, Ordering::Relaxed),
-            Wanted::Cancelled => self.layout().cancelled_run.store(run, Ordering::Relaxed),
+            Wanted::Dropped => self.layout().dropped_run.store(run, Ordering::SeqCst),
+            Wanted::Cancelled => self.layout().cancelled_run.store(run, Ordering::SeqCst),
         }
-        fence(Ordering::SeqCst);
     }
 
     /// Says that the task is over.
@@ -184,13 +195,14 @@ impl Page {
     /// What the worker is running.
     pub fn running(&self) -> Option<Running> {
         let layout = self.layout();
-        let lease = LeaseId(layout.lease.load(Ordering::Acquire));
+        let lease = LeaseId(layout.lease.load(Ordering::SeqCst));
         let running = Running {
             lease,
             run: layout.run.load(Ordering::Relaxed),
             index: layout.index.load(Ordering::Relaxed),
             began_ns: layout.began_ns.load(Ordering::Relaxed),
             loading: layout.loading.load(Ordering::Relaxed) != 0,
+            bundled: layout.bundled.load(Ordering::Relaxed) != 0,
         };
         // A living worker may have gone on while this was read.
         let same = layout.lease.load(Ordering::Acquire) == lease.0;
@@ -224,10 +236,44 @@ impl Page {
         (layout.tail_lease.load(Ordering::Relaxed) == lease.0).then(|| kept.collect())
     }
 
+    /// Says that the results of all tasks of this bundle below the index have arrived. One thread at a time may
+    /// do so.
+    pub fn set_delivered(&self, lease: LeaseId, below: u64) {
+        let layout = self.layout();
+        tell(&layout.delivered_lease, &layout.delivered, lease, below);
+    }
+
+    /// Says that tasks of this bundle from the index on are values of their own. One thread at a time may do so.
+    pub fn set_cut(&self, lease: LeaseId, from: u64) {
+        let layout = self.layout();
+        tell(&layout.cut_lease, &layout.cut, lease, from);
+    }
+
+    /// Which tasks of this bundle are not to be run again with it, by index: those whose results have arrived,
+    /// and those that are values of their own.
+    pub fn passed_over(&self, lease: LeaseId) -> Vec<Range<u64>> {
+        let layout = self.layout();
+        let delivered = told(&layout.delivered_lease, &layout.delivered, lease).map(|below| 0..below);
+        let cut = told(&layout.cut_lease, &layout.cut, lease).map(|from| from..u64::MAX);
+        delivered.into_iter().chain(cut).collect()
+    }
+
     /// How many tasks the worker has ended.
     pub fn tasks_done(&self) -> u64 {
         self.layout().tasks_done.load(Ordering::Relaxed)
     }
+}
+
+/// Says something of a lease: where it is read in between, nothing.
+fn tell(of: &AtomicU64, place: &AtomicU64, lease: LeaseId, what: u64) {
+    of.store(0, Ordering::Release);
+    fence(Ordering::SeqCst);
+    place.store(what, Ordering::Release);
+    of.store(lease.0, Ordering::Release);
+}
+
+fn told(of: &AtomicU64, place: &AtomicU64, lease: LeaseId) -> Option<u64> {
+    (of.load(Ordering::Acquire) == lease.0).then(|| place.load(Ordering::Acquire))
 }
 
 impl Drop for Page {
@@ -252,7 +298,7 @@ mod tests {
         assert!(!host.is_ready());
         worker.set_ready();
         assert!(host.is_ready());
-        let running = Running { lease: LeaseId(3), run: 1, index: 99, began_ns: 5, loading: true };
+        let running = Running { lease: LeaseId(3), run: 1, index: 99, began_ns: 5, loading: true, bundled: true };
         worker.begin(running);
         assert_eq!(host.session(), Some(SessionId(7)));
         assert_eq!(host.running(), Some(running));
@@ -284,6 +330,20 @@ mod tests {
         assert_eq!(host.tail(LeaseId(1)), None);
         worker.keep_tail(LeaseId(2), &[b'x'; 2 * TAIL_BYTES]);
         assert_eq!(host.tail(LeaseId(2)), Some(vec![b'x'; TAIL_BYTES]));
+    }
+
+    #[test]
+    fn what_is_told_of_a_bundle_is_not_told_of_another() {
+        let (host, descriptor) = Page::create().unwrap();
+        let worker = Page::map(&descriptor).unwrap();
+        assert!(host.passed_over(LeaseId(1)).is_empty());
+        worker.set_delivered(LeaseId(1), 20);
+        worker.set_delivered(LeaseId(1), 30);
+        worker.set_cut(LeaseId(1), 50);
+        assert_eq!(host.passed_over(LeaseId(1)), [0..30, 50..u64::MAX]);
+        worker.set_delivered(LeaseId(2), 99);
+        let both = [1, 2].map(|lease| host.passed_over(LeaseId(lease)));
+        assert_eq!(both.concat(), [50..u64::MAX, 0..99]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 pub(crate) const NONE: u8 = 0x00;
 const FALSE: u8 = 0x01;
@@ -202,6 +202,15 @@ fn big_int<'py>(py: Python<'py>, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> 
     py.get_type::<PyInt>().call_method("from_bytes", (PyBytes::new(py, payload), "little"), Some(&signed))
 }
 
+/// Whether all items of a list or tuple are of types that are written natively, tuples apart.
+#[pyfunction]
+fn are_plain(items: &Bound<'_, PyAny>) -> bool {
+    match items.cast::<PyList>() {
+        Ok(list) => list.iter().all(|item| is_leaf(&item)),
+        Err(_) => items.cast::<PyTuple>().is_ok_and(|tuple| tuple.iter_borrowed().all(|item| is_leaf(&item))),
+    }
+}
+
 /// The compact form of an object.
 #[pyfunction]
 fn encode_compact<'py>(object: &Bound<'py, PyAny>, dumps: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
@@ -217,6 +226,7 @@ fn decode_compact<'py>(data: &Bound<'py, PyBytes>, loads: &Bound<'py, PyAny>) ->
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(are_plain, module)?)?;
     module.add_function(wrap_pyfunction!(encode_compact, module)?)?;
     module.add_function(wrap_pyfunction!(decode_compact, module)?)
 }

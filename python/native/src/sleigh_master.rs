@@ -78,14 +78,20 @@ impl SleighCore {
         self.sleigh.host_pid()
     }
 
-    /// Begins a run.
-    #[pyo3(signature = (definition, retries, timeout_ms = None))]
-    fn begin_run(&self, definition: &[u8], retries: u32, timeout_ms: Option<u64>) -> PyResult<Run> {
+    /// Begins a run. At most `chunk_size` of its tasks are held by one lease.
+    #[pyo3(signature = (definition, retries, timeout_ms = None, chunk_size = None))]
+    fn begin_run(
+        &self,
+        definition: &[u8],
+        retries: u32,
+        timeout_ms: Option<u64>,
+        chunk_size: Option<u32>,
+    ) -> PyResult<Run> {
         let run = self.sleigh.begin_run(definition.to_vec(), retries, timeout_ms).map_err(|error| raise(&error))?;
         Ok(Run {
             sleigh: self.sleigh.clone(),
             run,
-            tasks: Tasks::new(run, self.sleigh.worker_count()),
+            tasks: Tasks::new(run, self.sleigh.worker_count(), chunk_size),
             missing: Missing::default(),
             outstanding: 0,
             over: false,
@@ -170,6 +176,7 @@ impl Run {
     fn submit(&mut self, items: &Bound<'_, PyIterator>, most: u64, dumps: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = items.py();
         let mut items = items.clone();
+        self.tasks.set_under_way(self.outstanding.saturating_add(most));
         for _ in 0..most {
             let Some(item) = items.next().transpose()? else {
                 self.flush(py)?;
@@ -242,6 +249,7 @@ impl Run {
             for arrival in arrivals {
                 messages.extend(message(&arrival));
                 let Arrival::Results(arrived) = arrival else { continue };
+                let mut took = (0, 0);
                 for result in &arrived {
                     self.hear(result, said)?;
                     for (head, payload) in result.read() {
@@ -249,6 +257,9 @@ impl Run {
                             continue;
                         }
                         self.outstanding -= 1;
+                        if head.outcome == Outcome::Done {
+                            took = (took.0 + head.duration_ns, took.1 + 1);
+                        }
                         let object = read_result(py, &head, payload, loads, failure)?;
                         place(results, indexes, head.task.index as usize, object)?;
                         if let Some(events) = events {
@@ -256,6 +267,7 @@ impl Run {
                         }
                     }
                 }
+                self.tasks.took(took.0, took.1);
             }
         }
         Ok(messages)

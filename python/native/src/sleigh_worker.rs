@@ -138,59 +138,33 @@ impl WorkerLoop {
         dumps: &Bound<'_, PyAny>,
         describe: &Bound<'_, PyAny>,
     ) -> PyResult<String> {
-        let mut definition: Option<Definition> = None;
-        let mut result = Vec::new();
         let calls = Calls { define, loads, dumps, describe, seed_next: &self.seed_next };
         let generation = fork_generation();
-        let mut ended_ns = None;
+        let mut definition: Option<Definition> = None;
+        let (mut next, mut result, mut ended_ns) = (None, Vec::new(), None);
         loop {
-            let task = match self.worker().try_next() {
-                Next::Task(task) => task,
+            match self.worker().try_next(&mut next) {
+                Next::Task => {}
                 Next::Over(reason) => return Ok(reason),
                 Next::Nothing => {
                     ended_ns = None;
                     py.detach(|| self.worker().wait(SIGNAL_TURN));
                     py.check_signals()?;
-                    continue;
                 }
-            };
-            let known = match definition.take() {
-                Some(known) if known.run == task.head.run => known,
-                _ => {
-                    ended_ns = None;
-                    // A function may kill already when it is loaded: the task pays for that as well,
-                    // or the next worker would begin with the same, without end.
-                    self.worker().load(&task);
-                    self.definition(py, &calls, task.head.run)
-                }
-            };
-            let began_ns = self.worker().begin(&task, ended_ns);
-            result.resize(RESULT_HEAD_BYTES, 0);
-            let outcome = match self.worker().wanted(&task) {
-                Wanted::Yes => calls.call(py, &known, &task, &mut result)?,
-                Wanted::Cancelled => {
-                    result.extend(Failure::cancelled().to_json());
-                    Outcome::Failed
-                }
-                Wanted::Dropped => {
-                    self.worker().pass_over();
-                    definition = Some(known);
-                    continue;
-                }
-            };
+            }
+            let Some(task) = &mut next else { continue };
+            if definition.as_ref().is_none_or(|known| known.run != task.head.run) {
+                ended_ns = None;
+                definition = Some(self.load(py, &calls, task));
+            }
+            let Some(known) = &definition else { continue };
+            let began_ns = self.worker().begin(task, ended_ns);
+            let Some(outcome) = self.answer(py, &calls, known, task, &mut result)? else { continue };
             if fork_generation() != generation {
                 // The task forked, and this is the child that came back from it.
                 return Ok(String::from("a child of a task"));
             }
-            let mut finish = || self.worker().finish(&task, began_ns, outcome, &mut result);
-            // Threads of the task go on while this one waits for the server.
-            let finished = if self.worker().is_careful() { py.detach(finish) } else { finish() };
-            definition = Some(known);
-            ended_ns = Some(finished.at_ns);
-            if finished.is_behind {
-                ended_ns = None;
-                py.detach(|| self.worker().pause());
-            }
+            ended_ns = self.finish(py, task, began_ns, outcome, &mut result);
         }
     }
 
@@ -203,6 +177,56 @@ impl WorkerLoop {
 impl WorkerLoop {
     fn worker(&self) -> &Worker {
         &self.joining.worker
+    }
+
+    /// Makes ready for the tasks of another run.
+    fn load(&self, py: Python<'_>, calls: &Calls<'_, '_>, task: &Task) -> Definition {
+        // A function may kill already when it is loaded: the task pays for that as well, or the next worker would
+        // begin with the same, without end.
+        self.worker().load(task);
+        self.definition(py, calls, task.head.run)
+    }
+
+    /// Runs a task, or says that it was cancelled; `None` where nobody wants an answer.
+    fn answer(
+        &self,
+        py: Python<'_>,
+        calls: &Calls<'_, '_>,
+        known: &Definition,
+        task: &mut Task,
+        result: &mut Vec<u8>,
+    ) -> PyResult<Option<Outcome>> {
+        result.resize(RESULT_HEAD_BYTES, 0);
+        match self.worker().wanted(task) {
+            Wanted::Yes => calls.call(py, known, task, result).map(Some),
+            Wanted::Cancelled => {
+                result.extend(Failure::cancelled().to_json());
+                Ok(Some(Outcome::Failed))
+            }
+            Wanted::Dropped => {
+                self.worker().pass_over(task);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Sends a result, and says when the task ended, where the next one begins at once.
+    fn finish(
+        &self,
+        py: Python<'_>,
+        task: &mut Task,
+        began_ns: u64,
+        outcome: Outcome,
+        result: &mut Vec<u8>,
+    ) -> Option<u64> {
+        let mut finish = || self.worker().finish(task, began_ns, outcome, result);
+        // Threads of the task go on while this one waits for the server.
+        let finished = if self.worker().is_careful() { py.detach(finish) } else { finish() };
+        if finished.is_behind {
+            py.detach(|| self.worker().pause());
+            return None;
+        }
+        Some(finished.at_ns)
     }
 
     /// What the tasks of a run have in common, or why they fail.

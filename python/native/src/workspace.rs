@@ -140,10 +140,10 @@ impl Workspace {
         trying: bool,
     ) -> PyResult<Call> {
         let name = name_bytes(name, "a variable")?;
-        if !(1..=limits::BATCH_VALUES).contains(&most) {
-            let expected = limits::BATCH_VALUES;
-            return Err(PyValueError::new_err(format!("expected 1 to {expected} values in one call, got {most}")));
+        if most == 0 {
+            return Err(PyValueError::new_err("expected to fetch 1 value or more, got 0"));
         }
+        let most = most.min(limits::BATCH_VALUES);
         let wait = wait_of(timeout_s, trying)?;
         let (shown, variables) = (name.clone(), Arc::clone(&self.variables));
         let read = move |py: Python<'_>, reply: Option<Reply<Bytes>>| {

@@ -424,7 +424,7 @@ class Sleigh:
             if isinstance(what[0], Define):
                 self._set_up.define(what[0].name, shipment.data)
             self._debug(f"begins a call of {name_of(fun)}")
-            run = Run(self, core.begin_run(shipment.data, often, timeout_ms), shipment, total, into)
+            run = Run(self, core.begin_run(shipment.data, often, timeout_ms, what[2]), shipment, total, into)
             self._current = weakref.ref(run)
             self._calls += 1
             return run

@@ -8,6 +8,7 @@ use nws_server::settings::{BadSettings, Effective, Settings, effective, embedded
 
 use crate::exit::{Exit, Failure};
 use crate::flags::Flags;
+use crate::platform;
 
 /// The unit that `--print-unit` prints.
 const UNIT: &str = include_str!("../../assets/nws.service");
@@ -51,6 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         // It fails for who leads a group of processes already, which is as good.
         let _ = rustix::process::setsid();
     }
+    platform::return_memory_in_background();
     Ok(serve(options)?)
 }
 

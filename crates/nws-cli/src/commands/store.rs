@@ -19,7 +19,7 @@ use crate::value::{self, As};
 /// Add values to a variable.
 ///
 /// The variable comes into being with its first value, and is fifo unless it was declared otherwise;
-/// so does the workspace, which stays until it is deleted. Up to 65,536 values are added all at once or not
+/// so does the workspace, which stays until it is deleted. Up to 4,096 values are added all at once or not
 /// at all, where they have 64 MiB at most; more go in several requests, and an error says how many were added.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {

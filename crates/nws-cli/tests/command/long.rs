@@ -268,6 +268,6 @@ fn how_many_lines_were_stored_is_said_where_not_all_were() {
     let lines = "line\n".repeat(200_000);
     let ran = home.nws_with("store x - --lines", lines.as_bytes());
     assert!(ran.code == Some(4) && ran.stderr.contains("values-memory"), "{ran:?}");
-    assert!(ran.stderr.contains("(the first 131072 of 200000 values were added)"), "{ran:?}");
-    assert!(home.nws("vars --json").stdout.contains("\"values\":131072"));
+    assert!(ran.stderr.contains("(the first 151552 of 200000 values were added)"), "{ran:?}");
+    assert!(home.nws("vars --json").stdout.contains("\"values\":151552"));
 }

@@ -129,7 +129,7 @@ impl Workspace {
         }
     }
 
-    /// Adds values in this order, all or none. At most 65,536 at a time.
+    /// Adds values in this order, all or none. At most 4,096 at a time.
     pub fn store_many<V: IntoValue>(
         &self,
         variable: impl AsRef<[u8]>,
@@ -164,15 +164,21 @@ impl Workspace {
         self.one(variable.as_ref(), true, to_wait(timeout))
     }
 
-    /// Takes up to `most` values away; waits until there is one. Where others fetch from the same
-    /// variable, it gets its share, at least one.
+    /// Takes up to `most` values away, and no more than 4,096; waits until there is one. Where others
+    /// fetch from the same variable, it gets its share, at least one.
     pub fn fetch_many<T: FromValue>(&self, variable: impl AsRef<[u8]>, most: u32) -> Call<Vec<T>> {
-        self.retrieve(variable.as_ref(), true, Wait::Forever, (most, limits::BATCH_BYTES), objects)
+        self.retrieve(
+            variable.as_ref(),
+            true,
+            Wait::Forever,
+            (most.min(limits::BATCH_VALUES), limits::BATCH_BYTES),
+            objects,
+        )
     }
 
-    /// Takes up to `most` of the values away that are there, perhaps none.
+    /// Takes up to `most` of the values away that are there, and no more than 4,096; perhaps none.
     pub fn fetch_many_try<T: FromValue>(&self, variable: impl AsRef<[u8]>, most: u32) -> Call<Vec<T>> {
-        self.retrieve(variable.as_ref(), true, Wait::No, (most, limits::BATCH_BYTES), objects)
+        self.retrieve(variable.as_ref(), true, Wait::No, (most.min(limits::BATCH_VALUES), limits::BATCH_BYTES), objects)
     }
 
     /// Reads a value and leaves it there; waits until there is one.

@@ -101,7 +101,7 @@ over_both! {
                 soon(lease.finish(&master, "results", n)).unwrap();
             }
         }
-        let results = soon(master.fetch_many("results", 65_536)).unwrap();
+        let results = soon(master.fetch_many("results", 4096)).unwrap();
         assert_each_once(results.iter().map(number).collect(), TASKS);
     }
 

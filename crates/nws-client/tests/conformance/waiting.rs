@@ -128,7 +128,8 @@ over_both! {
         soon(waiter.store("y", "quick")).unwrap();
         assert_eq!(soon(waiter.fetch("y")), Ok(Value::from("quick")));
         assert_eq!(i64::from(info(&storer, "x").fetchers), WAITS);
-        soon(storer.store_many("x", 0..WAITS)).unwrap();
+        let stores: Vec<_> = (0..5).map(|n| storer.store_many("x", 4000 * n..4000 * (n + 1))).collect();
+        stores.into_iter().for_each(|store| soon(store).unwrap());
         for (fetch, n) in fetches.into_iter().zip(0..) {
             assert_eq!(number(&soon(fetch).unwrap()), n);
         }

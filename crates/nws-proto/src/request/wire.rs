@@ -339,7 +339,7 @@ impl Retrieve {
         let wait = Wait::read(reader)?;
         let max_values = reader.u32("most values")?;
         if max_values == 0 || max_values > limits::BATCH_VALUES {
-            return Err(Malformed { expected: "1 to 65536 as the most values" });
+            return Err(Malformed { expected: "1 to 4096 as the most values" });
         }
         // No reply may outgrow a frame, whatever the client has room for.
         let max_bytes = reader.u32("most bytes")?.min(limits::BATCH_BYTES);

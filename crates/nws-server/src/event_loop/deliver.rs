@@ -3,6 +3,7 @@
 use nws_core::Effect;
 use nws_proto::{Reply, RequestId, SessionId};
 
+use super::serve::UNIT_VALUES;
 use super::{Asking, EventLoop};
 use crate::readings::{self, Unopened};
 use crate::stored::Stored;
@@ -10,10 +11,9 @@ use crate::stored::Stored;
 /// How long giving back goes on at once, and in a turn, in units of a turn. What is given back may go to
 /// the next who waits and come back from there, so it is done in slices.
 const GIVEN_BACK_AT_ONCE_UNITS: usize = 200;
-pub(super) const GIVEN_BACK_A_TURN_UNITS: usize = 2000;
-/// What giving back costs, and how many values can be given back in a unit's time.
+pub(super) const GIVEN_BACK_A_TURN_UNITS: usize = 1000;
+/// What giving back costs.
 const GIVE_BACK_UNITS: usize = 3;
-const UNIT_VALUES: usize = 4;
 
 impl EventLoop {
     /// Hands out what the core says, to the session that asked and to others. What they cannot take is on
@@ -131,6 +131,9 @@ impl EventLoop {
             }
             None if readings.is_empty() => connection.outbox.reply(request, &reply),
             None => connection.outbox.reply_with_readings(request, &reply, readings.into_iter()),
+        }
+        if let Reply::Values { values, .. } = &reply {
+            self.spent_units += values.len() / UNIT_VALUES;
         }
         if fetched && let Reply::Values { variable, values, .. } = reply {
             self.transit_bytes -= connection.transit.bytes();

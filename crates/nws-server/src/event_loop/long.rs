@@ -8,7 +8,6 @@ use nws_proto::{
 };
 
 use super::{Asking, EventLoop};
-use crate::detach::detach;
 use crate::disk::{Asker, Purpose, Windows};
 use crate::input::Spooled;
 use crate::log::Level;
@@ -19,8 +18,6 @@ use crate::stored::Stored;
 /// The least that is loaded of a file at a time, in bytes: what everybody gets however many there are who
 /// do not read.
 const LEAST_LOAD_BYTES: usize = 16 << 10;
-/// Bytes of a payload with very many values that are read, or copied, in a unit's time.
-const STEP_UNIT_BYTES: usize = 2048;
 /// Most ends of jobs that are heard of in a turn.
 const ENDS_A_TURN: usize = 2048;
 
@@ -30,14 +27,6 @@ fn load_bytes(loaded_bytes: usize, windows: Windows) -> usize {
     let loads = [(4, 1 << 20), (2, 256 << 10), (1, 64 << 10)];
     let load = loads.iter().find(|(part, _)| loaded_bytes < windows.loading_bytes / part);
     load.map_or(LEAST_LOAD_BYTES, |(_, load)| (*load).min(windows.loading_bytes))
-}
-
-/// What became of what was set aside.
-pub(super) enum Progress {
-    Nothing,
-    /// A step of it is done, and others are to be served.
-    Step,
-    Whole,
 }
 
 impl EventLoop {
@@ -192,20 +181,12 @@ impl EventLoop {
         }
     }
 
-    /// Executes what was set aside, where there is something, or a step of it; the disk has confirmed its
-    /// values.
-    pub(super) fn execute_held(&mut self, slot: usize, session: SessionId) -> Progress {
-        let Some(long) = self.table.get(slot).and_then(|connection| connection.long.as_mut()) else {
-            return Progress::Nothing;
-        };
-        let Some(held) = long.take_held() else { return Progress::Nothing };
+    /// Executes what was set aside, and whether there was something; the disk has confirmed its values.
+    pub(super) fn execute_held(&mut self, slot: usize, session: SessionId) -> bool {
+        let Some(long) = self.table.get(slot).and_then(|connection| connection.long.as_mut()) else { return false };
+        let Some(held) = long.take_held() else { return false };
         let spooled = long.spool.take();
         match held {
-            Held::Received(id, payload_bytes, mut request) => {
-                detach(payload_bytes, &mut request);
-                self.hold_for_others(slot, Held::Transferred(id, request), payload_bytes);
-                return Progress::Step;
-            }
             Held::Spooled(header, head) => {
                 match value(spooled).map(|value| Head::read(header.opcode, &head)?.head.with(value)) {
                     Ok(Some(request)) => self.ask(slot, session, header.request, request),
@@ -219,14 +200,7 @@ impl EventLoop {
                 self.store_spooled(slot, session, variable, item, only);
             }
         }
-        Progress::Whole
-    }
-
-    /// Sets aside what has cost as much as a payload of this length, and serves others before it goes on.
-    pub(super) fn hold_for_others(&mut self, slot: usize, held: Held, payload_bytes: usize) {
-        self.spent_units += payload_bytes / STEP_UNIT_BYTES;
-        self.hold(slot, held);
-        self.stand_in_line(slot);
+        true
     }
 
     /// Puts the values in the place of the transfers that a request names.

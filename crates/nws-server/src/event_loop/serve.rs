@@ -3,9 +3,8 @@
 use std::io;
 
 use bytes::Bytes;
-use nws_proto::{Fault, FrameHeader, Head, LongRequest, Opcode, Reply, Request, RequestId, Retrieve, Sent, SessionId};
+use nws_proto::{Fault, FrameHeader, LongRequest, Opcode, Reply, Request, RequestId, Retrieve, Sent, SessionId};
 
-use super::long::Progress;
 use super::{Asking, CONNECTION_UNITS, EventLoop, TURN_UNITS, UNIT_BYTES, weigh};
 use crate::connection::Phase;
 use crate::detach::detach;
@@ -13,8 +12,8 @@ use crate::input::{Admission, Arrival, Scratch, TURN_BYTES};
 use crate::long::Held;
 use crate::stored::Stored;
 
-/// A request with more values than this takes so long that it is executed in steps.
-const MANY_VALUES: usize = 8192;
+/// How many values are taken in, or given out, in a unit's time.
+pub(super) const UNIT_VALUES: usize = 8;
 
 /// Whether to go on with a connection.
 pub(super) enum Onward {
@@ -42,6 +41,7 @@ impl EventLoop {
         let Some(connection) = self.table.get(slot) else { return };
         connection.in_line = false;
         self.spent_units += CONNECTION_UNITS;
+        self.has_executed = false;
         if connection.paused || connection.awaits_disk || connection.listing.is_some() {
             return;
         }
@@ -117,6 +117,7 @@ impl EventLoop {
             if let Some(onward) = onward {
                 return onward;
             }
+            self.has_executed = true;
         }
     }
 
@@ -125,6 +126,10 @@ impl EventLoop {
     fn execute_next(&mut self, slot: usize, session: SessionId, scratch: &mut Scratch) -> Option<Onward> {
         let Some(connection) = self.table.get(slot) else { return Some(Onward::Stop) };
         if connection.listing.is_some() {
+            return Some(Onward::Stop);
+        }
+        if self.has_executed && self.spent_units >= TURN_UNITS {
+            self.stand_in_line(slot);
             return Some(Onward::Stop);
         }
         if connection.outbox.unsent_bytes() > self.limits.unsent_bytes {
@@ -137,10 +142,8 @@ impl EventLoop {
             if self.awaits_disk(slot) {
                 return Some(Onward::Stop);
             }
-            match self.execute_held(slot, session) {
-                Progress::Nothing => {}
-                Progress::Step => return Some(Onward::Stop),
-                Progress::Whole => return None,
+            if self.execute_held(slot, session) {
+                return None;
             }
         }
         let Some(connection) = self.table.get(slot) else { return Some(Onward::Stop) };
@@ -181,9 +184,7 @@ impl EventLoop {
             Ok(Some(Arrival::Frame(header, payload))) if LongRequest::has(header.opcode) => {
                 self.execute_long(slot, session, header.request, LongRequest::decode(header.opcode, payload));
             }
-            Ok(Some(Arrival::Frame(header, payload))) => {
-                return self.execute_long_frame(slot, session, header, payload);
-            }
+            Ok(Some(Arrival::Frame(header, payload))) => self.execute_long_frame(slot, session, header, payload),
             Ok(Some(Arrival::Skipped(header, fault))) => self.refuse(slot, session, header.request, fault),
             Ok(Some(Arrival::Spooling(piece))) => self.spool_of_frame(slot, session, piece),
             Ok(None) if stands => {
@@ -199,35 +200,19 @@ impl EventLoop {
         None
     }
 
-    /// Executes a frame whose values share its memory, or the first step of it where they are very many.
-    fn execute_long_frame(
-        &mut self,
-        slot: usize,
-        session: SessionId,
-        header: FrameHeader,
-        payload: Bytes,
-    ) -> Option<Onward> {
+    /// Executes a frame whose values share its memory.
+    fn execute_long_frame(&mut self, slot: usize, session: SessionId, header: FrameHeader, payload: Bytes) {
         let payload_bytes = payload.len();
-        let values = Head::read(header.opcode, &payload).map_or(0, |heading| heading.values as usize);
-        if values <= MANY_VALUES
-            && let Ok(mut request) = Request::decode(header.opcode, payload.clone())
-        {
+        if let Ok(mut request) = Request::decode(header.opcode, payload.clone()) {
             detach(payload_bytes, &mut request);
-            self.ask(slot, session, header.request, request);
-            return None;
+            return self.ask(slot, session, header.request, request);
         }
-        // It has more, is malformed, or its values were sent before it.
+        // It is malformed, or its values were sent before it.
         let mut request = Request::decode(header.opcode, payload);
-        match request {
-            Ok(request) if request.values() > MANY_VALUES => {
-                self.hold_for_others(slot, Held::Received(header.request, payload_bytes, request), payload_bytes);
-                return Some(Onward::Stop);
-            }
-            Ok(ref mut request) => detach(payload_bytes, request),
-            Err(_) => {}
+        if let Ok(request) = &mut request {
+            detach(payload_bytes, request);
         }
         self.execute(slot, session, header, request);
-        None
     }
 
     fn execute(&mut self, slot: usize, session: SessionId, header: FrameHeader, request: Result<Request<Sent>, Fault>) {
@@ -260,7 +245,7 @@ impl EventLoop {
         // The millisecond that has begun is not counted: no wait ends before its time.
         let now_ms = self.now_ms + 1;
         self.measures.operations += 1;
-        self.spent_units += 1;
+        self.spent_units += 1 + request.values() / UNIT_VALUES;
         let outside_bytes = self.outside_bytes(slot);
         self.core.set_undelivered_bytes(outside_bytes);
         self.core.request(now_ms, random, session, id, request, &mut self.effects);

@@ -72,6 +72,7 @@ impl EventLoop {
                        (setting values-memory)";
         self.shared.log.of_a_connection(Level::Warn, message, &fields);
         self.measures.refused += 1;
+        self.measures.unread += 1;
         // It would not read a goodbye.
         self.close(slot, "it does not read what it gets");
     }

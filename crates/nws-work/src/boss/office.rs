@@ -167,9 +167,19 @@ impl<I: Clone, R: Clone> Office<I, R> {
         self.asked = Some(now);
         let workers: Vec<Working<I>> = self.workers.values().map(|worker| worker.working.clone()).collect();
         let (scheduler, pending, reports) = (&mut self.scheduler, &mut self.pending, &self.reports);
+        let before = pending.len();
         // What it shares with later calls is its own, and there are none.
         let chosen = catch_unwind(AssertUnwindSafe(|| scheduler.launchable(pending, &workers, reports)));
         match chosen {
+            Ok(Ok(chosen)) if chosen.len() + self.pending.len() != before => {
+                let problem = format!(
+                    "the scheduler's launchable: expected each instructions to be handed out or left pending, once, got {} \
+                     to hand out and {} left of {before}: take out of `pending` what is handed out, and nothing else",
+                    chosen.len(),
+                    self.pending.len()
+                );
+                self.fail(Failure::Scheduler(problem), crew, now);
+            }
             Ok(Ok(chosen)) => self.hire(chosen, crew, now),
             Ok(Err(problem)) => self.fail(Failure::Scheduler(problem), crew, now),
             Err(panic) => {

@@ -24,6 +24,9 @@ pub trait Scheduler<I, R>: Send {
     /// order. New instructions are added at its end. `workers` are those that work, in the order in
     /// which they began; `reports` are those of workers that have finished.
     ///
+    /// There are as many instructions afterwards as before: to lose some, or to hand out what is left as
+    /// well, ends the Boss as an error does.
+    ///
     /// # Errors
     /// Instructions that can never be handed out: that ends the Boss.
     fn launchable(

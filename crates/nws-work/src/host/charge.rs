@@ -20,16 +20,19 @@ pub(super) struct Verdict {
     pub(super) untouched: Vec<LeaseId>,
 }
 
-/// Decides. `running` is what the worker's page shows, `leases` what the server says it held, and
-/// `retries` how often a task of the run is run again.
-pub(super) fn judge(running: Option<Running>, leases: &[OrphanedLease], retries: u32) -> Verdict {
+/// Decides. `running` is what the worker's page shows, `leases` what the server says it held, `before` how many
+/// workers the task that was being run had cost already beyond what the server counts, and `retries` how often a
+/// task of the run is run again.
+pub(super) fn judge(running: Option<Running>, leases: &[OrphanedLease], before: u32, retries: u32) -> Verdict {
     let mut verdict = Verdict::default();
     for orphan in leases {
         if running.is_none_or(|running| running.lease != orphan.lease) {
             verdict.untouched.push(orphan.lease);
             continue;
         }
-        let deaths = u32::from(orphan.deaths) + 1;
+        // What the server counts for a bundle is not of one task.
+        let counted = if running.is_some_and(|running| running.bundled) { 0 } else { u32::from(orphan.deaths) };
+        let deaths = counted.saturating_add(before).saturating_add(1);
         if deaths > retries {
             verdict.failed = Some((orphan.lease, deaths));
         } else {
@@ -106,36 +109,44 @@ mod tests {
     }
 
     fn running(lease: u64) -> Option<Running> {
-        Some(Running { lease: LeaseId(lease), run: 1, index: 0, began_ns: 0, loading: false })
+        Some(Running { lease: LeaseId(lease), run: 1, index: 0, began_ns: 0, loading: false, bundled: false })
     }
 
     #[test]
     fn only_the_task_that_was_being_run_is_charged() {
-        let verdict = judge(running(2), &[orphan(1, 0), orphan(2, 0), orphan(3, 5)], 1);
+        let verdict = judge(running(2), &[orphan(1, 0), orphan(2, 0), orphan(3, 5)], 0, 1);
         let untouched = vec![LeaseId(1), LeaseId(3)];
         assert_eq!(verdict, Verdict { charged: Some(LeaseId(2)), failed: None, untouched });
     }
 
     #[test]
     fn an_idle_worker_charges_nobody() {
-        let verdict = judge(None, &[orphan(1, 9)], 0);
+        let verdict = judge(None, &[orphan(1, 9)], 0, 0);
         assert_eq!(verdict, Verdict { untouched: vec![LeaseId(1)], ..Verdict::default() });
     }
 
     #[test]
     fn a_task_fails_when_it_has_cost_one_worker_more_than_it_is_run_again() {
-        assert_eq!(judge(running(1), &[orphan(1, 0)], 0).failed, Some((LeaseId(1), 1)));
-        assert_eq!(judge(running(1), &[orphan(1, 0)], 1).charged, Some(LeaseId(1)));
-        assert_eq!(judge(running(1), &[orphan(1, 1)], 1).failed, Some((LeaseId(1), 2)));
-        assert_eq!(judge(running(1), &[orphan(1, 9)], 10).charged, Some(LeaseId(1)));
-        assert_eq!(judge(running(1), &[orphan(1, u16::MAX)], u32::MAX).failed, None);
+        assert_eq!(judge(running(1), &[orphan(1, 0)], 0, 0).failed, Some((LeaseId(1), 1)));
+        assert_eq!(judge(running(1), &[orphan(1, 0)], 0, 1).charged, Some(LeaseId(1)));
+        assert_eq!(judge(running(1), &[orphan(1, 1)], 0, 1).failed, Some((LeaseId(1), 2)));
+        assert_eq!(judge(running(1), &[orphan(1, 9)], 0, 10).charged, Some(LeaseId(1)));
+        assert_eq!(judge(running(1), &[orphan(1, u16::MAX)], 0, u32::MAX).failed, None);
+    }
+
+    #[test]
+    fn a_task_of_a_bundle_pays_for_the_deaths_that_were_its_own() {
+        let bundled = running(1).map(|running| Running { bundled: true, ..running });
+        assert_eq!(judge(bundled, &[orphan(1, 7)], 0, 1).charged, Some(LeaseId(1)));
+        assert_eq!(judge(bundled, &[orphan(1, 7)], 1, 1).failed, Some((LeaseId(1), 2)));
+        assert_eq!(judge(running(1), &[orphan(1, 1)], 1, 2).failed, Some((LeaseId(1), 3)), "it was in one before");
     }
 
     #[test]
     fn a_task_that_was_finished_just_before_is_not_charged() {
         // The page still shows it, but its lease has ended.
         assert_eq!(
-            judge(running(1), &[orphan(2, 0)], 0),
+            judge(running(1), &[orphan(2, 0)], 0, 0),
             Verdict { untouched: vec![LeaseId(2)], ..Verdict::default() }
         );
     }

@@ -1,5 +1,6 @@
 //! The workers of this machine, by rank.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use nws_proto::SessionId;
@@ -32,6 +33,8 @@ pub(super) struct Death {
     /// `None`: it had not connected.
     pub(super) session: Option<SessionId>,
     pub(super) running: Option<Running>,
+    /// Of the bundle with the task that it was running, the tasks that are not to be run again with it.
+    pub(super) passed_over: Vec<Range<u64>>,
     /// Whether the task that it was running pays for it.
     pub(super) charges: bool,
     /// Why the host ended it, where it did.
@@ -251,6 +254,7 @@ impl Crew {
             cause,
             session: worker.page.session(),
             running,
+            passed_over: running.map_or_else(Vec::new, |running| worker.page.passed_over(running.lease)),
             charges: worker.charges(running) && !innocent,
             ended: worker.ended,
             written,

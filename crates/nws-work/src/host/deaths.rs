@@ -114,6 +114,7 @@ mod tests {
             cause: Cause::default(),
             session: session.map(SessionId),
             running: None,
+            passed_over: Vec::new(),
             charges: true,
             ended: None,
             written: Default::default(),

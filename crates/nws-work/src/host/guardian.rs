@@ -1,18 +1,19 @@
 //! The host's own session at the server: it takes over what dead workers held.
 
+use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use bytes::Bytes;
 use nws_client::{Connection, Silence};
 use nws_proto::{
-    Adopted, Cursor, Descriptor, ErrorCode, FinishItem, Grant, Item, Language, LeaseId, OpenMode, Reply, Request,
-    Retrieve, SessionId, VariableHandle, Wait, WorkspaceHandle,
+    Adopted, Cursor, Descriptor, ErrorCode, FinishItem, Grant, Index, Item, Language, LeaseId, OpenMode, Reply,
+    Request, Retrieve, SessionId, VariableHandle, Wait, WorkspaceHandle,
 };
 use nws_supervise::Waker;
 
 use crate::clock::monotonic_ns;
 use crate::control::{Cause, ServerAddress};
-use crate::envelope::{Failure, FailureKind, Outcome, ResultHead, TaskHead};
+use crate::envelope::{Failure, FailureKind, Outcome, PassedOver, ResultHead, TaskHead};
 use crate::error::WorkError;
 use crate::{link, names};
 
@@ -114,6 +115,12 @@ impl Guardian {
         insist(&self.connection, &self.poster, Request::Finish { variable, items });
     }
 
+    /// Stores a result that ends no lease.
+    pub(super) fn tell(&self, result: Vec<u8>) {
+        let Some(Place { results: variable, .. }) = self.place else { return };
+        insist(&self.connection, &self.poster, Request::Store { variable, items: vec![item(result)] });
+    }
+
     /// Stores what tasks said, where the master looks for their results.
     pub(super) fn say(&self, values: Vec<Vec<u8>>) {
         let Some(Place { results: variable, .. }) = self.place else { return };
@@ -122,6 +129,25 @@ impl Guardian {
             // Where the server has no room for it, it is lost.
             self.connection.request_then(Request::Store { variable, items }, |_| {});
         }
+    }
+
+    /// Says which tasks of a bundle, by index, are not to be run again with it. To be told before it is given back.
+    pub(super) fn pass_over(&self, run: u32, place: Index, ranges: Vec<Range<u64>>) {
+        let Some(Place { workspace, .. }) = self.place else { return };
+        let items: Vec<_> = ranges.into_iter().map(|indexes| item(PassedOver { place, indexes }.to_value())).collect();
+        if !items.is_empty() {
+            let variable = link::bind(&self.connection, workspace, &names::passed_over(run));
+            insist(&self.connection, &self.poster, Request::Store { variable, items });
+            self.connection.request_and_forget(&Request::Unbind { variable });
+        }
+    }
+
+    /// The run is over: nobody asks any more.
+    pub(super) fn forget_passed_over(&self, run: u32) {
+        let Some(Place { workspace, .. }) = self.place else { return };
+        let variable = link::bind(&self.connection, workspace, &names::passed_over(run));
+        self.connection.request_and_forget(&Request::DeleteVariable { variable });
+        self.connection.request_and_forget(&Request::Unbind { variable });
     }
 
     /// Lets every task that is meant for a rank without a worker fail with this cause, from now on:

@@ -205,7 +205,11 @@ impl Host {
                 self.launch();
             }
             ToHost::Run { run, retries, timeout_ms } => self.terms.begin(run, retries, timeout_ms),
-            ToHost::RunDone { run } => self.terms.end(run),
+            ToHost::RunDone { run } => {
+                if let (true, Some(guardian)) = (self.terms.end(run), &self.guardian) {
+                    guardian.forget_passed_over(run);
+                }
+            }
             ToHost::Cancel { run } => {
                 self.crew.unwant(run, Wanted::Cancelled);
                 self.control.send(&FromHost::Cancelled { run });

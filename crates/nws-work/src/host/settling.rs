@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use nws_proto::Adopted;
+use nws_proto::{Adopted, LeaseId};
 
 use super::charge::{self, Verdict};
 use super::crew::Death;
@@ -11,6 +11,7 @@ use super::inner::Host;
 use super::worker::Ended;
 use crate::control::FromHost;
 use crate::envelope::{Failure, Outcome, ResultHead, Said, TaskHead};
+use crate::page::Running;
 
 /// What a dead worker wrote last, as values for the master.
 fn last_words(death: &Death) -> Vec<Vec<u8>> {
@@ -18,6 +19,24 @@ fn last_words(death: &Death) -> Vec<Vec<u8>> {
     let written = [Said::Stdout, Said::Stderr].into_iter().zip(&death.written);
     let written = written.filter(|(_, bytes)| !bytes.is_empty());
     written.map(|(said, bytes)| said.to_value(task, death.rank, bytes)).collect()
+}
+
+/// The result of a task that has cost as many workers as it may.
+fn failure_of(death: &Death, running: &Running, deaths: u32) -> Vec<u8> {
+    let head = ResultHead {
+        task: TaskHead { run: running.run, index: running.index },
+        rank: death.rank,
+        outcome: Outcome::Failed,
+        began_ns: running.began_ns,
+        duration_ns: death.at_ns.saturating_sub(running.began_ns),
+    };
+    let cause = death.cause.clone();
+    let failure = match death.ended {
+        Some(Ended::TimedOut { timeout_ms, .. }) => Failure::timed_out(timeout_ms, cause),
+        Some(Ended::OverMemory { used_bytes, limit_bytes, .. }) => Failure::over_memory(used_bytes, limit_bytes, cause),
+        _ => Failure::died(cause, deaths),
+    };
+    failure.to_result(head)
 }
 
 impl Host {
@@ -42,11 +61,11 @@ impl Host {
                 let verdict = self.judge(&death, &adopted);
                 // Told before the task can run again, so that its result mostly comes after this.
                 self.tell_death(death.clone(), verdict.failed.is_some());
-                self.settle(&death, verdict);
+                self.settle(&death, &adopted, verdict);
             }
             Step::SettleLate(death, adopted) => {
                 let verdict = self.judge(&death, &adopted);
-                self.settle(&death, verdict);
+                self.settle(&death, &adopted, verdict);
             }
             Step::Unknown(adopted) => {
                 if let Some(guardian) = &self.guardian {
@@ -61,33 +80,39 @@ impl Host {
         // What took too long or too much would do so again.
         let again = !matches!(death.ended, Some(Ended::TimedOut { .. } | Ended::OverMemory { .. }));
         let retries = running.filter(|_| again).map_or(0, |running| self.terms.retries(running.run));
-        charge::judge(running, &adopted.leases, retries)
+        let before = running.map_or(0, |running| self.terms.deaths(&running));
+        charge::judge(running, &adopted.leases, before, retries)
     }
 
     /// Settles the leases of a dead worker.
-    fn settle(&self, death: &Death, verdict: Verdict) {
+    fn settle(&mut self, death: &Death, adopted: &Adopted, verdict: Verdict) {
         let Some(guardian) = &self.guardian else { return };
         // Before the result, which may follow from somewhere else at once.
         guardian.say(last_words(death));
-        guardian.release(verdict.charged.into_iter().collect(), true);
-        guardian.release(verdict.untouched, false);
-        let (Some((lease, deaths)), Some(running)) = (verdict.failed, death.running) else { return };
-        let head = ResultHead {
-            task: TaskHead { run: running.run, index: running.index },
-            rank: death.rank,
-            outcome: Outcome::Failed,
-            began_ns: running.began_ns,
-            duration_ns: death.at_ns.saturating_sub(running.began_ns),
-        };
-        let cause = death.cause.clone();
-        let failure = match death.ended {
-            Some(Ended::TimedOut { timeout_ms, .. }) => Failure::timed_out(timeout_ms, cause),
-            Some(Ended::OverMemory { used_bytes, limit_bytes, .. }) => {
-                Failure::over_memory(used_bytes, limit_bytes, cause)
-            }
-            _ => Failure::died(cause, deaths),
-        };
-        guardian.finish(lease, failure.to_result(head));
+        let bundle = death.running.filter(|running| running.bundled);
+        let is_bundle = |lease: &LeaseId| bundle.is_some_and(|running| running.lease == *lease);
+        let untouched = verdict.untouched.iter().filter(|lease| !is_bundle(lease));
+        guardian.release(untouched.copied().collect(), false);
+        let Some(running) = death.running else { return };
+        let failure = verdict.failed.map(|(lease, deaths)| (lease, failure_of(death, &running, deaths)));
+        if !running.bundled {
+            guardian.release(verdict.charged.into_iter().collect(), true);
+            failure.into_iter().for_each(|(lease, failure)| guardian.finish(lease, failure));
+            return;
+        }
+        // The others of its bundle are run again with the lease, without what is done. Nobody else has it.
+        let Some(orphan) = adopted.leases.iter().find(|orphan| is_bundle(&orphan.lease)) else { return };
+        let mut passed_over = death.passed_over.clone();
+        let charged = verdict.charged.is_some() || failure.is_some();
+        if let Some((_, failure)) = failure {
+            passed_over.push(running.index..running.index + 1);
+            guardian.tell(failure);
+        }
+        guardian.pass_over(running.run, orphan.index, passed_over);
+        guardian.release(vec![orphan.lease], true);
+        if charged {
+            self.terms.charge(&running);
+        }
     }
 
     fn tell_death(&mut self, death: Death, failed: bool) {

@@ -8,10 +8,12 @@ use crate::page::Running;
 /// How often a task is run again where the master did not say.
 const RETRIES: u32 = 1;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Run {
     retries: u32,
     timeout_ms: Option<u64>,
+    /// How many workers tasks have cost while they were in a bundle, by index.
+    deaths: HashMap<u64, u32>,
 }
 
 /// The runs that go on.
@@ -22,11 +24,24 @@ pub(super) struct Terms {
 
 impl Terms {
     pub(super) fn begin(&mut self, run: u32, retries: u32, timeout_ms: Option<u64>) {
-        self.runs.insert(run, Run { retries, timeout_ms });
+        self.runs.insert(run, Run { retries, timeout_ms, deaths: HashMap::new() });
     }
 
-    pub(super) fn end(&mut self, run: u32) {
-        self.runs.remove(&run);
+    /// The run is over; whether tasks of it have cost workers while they were in a bundle.
+    pub(super) fn end(&mut self, run: u32) -> bool {
+        self.runs.remove(&run).is_some_and(|run| !run.deaths.is_empty())
+    }
+
+    /// How many workers a task has cost while it was in a bundle.
+    pub(super) fn deaths(&self, task: &Running) -> u32 {
+        self.runs.get(&task.run).and_then(|run| run.deaths.get(&task.index)).copied().unwrap_or(0)
+    }
+
+    /// A task has cost a worker while it was in a bundle.
+    pub(super) fn charge(&mut self, task: &Running) {
+        if let Some(run) = self.runs.get_mut(&task.run) {
+            *run.deaths.entry(task.index).or_default() += 1;
+        }
     }
 
     /// How often a task of the run is run again.
@@ -64,7 +79,7 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn running(run: u32, began_ms: u64) -> Running {
-        Running { lease: LeaseId(1), run, index: 0, began_ns: began_ms * MS, loading: false }
+        Running { lease: LeaseId(1), run, index: 0, began_ns: began_ms * MS, loading: false, bundled: false }
     }
 
     #[test]
@@ -78,6 +93,19 @@ mod tests {
         assert_eq!(terms.overdue_ms(&Running { loading: true, ..running(1, 50) }, 999 * MS), None);
         terms.end(1);
         assert_eq!(terms.overdue_ms(&running(1, 50), 999 * MS), None);
+    }
+
+    #[test]
+    fn deaths_in_bundles_are_counted_until_the_run_is_over() {
+        let mut terms = Terms::default();
+        let task = running(1, 0);
+        terms.charge(&task);
+        assert_eq!(terms.deaths(&task), 0, "nothing is known of its run");
+        terms.begin(1, 0, None);
+        assert_eq!([(); 2].map(|()| (terms.charge(&task), terms.deaths(&task)).1), [1, 2]);
+        assert_eq!(terms.deaths(&Running { index: 9, ..task }), 0);
+        assert!(terms.end(1) && !terms.end(1));
+        assert_eq!(terms.deaths(&task), 0);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! the caller takes them. What ends the sleigh (a lost server, a dead host) arrives by the same
 //! way, so that whoever waits for results wakes up and learns why.
 
+mod bundling;
 mod inbox;
 mod missing;
 mod submit;
@@ -21,7 +22,7 @@ use nws_proto::{
 };
 
 use crate::control::ServerAddress;
-use crate::envelope::{TASK_HEAD_BYTES, TaskHead};
+use crate::envelope::{Bundle, TASK_HEAD_BYTES};
 use crate::error::WorkError;
 use crate::{link, names};
 
@@ -209,8 +210,8 @@ impl Master {
         let Reply::Values { values, .. } = self.shared.connection.request(Request::Retrieve(fetch)).wait()? else {
             return Ok(false);
         };
-        let heads = values.iter().filter_map(|grant| TaskHead::decode(&grant.item.value));
-        into.extend(heads.filter(|(head, _)| head.run == run).map(|(head, _)| head.index));
+        let bundles = values.iter().filter_map(|grant| Bundle::decode(&grant.item.value));
+        into.extend(bundles.filter(|bundle| bundle.first.run == run).flat_map(Bundle::indexes));
         Ok(!values.is_empty())
     }
 

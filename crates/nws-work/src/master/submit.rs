@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use nws_proto::{Descriptor, Item, Language, limits};
 
+use super::bundling::Bundling;
 use super::too_long;
-use crate::envelope::{TASK_HEAD_BYTES, TaskHead};
+use crate::envelope::{Bundles, TASK_HEAD_BYTES};
 use crate::error::WorkError;
 
 /// Tasks in the second frame; each further one holds twice as many.
 const SECOND_TASKS: usize = 64;
-/// Most tasks in one frame.
+/// Most tasks or bundles in one frame.
 const MOST_TASKS: usize = 4096;
 /// A frame of this many bytes takes no more tasks.
 const FRAME_BYTES: usize = 128 << 10;
@@ -17,18 +18,19 @@ const FRAME_BYTES: usize = 128 << 10;
 /// A frame of tasks that is being filled.
 #[derive(Debug)]
 pub struct Tasks {
-    run: u32,
     next_index: u64,
-    buffer: Vec<u8>,
-    ends: Vec<usize>,
+    bundles: Bundles,
+    bundling: Bundling,
     limit: usize,
 }
 
 impl Tasks {
     /// Tasks of this run, from index 0 on. The first frame holds one for each of `worker_count`
-    /// workers: each that waits gets one, so that tasks begin in order, and soon.
-    pub fn new(run: u32, worker_count: u32) -> Self {
-        Self { run, next_index: 0, buffer: Vec::new(), ends: Vec::new(), limit: (worker_count as usize).max(1) }
+    /// workers: each that waits gets one, so that tasks begin in order, and soon. At most `chunk_size`
+    /// are held by one lease, and more than one only while they are short.
+    pub fn new(run: u32, worker_count: u32, chunk_size: Option<u32>) -> Self {
+        let bundling = Bundling::new(worker_count, chunk_size);
+        Self { next_index: 0, bundles: Bundles::new(run), bundling, limit: (worker_count as usize).max(1) }
     }
 
     /// Adds a task whose payload `encode` appends; when that fails nothing is added.
@@ -36,19 +38,14 @@ impl Tasks {
     /// # Errors
     /// Those of `encode`, and a task that fits no frame.
     pub fn push<E: From<WorkError>>(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
-        let start = self.buffer.len();
-        TaskHead { run: self.run, index: self.next_index }.encode(&mut self.buffer);
-        let encoded = encode(&mut self.buffer).and_then(|()| {
-            let length = self.buffer.len() - start;
-            let fits = length <= limits::VALUE_BYTES as usize;
-            if fits { Ok(()) } else { Err(too_long("the arguments of a task", length - TASK_HEAD_BYTES).into()) }
-        });
-        if encoded.is_err() {
-            self.buffer.truncate(start);
-            return encoded;
-        }
+        self.bundles.push(self.next_index, self.bundling.most(), |buffer| -> Result<(), E> {
+            let before = buffer.len();
+            encode(buffer)?;
+            let length = buffer.len() - before;
+            let fits = length <= limits::VALUE_BYTES as usize - TASK_HEAD_BYTES;
+            if fits { Ok(()) } else { Err(too_long("the arguments of a task", length).into()) }
+        })?;
         self.next_index += 1;
-        self.ends.push(self.buffer.len());
         Ok(())
     }
 
@@ -57,24 +54,30 @@ impl Tasks {
         self.next_index
     }
 
+    /// Tasks have ended, which took so long together: from that follows how many of the next share a lease.
+    pub fn took(&mut self, duration_ns: u64, tasks: u64) {
+        self.bundling.took(duration_ns, tasks);
+    }
+
+    /// From now on so many are under way at most: too few to share leases among the workers, maybe.
+    pub fn set_under_way(&mut self, most: u64) {
+        self.bundling.set_under_way(most);
+    }
+
     /// Whether the frame should be submitted.
     pub fn is_full(&self) -> bool {
-        self.ends.len() >= self.limit || self.buffer.len() >= FRAME_BYTES
+        self.bundles.len() >= self.limit || self.bundles.len_bytes() >= FRAME_BYTES
     }
 
     /// The values of a frame, or of two, as a task that is longer than a usual frame has one of its
     /// own. The next frame may hold more.
     pub(super) fn take(&mut self) -> Vec<Vec<Item<Bytes>>> {
-        let capacity = self.buffer.capacity().min(2 * FRAME_BYTES);
-        let buffer = Bytes::from(std::mem::replace(&mut self.buffer, Vec::with_capacity(capacity)));
+        let capacity = self.bundles.len_bytes().min(FRAME_BYTES) + 1024;
+        let (buffer, values) = self.bundles.take(capacity);
+        let buffer = Bytes::from(buffer);
         self.limit = (self.limit * 2).clamp(SECOND_TASKS, MOST_TASKS);
-        let mut start = 0;
-        let slice = |end| {
-            let value = buffer.slice(start..end);
-            start = end;
-            Item { descriptor: Descriptor::bytes(Language::Rust), value }
-        };
-        let mut items: Vec<_> = self.ends.drain(..).map(slice).collect();
+        let item = |range| Item { descriptor: Descriptor::bytes(Language::Rust), value: buffer.slice(range) };
+        let mut items: Vec<_> = values.into_iter().map(item).collect();
         let long = items.pop_if(|item| item.value.len() > FRAME_BYTES);
         [items, long.into_iter().collect()].into_iter().filter(|frame| !frame.is_empty()).collect()
     }
@@ -83,10 +86,11 @@ impl Tasks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::envelope::TaskHead;
 
     #[test]
     fn a_task_that_cannot_be_encoded_leaves_no_trace() {
-        let mut tasks = Tasks::new(3, 1);
+        let mut tasks = Tasks::new(3, 1, None);
         tasks
             .push(|buffer| {
                 buffer.push(1);
@@ -113,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_long_task_has_a_frame_of_its_own() {
-        let mut tasks = Tasks::new(1, 3);
+        let mut tasks = Tasks::new(1, 3, None);
         for length in [1, 1, FRAME_BYTES + 1] {
             let encode = |buffer: &mut Vec<u8>| {
                 buffer.resize(buffer.len() + length, 0);
@@ -128,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_first_frames_are_small_and_the_later_ones_larger() {
-        let mut tasks = Tasks::new(1, 3);
+        let mut tasks = Tasks::new(1, 3, None);
         let mut sizes = Vec::new();
         for _ in 0..20_000 {
             tasks.push(|_| Ok::<(), WorkError>(())).unwrap();

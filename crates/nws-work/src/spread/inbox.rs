@@ -257,6 +257,22 @@ mod tests {
     }
 
     #[test]
+    fn long_tasks_are_kept_ready_by_their_bytes_and_short_ones_by_their_number() {
+        let shared = Shared::new(3).unwrap();
+        let room = shared.room();
+        shared.submit(vec![0; 10]);
+        assert_eq!(shared.room(), room - 1);
+        shared.submit(vec![0; AHEAD_BYTES]);
+        assert_eq!(shared.room(), 4, "two for each worker, however long they are");
+        (0..4).for_each(|_| shared.submit(Vec::new()));
+        assert_eq!(shared.room(), 0);
+        shared.handed_out(AHEAD_BYTES);
+        assert_eq!(shared.room(), room - 5);
+        shared.put_back(AHEAD_BYTES);
+        assert_eq!(shared.room(), 0);
+    }
+
+    #[test]
     fn answers_that_nobody_takes_hold_the_tasks_back() {
         let shared = Shared::new(1).unwrap();
         shared.answered(answer(ANSWER_BYTES), false);

@@ -171,12 +171,7 @@ impl Spread {
         let told = Arc::clone(&shared);
         let engine = Engine::start(options, Arc::clone(&shared))?;
         let thread = std::thread::Builder::new().name("nws-spread".into()).spawn(move || {
-            let ended = catch_unwind(AssertUnwindSafe(|| engine.run()));
-            if ended.is_err() {
-                // A defect, but nobody is to wait for ever for what follows from it.
-                let cause = Cause::in_words("the thread that has their pipes has panicked".to_owned());
-                told.tell(Arrival::Over(Over::HostDied { cause }));
-            }
+            run_and_tell(&told, || engine.run());
         })?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)), generation })
     }
@@ -234,8 +229,33 @@ impl Spread {
     }
 }
 
+/// Runs the engine. That it panics is a defect, but nobody is to wait for ever for what follows from it.
+fn run_and_tell(told: &Shared, run: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(run)).is_err() {
+        let cause = Cause::in_words("the thread that has their pipes has panicked".to_owned());
+        told.tell(Arrival::Over(Over::HostDied { cause }));
+    }
+}
+
 impl Drop for Spread {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_engine_is_the_end_of_the_job_and_no_wait_without_end() {
+        let shared = Shared::new(1).unwrap();
+        run_and_tell(&shared, || std::panic::resume_unwind(Box::new("a defect")));
+        // Who waits would wait until then.
+        let arrivals = shared.take(Instant::now() + Duration::from_secs(20));
+        let [Arrival::Over(Over::HostDied { cause })] = &arrivals[..] else { panic!("{arrivals:?}") };
+        assert!(cause.text.contains("has panicked"), "{cause:?}");
+        run_and_tell(&shared, || {});
+        assert!(shared.take(Instant::now()).is_empty(), "an end that is none is not told");
     }
 }

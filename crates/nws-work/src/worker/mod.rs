@@ -6,24 +6,27 @@
 //! recalls from it. How many tasks a fetch asks for is the `pace`'s business.
 
 mod capture;
+mod hand;
 mod newcomer;
 mod outbox;
 mod pace;
 mod queue;
 mod shared;
+mod task;
 
+use std::ops::Range;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use nws_client::{Connection, Silence};
-use nws_proto::{Cursor, OpenMode, Reply, Request, Retrieve, SessionId, Wait};
+use nws_proto::{Cursor, OpenMode, Reply, Request, Retrieve, SessionId, Wait, limits};
 
 use crate::clock::monotonic_ns;
 use crate::control::Bootstrap;
-use crate::envelope::{Outcome, RESULT_HEAD_BYTES, ResultHead, Said, TaskHead};
+use crate::envelope::{Outcome, PassedOver, RESULT_HEAD_BYTES, ResultHead, Said, TaskHead};
 use crate::error::WorkError;
 use crate::page::{Page, Running, Wanted};
 use crate::platform::fork_generation;
@@ -32,12 +35,10 @@ use crate::{link, names};
 pub use capture::{Capture, Marks};
 pub use newcomer::{CaptureEnds, Joining, Newcomer};
 use outbox::Outbox;
-use queue::Queue;
-pub use queue::{Next, Task};
+use queue::{Popped, Queue};
 use shared::Shared;
+pub use task::Task;
 
-/// Longer than any task.
-const NO_TASK: u64 = u64::MAX;
 /// Results that are not written to the socket yet make the worker pause above this, in bytes.
 const UNSENT_BYTES: usize = 16 << 20;
 
@@ -52,8 +53,20 @@ pub struct Worker {
     careful: bool,
     /// Of this process, not of its children.
     generation: u32,
-    /// How long the task before took, where the pace has not been told yet.
+    /// How many tasks were run of which the pace has not been told yet, and how long they took.
+    tasks: AtomicU32,
     took_ns: AtomicU64,
+}
+
+/// What a worker is to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Run the task that there is now.
+    Task,
+    /// Wait.
+    Nothing,
+    /// End, for this reason.
+    Over(String),
 }
 
 /// What there is to know after a task.
@@ -85,13 +98,16 @@ impl Worker {
         let label = format!("worker {}", bootstrap.rank);
         let connection = link::connect(&bootstrap.server, guardian, Silence::Default, &label)?;
         let workspace = link::use_workspace(&connection, &bootstrap.workspace, OpenMode::Use)?;
+        let page = Arc::new(page);
         let shared = Arc::new(Shared {
+            page: page.clone(),
             queue: Queue::default(),
             outbox: Outbox::default(),
             tasks: link::bind(&connection, workspace, names::TASKS),
             own_tasks: link::bind(&connection, workspace, &names::tasks_of(bootstrap.rank)),
             results: link::bind(&connection, workspace, names::RESULTS),
             rank: bootstrap.rank,
+            careful: bootstrap.careful,
             workspace,
             connection,
         });
@@ -99,17 +115,10 @@ impl Worker {
         shared.listen();
         let flusher = shared.clone();
         std::thread::Builder::new().name("nws-flush".into()).spawn(move || flusher.flush_when_due())?;
-        let (page, capture) = (Arc::new(page), OnceLock::new());
         let Bootstrap { rank, careful, .. } = *bootstrap;
-        Ok(Worker {
-            shared,
-            page,
-            capture,
-            rank,
-            careful,
-            generation: fork_generation(),
-            took_ns: AtomicU64::new(NO_TASK),
-        })
+        let (tasks, took_ns) = (AtomicU32::new(0), AtomicU64::new(0));
+        let (capture, generation) = (OnceLock::new(), fork_generation());
+        Ok(Worker { shared, page, capture, rank, careful, generation, tasks, took_ns })
     }
 
     /// Begins to ask for tasks.
@@ -163,20 +172,84 @@ impl Worker {
         true
     }
 
-    /// The next task if one is here. Results that wait are sent before this says [`Next::Nothing`].
-    pub fn try_next(&self) -> Next {
-        let took_ns = self.took_ns.load(Ordering::Relaxed);
-        if took_ns != NO_TASK {
-            self.took_ns.store(NO_TASK, Ordering::Relaxed);
+    /// Puts the next task into `task`, if one is here: that which follows the one there in its bundle, where it
+    /// does. Results that wait are sent before this says [`Next::Nothing`].
+    pub fn try_next(&self, task: &mut Option<Task>) -> Next {
+        let queue = &self.shared.queue;
+        if task.as_mut().is_some_and(|task| task.advance(&queue.hand)) {
+            return Next::Task;
         }
-        let (next, fetch) = self.shared.queue.pop((took_ns != NO_TASK).then_some(took_ns));
-        if let Some(count) = fetch {
-            self.shared.clone().fetch(self.shared.tasks, count);
+        *task = None;
+        loop {
+            // Only this thread writes them.
+            let (took_ns, tasks) = (self.took_ns.load(Ordering::Relaxed), self.tasks.load(Ordering::Relaxed));
+            self.took_ns.store(0, Ordering::Relaxed);
+            self.tasks.store(0, Ordering::Relaxed);
+            let (popped, fetch) = queue.pop(took_ns, tasks);
+            if let Some(count) = fetch {
+                self.shared.clone().fetch(self.shared.tasks, count);
+            }
+            match popped {
+                Popped::Task(popped) => {
+                    *task = if popped.bundled { self.take_up(popped) } else { Some(popped) };
+                    if task.is_some() {
+                        return Next::Task;
+                    }
+                }
+                Popped::Nothing => {
+                    self.shared.flush();
+                    return Next::Nothing;
+                }
+                Popped::Over(reason) => return Next::Over(reason),
+            }
         }
-        if matches!(next, Next::Nothing) {
-            self.shared.flush();
+    }
+
+    /// Begins with a bundle; `None` where nothing of it is to be run.
+    fn take_up(&self, mut task: Task) -> Option<Task> {
+        let Shared { queue, outbox, .. } = &*self.shared;
+        if task.deaths > 0 {
+            task.passed_over = self.passed_over(&task);
         }
-        next
+        queue.hand.take_up(&task, monotonic_ns());
+        outbox.watch();
+        if !task.is_passed_over() {
+            return Some(task);
+        }
+        if task.advance(&queue.hand) {
+            return Some(task);
+        }
+        let TaskHead { run, .. } = task.head;
+        queue.hand.leave(|ends| ends.then(|| outbox.put_end(task.lease, run)));
+        None
+    }
+
+    /// What the host says of a bundle that came back from a dead worker: which tasks are not to be run again with it.
+    fn passed_over(&self, task: &Task) -> Vec<Range<u64>> {
+        let connection = &self.shared.connection;
+        let variable = link::bind(connection, self.shared.workspace, &names::passed_over(task.head.run));
+        let mut ranges = Vec::new();
+        let mut cursor = Cursor::Oldest;
+        loop {
+            let find = Retrieve {
+                variable,
+                take: false,
+                lease: false,
+                wait: Wait::No,
+                cursor,
+                max_values: limits::BATCH_VALUES,
+                max_bytes: u32::MAX,
+            };
+            // Without an answer the connection has ended, or somebody has deleted the variable: then tasks run twice.
+            let reply = connection.request(Request::Retrieve(find)).wait();
+            let Ok(Reply::Values { variable, values, .. }) = reply else { break };
+            let Some(last) = values.last() else { break };
+            cursor = Cursor::After { variable, index: last.index };
+            let told = values.iter().filter_map(|grant| PassedOver::decode(&grant.item.value));
+            ranges.extend(told.filter(|told| told.place == task.place).map(|told| told.indexes));
+        }
+        connection.request_and_forget(&Request::Unbind { variable });
+        ranges
     }
 
     /// Waits until [`Worker::try_next`] has something to say, at most this long.
@@ -211,6 +284,7 @@ impl Worker {
     /// A new run has begun: forgets how long the tasks of the one before took. With `chunk_size` a
     /// fetch asks for just so many.
     pub fn begin_run(&self, chunk_size: Option<u32>) {
+        self.shared.outbox.begin_run(chunk_size == Some(1));
         self.shared.queue.begin_run(chunk_size);
     }
 
@@ -229,7 +303,8 @@ impl Worker {
     fn show(&self, task: &Task, loading: bool, at_ns: Option<u64>) -> u64 {
         let began_ns = at_ns.unwrap_or_else(monotonic_ns);
         let TaskHead { run, index } = task.head;
-        self.page.begin(Running { lease: task.lease, run, index, began_ns, loading });
+        let bundled = task.bundled;
+        self.page.begin(Running { lease: task.lease, run, index, began_ns, loading, bundled });
         began_ns
     }
 
@@ -238,14 +313,17 @@ impl Worker {
         self.page.wanted(task.head.run)
     }
 
-    /// Says that the task shown last is not run after all: its run was given up.
-    pub fn pass_over(&self) {
+    /// Says that the task shown last is not run after all, nor are those that share its lease: its run was given up.
+    pub fn pass_over(&self, task: &mut Task) {
         self.page.end();
+        task.drop_rest(&self.shared.queue.hand);
+        // Mostly it has ended, and the server says so; one that was stored meanwhile would be held for ever.
+        self.shared.outbox.put_end(task.lease, task.head.run);
     }
 
     /// Sends a task's result. `result` begins with [`RESULT_HEAD_BYTES`] bytes of any content, which
     /// are filled in here, and comes back empty, for the next one.
-    pub fn finish(&self, task: &Task, began_ns: u64, outcome: Outcome, result: &mut Vec<u8>) -> Finished {
+    pub fn finish(&self, task: &mut Task, began_ns: u64, outcome: Outcome, result: &mut Vec<u8>) -> Finished {
         let now_ns = monotonic_ns();
         let duration_ns = now_ns.saturating_sub(began_ns);
         let head = ResultHead { task: task.head, rank: self.rank, outcome, began_ns, duration_ns };
@@ -258,22 +336,39 @@ impl Worker {
         if !self.careful {
             self.page.end();
         }
-        self.took_ns.store(duration_ns, Ordering::Relaxed);
+        self.took_ns.store(self.took_ns.load(Ordering::Relaxed) + duration_ns, Ordering::Relaxed);
+        self.tasks.store(self.tasks.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         if outbox::is_long(result) {
             // With others before it, it might not fit a frame.
             self.shared.flush();
         }
-        let sent = if self.careful {
-            // Where it does not arrive, the page goes on to show who is to pay for that.
-            if self.shared.deliver(task, result, now_ns) {
-                self.page.end();
-            }
-            true
-        } else {
-            self.shared.put(task, result, now_ns, duration_ns)
-        };
+        let sent = self.put(task, result, now_ns, duration_ns);
         result.clear();
         Finished { at_ns: now_ns, is_behind: sent && self.shared.connection.queued_bytes() > UNSENT_BYTES }
+    }
+
+    /// Puts a result into the outbox; whether that was sent then.
+    fn put(&self, task: &mut Task, result: &mut Vec<u8>, now_ns: u64, duration_ns: u64) -> bool {
+        let (shared, hand) = (&self.shared, &self.shared.queue.hand);
+        let goes_on = task.look_ahead(hand);
+        if self.careful {
+            let ends = !goes_on && (!task.bundled || hand.leave(|ends| ends));
+            // Where it does not arrive, the page goes on to show who is to pay for that.
+            if shared.deliver(task, ends, result, now_ns) {
+                self.page.end();
+            }
+            return true;
+        }
+        let mut put = |ends| shared.put(task, ends, result, now_ns, duration_ns);
+        let now = match (goes_on, task.bundled) {
+            (true, _) => put(false),
+            (false, false) => put(true),
+            (false, true) => hand.leave(put),
+        };
+        if now {
+            shared.flush();
+        }
+        now
     }
 
     /// Waits until what was sent has mostly left, or the connection has ended.

@@ -1,17 +1,22 @@
 //! Results that have not been sent yet.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use nws_proto::{Descriptor, FinishItem, Item, Language, LeaseId};
 
-use super::queue::Task;
+use super::task::Task;
 use crate::clock::monotonic_ns;
 use crate::envelope::{LONE_RESULT_AT, TaskHead, add_result, begin_results};
 
 /// Longest time that a result waits for others to travel with, in nanoseconds.
-const DELAY_NS: u64 = 1_000_000;
+const DELAY_NS: u64 = 4_000_000;
+/// The same where each task is to travel by itself.
+const SHORT_DELAY_NS: u64 = 1_000_000;
+/// How long the tasks of a bundle go on before it is looked whether others should have some, in nanoseconds.
+pub(super) const BUNDLE_PATIENCE_NS: u64 = 2_000_000;
 /// A batch of this many bytes does not wait for more.
 const BATCH_BYTES: usize = 64 << 10;
 /// A batch of this many results does not wait for more.
@@ -24,14 +29,61 @@ pub(super) enum Urgency {
     Now,
 }
 
+/// Tasks of one lease that follow each other, whose results are in one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) lease: LeaseId,
+    pub(super) first: TaskHead,
+    pub(super) count: u32,
+    /// Whether the lease ends with the last of them.
+    pub(super) ends: bool,
+}
+
+impl Part {
+    fn of(task: &Task, ends: bool) -> Self {
+        Self { lease: task.lease, first: task.head, count: 1, ends }
+    }
+
+    pub(super) fn tasks(self) -> impl Iterator<Item = TaskHead> {
+        (0..u64::from(self.count)).map(move |place| TaskHead { index: self.first.index + place, ..self.first })
+    }
+}
+
 /// What was in the outbox.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Sent {
     /// What tasks said, to be stored before their results.
     pub(super) said: Vec<Item<Bytes>>,
+    /// Results with which no lease ends, and whose they are.
+    pub(super) partial: Vec<Item<Bytes>>,
+    pub(super) open: Vec<Part>,
+    /// Results with which leases end, and whose they are.
     pub(super) items: Vec<FinishItem<Bytes>>,
-    /// Whose results these are.
-    pub(super) tasks: Vec<(LeaseId, TaskHead)>,
+    pub(super) parts: Vec<Part>,
+    /// The run of each of the items.
+    pub(super) runs: Vec<u32>,
+}
+
+impl Sent {
+    fn end(&mut self, lease: LeaseId, run: u32, value: Option<Bytes>) {
+        self.items.push(finish_item(lease, value));
+        self.runs.push(run);
+    }
+
+    /// A value with results of these parts: it goes with the first lease that ends, so that it is not there twice.
+    fn add(&mut self, parts: &[Part], value: Bytes) {
+        let mut value = Some(value);
+        for part in parts.iter().filter(|part| part.ends) {
+            self.end(part.lease, part.first.run, value.take());
+        }
+        match value {
+            Some(value) => {
+                self.partial.push(item(value));
+                self.open.extend_from_slice(parts);
+            }
+            None => self.parts.extend_from_slice(parts),
+        }
+    }
 }
 
 /// What is put in first leaves first, whichever thread sends it.
@@ -41,6 +93,10 @@ pub(super) struct Outbox {
     turn: Mutex<()>,
     state: Mutex<State>,
     filled: Condvar,
+    /// Whether the thread that waits for something to be due waits for as long as there is nothing.
+    sleeps: AtomicBool,
+    /// Each result is to be on its way soon, rather than with others.
+    hurries: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -48,9 +104,12 @@ struct State {
     /// Short results, those of a run together as one value.
     buffer: Vec<u8>,
     /// Whose results these are.
-    short: Vec<(LeaseId, TaskHead)>,
+    short: Vec<Part>,
     groups: Vec<Group>,
-    long: Vec<((LeaseId, TaskHead), Vec<u8>)>,
+    results: usize,
+    long: Vec<(Part, Vec<u8>)>,
+    /// Leases that end without a result, and their runs.
+    ended: Vec<(LeaseId, u32)>,
     said: Vec<Item<Bytes>>,
     said_bytes: usize,
     since_ns: u64,
@@ -62,7 +121,7 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 struct Group {
     run: u32,
-    /// Where its value begins in the buffer, and its first task among the short ones.
+    /// Where its value begins in the buffer, and its first part among the short ones.
     start: usize,
     first: usize,
 }
@@ -78,8 +137,18 @@ impl Outbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a result; a long one is taken, not copied.
-    pub(super) fn put(&self, task: &Task, result: &mut Vec<u8>, now_ns: u64, duration_ns: u64) -> Urgency {
+    /// A run begins: whether each of its results is to be on its way soon.
+    pub(super) fn begin_run(&self, hurries: bool) {
+        self.hurries.store(hurries, Ordering::Relaxed);
+    }
+
+    fn delay_ns(&self) -> u64 {
+        if self.hurries.load(Ordering::Relaxed) { SHORT_DELAY_NS } else { DELAY_NS }
+    }
+
+    /// Adds a result, with which the lease `ends`; a long one is taken, not copied.
+    pub(super) fn put(&self, task: &Task, ends: bool, result: &mut Vec<u8>, now_ns: u64, duration_ns: u64) -> Urgency {
+        let delay_ns = self.delay_ns();
         let mut state = self.state();
         let was_empty = state.is_empty();
         if was_empty {
@@ -87,12 +156,12 @@ impl Outbox {
         }
         let long = is_long(result);
         if long {
-            state.long.push(((task.lease, task.head), std::mem::take(result)));
+            state.long.push((Part::of(task, ends), std::mem::take(result)));
         } else {
-            state.add_short(task, result);
+            state.add_short(task, ends, result);
         }
         let full = long || state.is_full();
-        let old = duration_ns >= DELAY_NS / 2 || now_ns.saturating_sub(state.since_ns) >= DELAY_NS;
+        let old = duration_ns >= delay_ns / 2 || now_ns.saturating_sub(state.since_ns) >= delay_ns;
         if full || old {
             return Urgency::Now;
         }
@@ -100,6 +169,11 @@ impl Outbox {
             self.filled.notify_one();
         }
         Urgency::Later
+    }
+
+    /// A lease ends whose last result was put in before, or that has none.
+    pub(super) fn put_end(&self, lease: LeaseId, run: u32) {
+        self.state().ended.push((lease, run));
     }
 
     /// Adds what a task said: it leaves before the results that are put in later.
@@ -110,7 +184,7 @@ impl Outbox {
             self.filled.notify_one();
         }
         state.said_bytes += value.len();
-        state.said.push(Item { descriptor: Descriptor::bytes(Language::Rust), value: Bytes::from(value) });
+        state.said.push(item(Bytes::from(value)));
         if state.is_full() { Urgency::Now } else { Urgency::Later }
     }
 
@@ -124,16 +198,23 @@ impl Outbox {
         self.take().map(send)
     }
 
+    /// Does something while nobody sends.
+    pub(super) fn in_turn<R>(&self, act: impl FnOnce() -> R) -> R {
+        let _turn = self.turn();
+        act()
+    }
+
     /// Adds a result and gives all there is to `send`: no other thread can come between and send it.
     pub(super) fn put_and_send<R>(
         &self,
         task: &Task,
+        ends: bool,
         result: &mut Vec<u8>,
         now_ns: u64,
         send: impl FnOnce(Sent) -> R,
     ) -> Option<R> {
         let _turn = self.turn();
-        self.put(task, result, now_ns, 0);
+        self.put(task, ends, result, now_ns, 0);
         self.take().map(send)
     }
 
@@ -142,49 +223,68 @@ impl Outbox {
         if state.is_empty() {
             return None;
         }
-        let said = std::mem::take(&mut state.said);
+        let mut sent = Sent { said: std::mem::take(&mut state.said), ..Sent::default() };
         state.said_bytes = 0;
+        state.results = 0;
         let capacity = state.buffer.len();
         let buffer = Bytes::from(std::mem::replace(&mut state.buffer, Vec::with_capacity(capacity)));
-        let count = state.short.len();
-        let mut tasks = std::mem::replace(&mut state.short, Vec::with_capacity(count));
+        let short = std::mem::take(&mut state.short);
         let groups = std::mem::take(&mut state.groups);
         let long = std::mem::take(&mut state.long);
+        let ended = std::mem::take(&mut state.ended);
         drop(state);
-        let mut items = Vec::with_capacity(tasks.len() + long.len());
         for (at, group) in groups.iter().enumerate() {
             let next = groups.get(at + 1);
             let end = next.map_or(buffer.len(), |next| next.start);
-            let members = tasks.get(group.first..next.map_or(count, |next| next.first)).unwrap_or_default();
+            let parts = short.get(group.first..next.map_or(short.len(), |next| next.first)).unwrap_or_default();
             // One alone needs nothing around it.
-            let start = if members.len() == 1 { group.start + LONE_RESULT_AT } else { group.start };
-            let mut value = Some(buffer.slice(start..end));
-            items.extend(members.iter().map(|(lease, _)| finish_item(*lease, value.take())));
+            let alone = matches!(parts, [Part { count: 1, .. }]);
+            let start = if alone { group.start + LONE_RESULT_AT } else { group.start };
+            sent.add(parts, buffer.slice(start..end));
         }
-        for (task, value) in long {
-            tasks.push(task);
-            items.push(finish_item(task.0, Some(Bytes::from(value))));
-        }
-        Some(Sent { said, items, tasks })
+        long.into_iter().for_each(|(part, value)| sent.add(&[part], Bytes::from(value)));
+        ended.into_iter().for_each(|(lease, run)| sent.end(lease, run, None));
+        Some(sent)
     }
 
-    /// Waits until a result has waited long enough; `false` when the box is closed.
-    pub(super) fn wait_until_due(&self) -> bool {
+    /// Waits until a result has waited long enough, or, while there is a bundle of which `has_rest` says that not
+    /// all was begun, for a while; `false` when the box is closed.
+    pub(super) fn wait_until_due(&self, has_rest: impl Fn() -> bool) -> bool {
         let mut state = self.state();
         loop {
             if state.closed {
                 return false;
             }
             if state.is_empty() {
+                // In this order: whoever takes up a bundle afterwards sees that it has to wake this thread.
+                self.sleeps.store(true, Ordering::SeqCst);
+                if has_rest() {
+                    self.sleeps.store(false, Ordering::SeqCst);
+                    let patience = Duration::from_nanos(BUNDLE_PATIENCE_NS);
+                    state = self.filled.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;
+                    if state.is_empty() {
+                        return !state.closed;
+                    }
+                    continue;
+                }
                 state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+                self.sleeps.store(false, Ordering::SeqCst);
                 continue;
             }
-            let age_ns = monotonic_ns().saturating_sub(state.since_ns);
-            if age_ns >= DELAY_NS {
+            let (age_ns, delay_ns) = (monotonic_ns().saturating_sub(state.since_ns), self.delay_ns());
+            if age_ns >= delay_ns {
                 return true;
             }
-            let rest = Duration::from_nanos(DELAY_NS - age_ns);
+            let rest = Duration::from_nanos(delay_ns - age_ns);
             state = self.filled.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// A bundle was taken up, which is to be looked at after a while.
+    pub(super) fn watch(&self) {
+        if self.sleeps.swap(false, Ordering::SeqCst) {
+            let _state = self.state();
+            self.filled.notify_all();
         }
     }
 
@@ -195,23 +295,34 @@ impl Outbox {
 }
 
 impl State {
-    fn add_short(&mut self, task: &Task, result: &[u8]) {
+    fn add_short(&mut self, task: &Task, ends: bool, result: &[u8]) {
         if self.groups.last().is_none_or(|group| group.run != task.head.run) {
             let (start, first) = (self.buffer.len(), self.short.len());
             self.groups.push(Group { run: task.head.run, start, first });
             begin_results(&mut self.buffer);
         }
         add_result(&mut self.buffer, result);
-        self.short.push((task.lease, task.head));
+        self.results += 1;
+        match self.short.last_mut() {
+            Some(last) if last.lease == task.lease && last.first.index + u64::from(last.count) == task.head.index => {
+                last.count += 1;
+                last.ends = ends;
+            }
+            _ => self.short.push(Part::of(task, ends)),
+        }
     }
 
     fn is_empty(&self) -> bool {
-        self.short.is_empty() && self.long.is_empty() && self.said.is_empty()
+        self.short.is_empty() && self.long.is_empty() && self.said.is_empty() && self.ended.is_empty()
     }
 
     fn is_full(&self) -> bool {
-        self.buffer.len() + self.said_bytes >= BATCH_BYTES || self.short.len() + self.said.len() >= BATCH_RESULTS
+        self.buffer.len() + self.said_bytes >= BATCH_BYTES || self.results + self.said.len() >= BATCH_RESULTS
     }
+}
+
+pub(super) fn item(value: Bytes) -> Item<Bytes> {
+    Item { descriptor: Descriptor::bytes(Language::Rust), value }
 }
 
 /// What ends a lease with this result, or with another's.
@@ -226,13 +337,14 @@ mod tests {
     use crate::envelope::{Outcome, ResultHead, results};
 
     fn task(lease: u64) -> Task {
-        Task { lease: LeaseId(lease), head: TaskHead { run: 1, index: lease }, value: Bytes::new() }
+        let head = TaskHead { run: 1, index: lease };
+        Task::of_bundle(LeaseId(lease), head, Bytes::new(), 0..0, 1)
     }
 
     fn put(outbox: &Outbox, task: &Task, payload: &[u8]) -> Urgency {
         let head =
             ResultHead { task: task.head, rank: 0, outcome: Outcome::Done, began_ns: 0, duration_ns: 0 }.to_bytes();
-        outbox.put(task, &mut [&head, payload].concat(), 0, 10)
+        outbox.put(task, true, &mut [&head, payload].concat(), 0, 10)
     }
 
     /// Run and index of a task, and the length of its result's payload.
@@ -260,15 +372,14 @@ mod tests {
             [(1, vec![(1, 1, 1), (1, 2, 2)]), (2, vec![]), (4, vec![(2, 4, 4)]), (3, vec![(1, 3, BATCH_BYTES)])];
         assert_eq!(told(&sent), expected);
         assert_eq!(sent.items[1].result.descriptor, Descriptor::NOTHING);
-        let tasks: Vec<_> = sent.tasks.iter().map(|(lease, head)| (lease.0, head.run)).collect();
-        assert_eq!(tasks, [(1, 1), (2, 1), (4, 2), (3, 1)], "in the order of the items");
+        assert_eq!(sent.runs, [1, 1, 2, 1], "in the order of the items");
         assert!(outbox.take().is_none());
     }
 
     #[test]
     fn a_long_result_is_taken_rather_than_copied() {
         let mut long = vec![3; BATCH_BYTES];
-        Outbox::default().put(&task(3), &mut long, 0, 10);
+        Outbox::default().put(&task(3), true, &mut long, 0, 10);
         assert!(long.is_empty());
     }
 
@@ -283,7 +394,7 @@ mod tests {
             outbox.send(|first| {
                 let (outbox, sent) = (&outbox, &sent);
                 scope.spawn(move || {
-                    outbox.put_and_send(&task(1), &mut vec![1], 0, sent);
+                    outbox.put_and_send(&task(1), true, &mut vec![1], 0, sent);
                     overtaken.send(()).unwrap();
                 });
                 assert!(waited.recv_timeout(Duration::from_millis(100)).is_err(), "another has sent meanwhile");
@@ -297,7 +408,7 @@ mod tests {
     fn what_is_put_in_to_be_sent_is_sent_by_who_put_it_in() {
         let outbox = Outbox::default();
         outbox.say(vec![7], 0);
-        let sent = outbox.put_and_send(&task(1), &mut vec![1], 0, |sent| (sent.said.len(), sent.items.len()));
+        let sent = outbox.put_and_send(&task(1), true, &mut vec![1], 0, |sent| (sent.said.len(), sent.items.len()));
         assert_eq!(sent, Some((1, 1)));
         assert!(outbox.send(|_| ()).is_none());
     }
@@ -305,15 +416,15 @@ mod tests {
     #[test]
     fn a_result_of_a_long_task_does_not_wait() {
         let outbox = Outbox::default();
-        assert_eq!(outbox.put(&task(1), &mut vec![1], 5, DELAY_NS), Urgency::Now);
+        assert_eq!(outbox.put(&task(1), true, &mut vec![1], 5, DELAY_NS), Urgency::Now);
     }
 
     #[test]
     fn what_a_task_says_leaves_with_its_result_or_soon_by_itself() {
         let outbox = Outbox::default();
         assert_eq!(outbox.say(vec![7], monotonic_ns()), Urgency::Later);
-        assert!(outbox.wait_until_due());
-        assert_eq!(outbox.put(&task(1), &mut vec![1], monotonic_ns(), 10), Urgency::Now, "it has waited");
+        assert!(outbox.wait_until_due(|| false));
+        assert_eq!(outbox.put(&task(1), true, &mut vec![1], monotonic_ns(), 10), Urgency::Now, "it has waited");
         let sent = outbox.take().unwrap();
         assert_eq!((sent.said.len(), sent.items.len()), (1, 1));
         assert_eq!(outbox.say(vec![0; BATCH_BYTES], 0), Urgency::Now);
@@ -322,9 +433,45 @@ mod tests {
     #[test]
     fn a_result_that_others_do_not_follow_is_due_soon() {
         let outbox = Outbox::default();
-        outbox.put(&task(1), &mut vec![1], monotonic_ns(), 10);
-        assert!(outbox.wait_until_due());
+        outbox.put(&task(1), true, &mut vec![1], monotonic_ns(), 10);
+        assert!(outbox.wait_until_due(|| false));
         outbox.close();
-        assert!(!outbox.wait_until_due());
+        assert!(!outbox.wait_until_due(|| false));
+    }
+
+    #[test]
+    fn results_of_a_bundle_end_its_lease_with_the_last() {
+        let outbox = Outbox::default();
+        let member = |index| Task { head: TaskHead { run: 1, index }, ..task(7) };
+        let put = |index, ends| outbox.put(&member(index), ends, &mut vec![0; 40], 0, 10);
+        put(10, false);
+        put(11, false);
+        let sent = outbox.take().unwrap();
+        assert_eq!((sent.partial.len(), sent.items.len()), (1, 0));
+        assert_eq!(sent.open, [Part { lease: LeaseId(7), first: member(10).head, count: 2, ends: false }]);
+        put(12, false);
+        put(13, true);
+        outbox.put_end(LeaseId(8), 1);
+        let sent = outbox.take().unwrap();
+        assert_eq!((sent.partial.len(), sent.items.len(), &sent.runs), (0, 2, &vec![1, 1]));
+        assert_eq!(sent.items[0].lease, LeaseId(7));
+        assert_eq!(sent.items[1].result.descriptor, Descriptor::NOTHING);
+        assert_eq!(sent.parts[0].tasks().map(|head| head.index).collect::<Vec<_>>(), [12, 13]);
+    }
+
+    #[test]
+    fn who_waits_while_a_bundle_has_a_rest_looks_again() {
+        let outbox = Outbox::default();
+        assert!(outbox.wait_until_due(|| true), "nothing is due, but the time has come to look at the bundle");
+        let has_rest = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| outbox.wait_until_due(|| has_rest.load(Ordering::SeqCst)));
+            while !outbox.sleeps.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            has_rest.store(true, Ordering::SeqCst);
+            outbox.watch();
+            assert!(waiting.join().unwrap());
+        });
     }
 }

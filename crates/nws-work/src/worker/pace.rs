@@ -2,7 +2,7 @@
 
 /// How much work one fetch is to bring, in nanoseconds: long against what a fetch costs, short
 /// against what anybody waits for.
-const BATCH_NS: u64 = 1_000_000;
+const BATCH_NS: u64 = 2_000_000;
 /// Most tasks in one fetch.
 const BATCH_TASKS: u32 = 8192;
 /// A worker whose tasks take longer than this fetches none ahead, in nanoseconds: a fetch costs
@@ -33,16 +33,15 @@ impl Pace {
         *self = Self { chunk, batch: chunk, ..Self::default() };
     }
 
-    /// A task took this long.
-    pub(super) fn task_took(&mut self, duration_ns: u64) {
-        let duration_ns = duration_ns as f64;
+    /// So many tasks took this long together.
+    pub(super) fn tasks_took(&mut self, duration_ns: u64, tasks: u32) {
+        let duration_ns = duration_ns as f64 / f64::from(tasks);
         // Follows longer tasks faster than shorter ones: too small a batch costs little.
-        let weight = if !self.measured {
-            1.0
-        } else if duration_ns > self.mean_ns {
-            0.25
-        } else {
-            0.03
+        let rest: f64 = if duration_ns > self.mean_ns { 0.75 } else { 0.97 };
+        let weight = match (self.measured, tasks) {
+            (false, _) => 1.0,
+            (true, 1) => 1.0 - rest,
+            (true, tasks) => 1.0 - rest.powf(tasks.into()),
         };
         self.mean_ns += (duration_ns - self.mean_ns) * weight;
         self.measured = true;
@@ -74,17 +73,17 @@ mod tests {
         let mut pace = Pace::default();
         let mut batch = pace.next_batch();
         for _ in 0..batches {
-            (0..batch).for_each(|_| pace.task_took(duration_ns));
+            (0..batch).for_each(|_| pace.tasks_took(duration_ns, 1));
             batch = pace.next_batch();
         }
         batch
     }
 
     #[test]
-    fn batches_of_short_tasks_double_until_they_hold_a_millisecond() {
+    fn batches_of_short_tasks_double_until_they_hold_two_milliseconds() {
         assert_eq!(after(100, 1), 2);
         assert_eq!(after(100, 4), 16);
-        assert_eq!(after(10_000, 20), 100);
+        assert_eq!(after(10_000, 20), 200);
         assert_eq!(after(100, 20), BATCH_TASKS);
     }
 
@@ -97,11 +96,11 @@ mod tests {
     fn one_long_task_among_short_ones_makes_batches_small_again() {
         let mut pace = Pace::default();
         for _ in 0..10 {
-            pace.task_took(1_000);
+            pace.tasks_took(1_000, 1);
             pace.next_batch();
         }
         assert!(pace.next_batch() > 500);
-        pace.task_took(100_000_000);
+        pace.tasks_took(100_000_000, 1);
         assert_eq!(pace.next_batch(), 1);
     }
 
@@ -109,9 +108,9 @@ mod tests {
     fn nothing_is_fetched_ahead_of_long_tasks_or_of_the_first() {
         let mut pace = Pace::default();
         assert_eq!(pace.low_water(), None);
-        pace.task_took(1_000);
+        pace.tasks_took(1_000, 1);
         assert_eq!(pace.low_water(), Some(0));
-        pace.task_took(1_000_000_000);
+        pace.tasks_took(1_000_000_000, 1);
         assert_eq!(pace.low_water(), None);
     }
 
@@ -120,17 +119,17 @@ mod tests {
         let mut pace = Pace::default();
         pace.begin_run(Some(7));
         assert_eq!(pace.next_batch(), 7);
-        pace.task_took(100_000_000);
+        pace.tasks_took(100_000_000, 1);
         assert_eq!(pace.next_batch(), 7, "however long its tasks are");
         pace.begin_run(Some(7));
-        pace.task_took(1_000);
+        pace.tasks_took(1_000, 1);
         assert_eq!([0; 3].map(|_| pace.next_batch()), [14, 28, 56]);
         let most = (0..20).map(|_| pace.next_batch()).max();
-        assert_eq!(most, Some(994), "whole chunks of a millisecond");
+        assert_eq!(most, Some(1995), "whole chunks of two milliseconds");
         pace.begin_run(Some(0));
         assert_eq!(pace.next_batch(), 1);
         pace.begin_run(Some(u32::MAX));
-        pace.task_took(1);
+        pace.tasks_took(1, 1);
         assert_eq!(pace.next_batch(), BATCH_TASKS);
     }
 }

@@ -4,37 +4,18 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use nws_proto::LeaseId;
 
+use super::hand::Hand;
 use super::pace::Pace;
-use crate::envelope::{TASK_HEAD_BYTES, TaskHead};
+use super::task::Task;
 
-/// One task, held by lease.
+/// What was in the queue.
 #[derive(Debug)]
-pub struct Task {
-    /// The lease.
-    pub lease: LeaseId,
-    /// Which task it is.
-    pub head: TaskHead,
-    pub(super) value: Bytes,
-}
-
-impl Task {
-    /// The encoded arguments.
-    pub fn payload(&self) -> &[u8] {
-        self.value.get(TASK_HEAD_BYTES..).unwrap_or_default()
-    }
-}
-
-/// What a worker is to do next.
-#[derive(Debug)]
-pub enum Next {
-    /// Run this.
+pub(super) enum Popped {
     Task(Task),
-    /// Wait.
     Nothing,
-    /// End, for this reason.
+    /// And will not be, for this reason.
     Over(String),
 }
 
@@ -42,11 +23,18 @@ pub enum Next {
 pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
+    /// What was taken from here and is a bundle.
+    pub(super) hand: Hand,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    /// Each alone, or the first of a bundle.
     tasks: VecDeque<Task>,
+    /// How many tasks these are in all.
+    count: usize,
+    /// How many tasks came with a lease lately.
+    bundle: u32,
     pace: Pace,
     fetching: bool,
     run: u32,
@@ -65,26 +53,27 @@ impl Queue {
         self.state().next_fetch(true)
     }
 
-    /// The next task, and how many more to ask for if it is time to. `took_ns`: how long the one before
-    /// took, where there was one.
-    pub(super) fn pop(&self, took_ns: Option<u64>) -> (Next, Option<u32>) {
+    /// The next task, or the first of a bundle, and how many more to ask for if it is time to. `took_ns` and
+    /// `tasks`: how long those before took together.
+    pub(super) fn pop(&self, took_ns: u64, tasks: u32) -> (Popped, Option<u32>) {
         let mut state = self.state();
-        if let Some(took_ns) = took_ns {
-            state.pace.task_took(took_ns);
+        if tasks > 0 {
+            state.pace.tasks_took(took_ns, tasks);
         }
         while let Some(task) = state.tasks.pop_front() {
+            state.count -= task.count as usize;
             if state.dropped_run != Some(task.head.run) {
                 if state.run != task.head.run {
                     // Nothing is known yet of how long its tasks take.
                     state.run = task.head.run;
                     state.pace.begin_run(None);
                 }
-                return (Next::Task(task), state.next_fetch(false));
+                return (Popped::Task(task), state.next_fetch(false));
             }
         }
         match &state.over {
-            Some(reason) => (Next::Over(reason.clone()), None),
-            None => (Next::Nothing, state.next_fetch(true)),
+            Some(reason) => (Popped::Over(reason.clone()), None),
+            None => (Popped::Nothing, state.next_fetch(true)),
         }
     }
 
@@ -98,18 +87,36 @@ impl Queue {
     pub(super) fn push(&self, tasks: impl Iterator<Item = Task>, own: bool) {
         let mut state = self.state();
         let was_idle = state.tasks.is_empty();
-        state.tasks.extend(tasks);
-        state.fetching &= own;
+        let (values, count) = (state.tasks.len(), state.count);
+        for task in tasks {
+            state.count += task.count as usize;
+            state.tasks.push_back(task);
+        }
+        if !own {
+            state.fetching = false;
+            let values = (state.tasks.len() - values).max(1);
+            state.bundle = u32::try_from((state.count - count) / values).unwrap_or(u32::MAX);
+        }
         if was_idle {
             self.changed.notify_all();
         }
     }
 
-    /// Up to `wanted` tasks, the last first, are not this worker's any more.
+    /// What the server would not take back is to be run here, and first.
+    pub(super) fn put_back(&self, task: Task) {
+        let mut state = self.state();
+        state.count += task.count as usize;
+        state.tasks.push_front(task);
+        self.changed.notify_all();
+    }
+
+    /// Up to `wanted` leases, the last first, are not this worker's any more.
     pub(super) fn give_back(&self, wanted: u32) -> Vec<LeaseId> {
         let mut state = self.state();
         let keep = state.tasks.len().saturating_sub(wanted as usize);
-        state.tasks.split_off(keep).into_iter().map(|task| task.lease).collect()
+        let given = state.tasks.split_off(keep);
+        state.count -= given.iter().map(|task| task.count as usize).sum::<usize>();
+        given.into_iter().map(|task| task.lease).collect()
     }
 
     /// The leases of this run have ended: what is left of it need not be run.
@@ -126,40 +133,62 @@ impl Queue {
     pub(super) fn close(&self, reason: &str) {
         let mut state = self.state();
         state.tasks.clear();
+        state.count = 0;
+        self.hand.close();
         state.over.get_or_insert_with(|| reason.to_owned());
         self.changed.notify_all();
     }
 }
 
 impl State {
-    /// How many tasks to ask for, if it is time to: mostly when half a batch is left, so that the
+    /// How many values to ask for, if it is time to: mostly when half a batch is left, so that the
     /// next arrives while this one is worked on.
     fn next_fetch(&mut self, idle: bool) -> Option<u32> {
         let low = if idle { Some(0) } else { self.pace.low_water() };
-        let due = !self.fetching && self.over.is_none() && low.is_some_and(|low| self.tasks.len() <= low);
+        let due = !self.fetching && self.over.is_none() && low.is_some_and(|low| self.count <= low);
         self.fetching |= due;
-        due.then(|| self.pace.next_batch())
+        due.then(|| (self.pace.next_batch() / self.bundle.max(1)).max(1))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use nws_proto::Index;
+
     use super::*;
+    use crate::envelope::{Bundle, TaskHead};
 
     fn task(index: u64, run: u32) -> Task {
-        Task { lease: LeaseId(index + 1), head: TaskHead { run, index }, value: Bytes::new() }
+        let mut value = Vec::new();
+        TaskHead { run, index }.encode(&mut value);
+        let bundle = Bundle::decode(&value).unwrap();
+        Task::new(LeaseId(index + 1), Index(index), 0, bundle, Bytes::from(value)).unwrap()
     }
 
     #[test]
     fn the_next_fetch_goes_out_while_a_short_task_runs() {
         let queue = Queue::default();
         assert_eq!(queue.first_fetch(), Some(1));
-        assert!(matches!(queue.pop(None), (Next::Nothing, None)));
+        assert!(matches!(queue.pop(0, 0), (Popped::Nothing, None)));
         queue.push([task(0, 1)].into_iter(), false);
-        assert!(matches!(queue.pop(None), (Next::Task(_), None)), "how long it takes is not known");
-        assert!(matches!(queue.pop(Some(1_000)), (Next::Nothing, Some(2))));
+        assert!(matches!(queue.pop(0, 0), (Popped::Task(_), None)), "how long it takes is not known");
+        assert!(matches!(queue.pop(1_000, 1), (Popped::Nothing, Some(2))));
         queue.push([task(1, 1), task(2, 1)].into_iter(), false);
-        assert!(matches!(queue.pop(None), (Next::Task(_), Some(4))));
+        assert!(matches!(queue.pop(0, 0), (Popped::Task(_), Some(4))));
+    }
+
+    #[test]
+    fn of_bundles_as_many_are_asked_for_as_hold_a_batch() {
+        let queue = Queue::default();
+        queue.first_fetch();
+        queue.push([Task { count: 100, ..task(0, 1) }].into_iter(), false);
+        assert!(matches!(queue.pop(0, 0), (Popped::Task(_), None)));
+        for expected in [1, 1, 1, 1, 1, 1, 1, 2, 5, 10, 20] {
+            let (_, asked) = queue.pop(1_000_000, 1000);
+            assert_eq!(asked, Some(expected), "batches double from one task on");
+            queue.push([Task { count: 100, ..task(0, 1) }].into_iter(), false);
+        }
     }
 
     #[test]
@@ -176,8 +205,8 @@ mod tests {
         let queue = Queue::default();
         queue.push([task(0, 1), task(1, 1), task(0, 2)].into_iter(), false);
         queue.drop_run(1);
-        assert!(matches!(queue.pop(None).0, Next::Task(task) if task.head.run == 2));
-        assert!(matches!(queue.pop(None).0, Next::Nothing));
+        assert!(matches!(queue.pop(0, 0).0, Popped::Task(task) if task.head.run == 2));
+        assert!(matches!(queue.pop(0, 0).0, Popped::Nothing));
     }
 
     #[test]
@@ -187,6 +216,6 @@ mod tests {
             scope.spawn(|| queue.wait(Duration::from_secs(60)));
             queue.close("gone");
         });
-        assert!(matches!(queue.pop(None), (Next::Over(reason), None) if reason == "gone"));
+        assert!(matches!(queue.pop(0, 0), (Popped::Over(reason), None) if reason == "gone"));
     }
 }

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use nws_client::Connection;
 use nws_proto::{
-    Cursor, Descriptor, ErrorCode, Event, Fault, FinishItem, Item, Language, LeaseId, Reply, Request, Retrieve,
-    VariableHandle, Wait, WorkspaceHandle,
+    Cursor, ErrorCode, Event, Fault, FinishItem, Item, LeaseId, Reply, Request, Retrieve, VariableHandle, Wait,
+    WorkspaceHandle,
 };
 
-use super::outbox::{Outbox, Sent, Urgency};
-use super::queue::{Queue, Task};
+use super::hand::Rest;
+use super::outbox::{BUNDLE_PATIENCE_NS, Outbox, Part, Sent, Urgency, item};
+use super::queue::Queue;
+use super::task::Task;
 use crate::clock::monotonic_ns;
-use crate::envelope::{Failure, Outcome, ResultHead, TaskHead};
+use crate::envelope::{Bundle, Failure, Outcome, ResultHead, TaskHead, add_result, begin_results};
+use crate::page::Page;
 
 /// Most bytes of tasks in one fetch; the first task always goes.
 const FETCH_BYTES: u32 = 4 << 20;
@@ -21,12 +24,15 @@ const FETCH_BYTES: u32 = 4 << 20;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) connection: Connection,
+    pub(super) page: Arc<Page>,
     pub(super) queue: Queue,
     pub(super) outbox: Outbox,
     pub(super) tasks: VariableHandle,
     pub(super) own_tasks: VariableHandle,
     pub(super) results: VariableHandle,
     pub(super) rank: u32,
+    /// Each result is waited for before the next task: what a bundle has is not given to others meanwhile.
+    pub(super) careful: bool,
     pub(super) workspace: WorkspaceHandle,
 }
 
@@ -70,8 +76,8 @@ impl Shared {
             Ok(Reply::Values { first_lease, values, .. }) => {
                 let tasks = values.into_iter().enumerate().filter_map(|(offset, grant)| {
                     let lease = LeaseId(first_lease.0 + offset as u64);
-                    let (head, _) = TaskHead::decode(&grant.item.value)?;
-                    Some(Task { lease, head, value: grant.item.value })
+                    let bundle = Bundle::decode(&grant.item.value)?;
+                    Task::new(lease, grant.index, grant.deaths, bundle, grant.item.value)
                 });
                 let own = variable == self.own_tasks;
                 self.queue.push(tasks, own);
@@ -88,13 +94,9 @@ impl Shared {
         }
     }
 
-    /// Adds a result; whether that was the moment to send.
-    pub(super) fn put(self: &Arc<Self>, task: &Task, result: &mut Vec<u8>, now_ns: u64, duration_ns: u64) -> bool {
-        let now = self.outbox.put(task, result, now_ns, duration_ns) == Urgency::Now;
-        if now {
-            self.flush();
-        }
-        now
+    /// Adds a result, with which the lease `ends`; whether that was the moment to send.
+    pub(super) fn put(&self, task: &Task, ends: bool, result: &mut Vec<u8>, now_ns: u64, duration_ns: u64) -> bool {
+        self.outbox.put(task, ends, result, now_ns, duration_ns) == Urgency::Now
     }
 
     /// Adds what a task said.
@@ -109,8 +111,16 @@ impl Shared {
     }
 
     fn send(self: &Arc<Self>, sent: Sent) {
-        let Sent { said, items, tasks } = sent;
+        let Sent { said, partial, open, items, parts, runs } = sent;
         self.store(said);
+        if !partial.is_empty() {
+            let shared = self.clone();
+            let store = Request::Store { variable: self.results, items: partial };
+            self.connection.request_then(store, move |reply| match reply {
+                Err(nws_client::Error::Fault(fault)) => shared.fail(&open, &fault),
+                reply => shared.stored(&open, reply),
+            });
+        }
         if items.is_empty() {
             return;
         }
@@ -118,8 +128,11 @@ impl Shared {
         let finish = Request::Finish { variable: self.results, items };
         self.connection.request_then(finish, move |reply| match reply {
             // Without a word the next worker would bring the same results, without end.
-            Err(nws_client::Error::Fault(fault)) => shared.fail(tasks, &fault),
-            reply => shared.delivered(&tasks, reply),
+            Err(nws_client::Error::Fault(fault)) => shared.fail(&parts, &fault),
+            reply => {
+                shared.note_delivered(&parts);
+                shared.delivered(&runs, reply);
+            }
         });
     }
 
@@ -132,50 +145,103 @@ impl Shared {
     }
 
     /// The server did not take results: in their stead it gets the reason.
-    fn fail(self: &Arc<Self>, tasks: Vec<(LeaseId, TaskHead)>, fault: &Fault) {
-        let finish = Request::Finish { variable: self.results, items: self.failures(&tasks, fault) };
-        let shared = self.clone();
-        self.connection.request_then(finish, move |reply| shared.delivered(&tasks, reply));
+    fn fail(self: &Arc<Self>, parts: &[Part], fault: &Fault) {
+        let (partial, items, runs) = self.failures(parts, fault);
+        self.store(partial);
+        if !items.is_empty() {
+            let finish = Request::Finish { variable: self.results, items };
+            let shared = self.clone();
+            self.connection.request_then(finish, move |reply| shared.delivered(&runs, reply));
+        }
     }
 
-    fn failures(&self, tasks: &[(LeaseId, TaskHead)], fault: &Fault) -> Vec<FinishItem<Bytes>> {
+    /// What is stored, and what ends leases, in the stead of results that were refused.
+    fn failures(&self, parts: &[Part], fault: &Fault) -> (Vec<Item<Bytes>>, Vec<FinishItem<Bytes>>, Vec<u32>) {
         let failure = Failure::refused(fault);
-        let item = |&(lease, task): &(LeaseId, TaskHead)| {
-            let now = monotonic_ns();
-            let head = ResultHead { task, rank: self.rank, outcome: Outcome::Failed, began_ns: now, duration_ns: 0 };
-            let value = Bytes::from(failure.to_result(head));
-            FinishItem { lease, result: Item { descriptor: Descriptor::bytes(Language::Rust), value } }
-        };
-        tasks.iter().map(item).collect()
+        let (mut partial, mut items, mut runs) = (Vec::new(), Vec::new(), Vec::new());
+        for part in parts {
+            let mut value = Vec::new();
+            begin_results(&mut value);
+            for task in part.tasks() {
+                let began_ns = monotonic_ns();
+                let head = ResultHead { task, rank: self.rank, outcome: Outcome::Failed, began_ns, duration_ns: 0 };
+                add_result(&mut value, &failure.to_result(head));
+            }
+            let result = item(Bytes::from(value));
+            if part.ends {
+                items.push(FinishItem { lease: part.lease, result });
+                runs.push(part.first.run);
+            } else {
+                partial.push(result);
+            }
+        }
+        (partial, items, runs)
     }
 
     /// Sends a result after what waits, and waits until it has arrived; whether it has.
-    pub(super) fn deliver(&self, task: &Task, result: &mut Vec<u8>, now_ns: u64) -> bool {
+    pub(super) fn deliver(&self, task: &Task, ends: bool, result: &mut Vec<u8>, now_ns: u64) -> bool {
         let variable = self.results;
-        let sent = self.outbox.put_and_send(task, result, now_ns, |Sent { said, items, tasks }| {
+        let sent = self.outbox.put_and_send(task, ends, result, now_ns, |sent| {
+            let Sent { said, partial, open, items, parts, runs } = sent;
             self.store(said);
-            (self.connection.request(Request::Finish { variable, items }), tasks)
+            let ask = |is_empty: bool, request| (!is_empty).then(|| self.connection.request(request));
+            let stored = ask(partial.is_empty(), Request::Store { variable, items: partial });
+            let finished = ask(items.is_empty(), Request::Finish { variable, items });
+            [(stored, open, Vec::new()), (finished, parts, runs)]
         });
-        let Some((reply, tasks)) = sent else { return false };
-        let mut reply = reply.wait();
+        let Some(sent) = sent else { return false };
+        sent.into_iter().all(|(reply, parts, runs)| {
+            let arrived = reply.is_none_or(|reply| self.delivered_or_failed(reply.wait(), &parts, &runs));
+            if arrived {
+                self.note_delivered(&parts);
+            }
+            arrived
+        })
+    }
+
+    /// Whether results, or in their stead why the server refused them, have arrived.
+    fn delivered_or_failed(
+        &self,
+        mut reply: Result<Reply<Bytes>, nws_client::Error>,
+        parts: &[Part],
+        runs: &[u32],
+    ) -> bool {
         if let Err(nws_client::Error::Fault(fault)) = &reply {
-            let items = self.failures(&tasks, fault);
-            reply = self.connection.request(Request::Finish { variable, items }).wait();
+            let (partial, items, _) = self.failures(parts, fault);
+            let instead = match items.is_empty() {
+                true => Request::Store { variable: self.results, items: partial },
+                false => Request::Finish { variable: self.results, items },
+            };
+            reply = self.connection.request(instead).wait();
         }
         let arrived = reply.is_ok();
-        self.delivered(&tasks, reply);
+        self.delivered(runs, reply);
         arrived
     }
 
-    fn delivered(&self, tasks: &[(LeaseId, TaskHead)], reply: Result<Reply<Bytes>, nws_client::Error>) {
+    /// Tells the host which results of the bundle that is run are there: those tasks need not be run again.
+    fn note_delivered(&self, parts: &[Part]) {
+        if let Some(part) = parts.iter().rfind(|part| !part.ends) {
+            self.page.set_delivered(part.lease, part.first.index + u64::from(part.count));
+        }
+    }
+
+    fn stored(&self, parts: &[Part], reply: Result<Reply<Bytes>, nws_client::Error>) {
+        match reply {
+            Ok(_) => self.note_delivered(parts),
+            Err(error) => self.queue.close(&error.to_string()),
+        }
+    }
+
+    fn delivered(&self, runs: &[u32], reply: Result<Reply<Bytes>, nws_client::Error>) {
         match reply {
             Ok(Reply::Finished { refused }) => {
                 // The server ends the leases of a run that the master gave up; results of the next one
                 // may have travelled in the same frame.
                 let ended = refused.iter().filter(|(_, code)| *code == ErrorCode::LeaseEnded);
-                let runs = ended.filter_map(|(position, _)| Some(tasks.get(*position as usize)?.1.run));
+                let runs = ended.filter_map(|(position, _)| runs.get(*position as usize));
                 if let Some(run) = runs.max() {
-                    self.queue.drop_run(run);
+                    self.queue.drop_run(*run);
                 }
             }
             Ok(_) => {}
@@ -183,10 +249,50 @@ impl Shared {
         }
     }
 
-    /// Sends results of short tasks that would otherwise wait for a long one to end.
+    /// Sends results of short tasks that would otherwise wait for a long one to end, and gives back what a bundle
+    /// has that goes on for longer than was thought.
     pub(super) fn flush_when_due(self: Arc<Self>) {
-        while self.outbox.wait_until_due() {
+        while self.outbox.wait_until_due(|| self.queue.hand.has_rest()) {
             self.flush();
+            self.part_with_slow();
+        }
+    }
+
+    /// Others get what was not begun of a bundle that takes long.
+    fn part_with_slow(self: &Arc<Self>) {
+        if self.careful {
+            return;
+        }
+        let before_ns = monotonic_ns().saturating_sub(BUNDLE_PATIENCE_NS);
+        // The lease of the bundle must not end before the rest is on its way.
+        self.outbox.in_turn(|| {
+            let Some(rest) = self.queue.hand.part(before_ns) else { return };
+            let tasks = rest.tasks().map(|task| item(Bytes::from(task))).collect();
+            let store = Request::Store { variable: self.tasks, items: tasks };
+            let shared = self.clone();
+            self.connection.request_then(store, move |reply| shared.parted(rest, reply));
+        });
+    }
+
+    fn parted(self: &Arc<Self>, rest: Rest, reply: Result<Reply<Bytes>, nws_client::Error>) {
+        match reply {
+            Ok(_) => {
+                let (lease, TaskHead { run, index }) = (rest.lease, rest.first);
+                self.page.set_cut(lease, index);
+                let mut ended = false;
+                rest.parting.taken(|| {
+                    self.outbox.put_end(lease, run);
+                    ended = true;
+                });
+                if ended {
+                    self.flush();
+                }
+            }
+            Err(nws_client::Error::Fault(_)) => {
+                rest.parting.refused();
+                rest.into_task().into_iter().for_each(|task| self.queue.put_back(task));
+            }
+            Err(error) => self.queue.close(&error.to_string()),
         }
     }
 }

@@ -7,8 +7,12 @@ use super::run::{GivenOf, OutputOf, Run, Terms};
 use super::{Error, Outcome, Pending, Results, Sleigh};
 use crate::task::{Given, Job};
 
-/// How many tasks are submitted between two looks at what came back.
+/// How many tasks are submitted between two looks at what came back, first and at most: it tells how long tasks
+/// are, and so how many of the next share a lease.
+const FIRST_TASKS: u64 = 512;
 const SUBMIT_TASKS: u64 = 8192;
+/// How long the first result is waited for before more is submitted: tasks of unknown length cost more.
+const FIRST_RESULT: Duration = Duration::from_millis(5);
 
 /// A task with options for its calls. [`Sleigh::call`] makes one.
 ///
@@ -235,6 +239,8 @@ impl<'a, J: Job> Call<'a, J> {
         let inputs = inputs.into_iter();
         let mut run = Run::begin(self.sleigh, &self.job, self.terms, exact(&inputs))?;
         let most = load_factor.map(|factor| u64::from(factor) * u64::from(run.worker_count()));
+        run.set_under_way(most.unwrap_or(u64::MAX));
+        let (mut look_at, mut step) = (FIRST_TASKS, FIRST_TASKS);
         for given in inputs {
             let full = run.push(&given)?;
             if most.is_some_and(|most| run.outstanding() >= most) {
@@ -242,7 +248,12 @@ impl<'a, J: Job> Call<'a, J> {
                 run.collect::<J::Task>(run.outstanding() - 1, None, &mut place)?;
             } else if full {
                 run.flush()?;
-                if run.submitted().is_multiple_of(SUBMIT_TASKS) {
+                if run.submitted() >= look_at {
+                    step = (2 * step).min(SUBMIT_TASKS);
+                    look_at = run.submitted() + step;
+                    if run.submitted() == run.outstanding() {
+                        run.collect::<J::Task>(run.outstanding() - 1, Some(FIRST_RESULT), &mut place)?;
+                    }
                     run.collect::<J::Task>(0, Some(Duration::ZERO), &mut place)?;
                 }
             }

@@ -94,6 +94,7 @@ where
         if free * 2 < self.window && run.outstanding() > 0 {
             return Ok(());
         }
+        run.set_under_way(self.window);
         let mut more = true;
         while free > 0 && more {
             more = match inputs.next() {

@@ -53,7 +53,7 @@ impl<'a> Run<'a> {
             sleigh.release();
             sleigh.explain(error)
         })?;
-        let tasks = Tasks::new(number, sleigh.worker_count());
+        let tasks = Tasks::new(number, sleigh.worker_count(), terms.chunk_size);
         let bar = Bar::new(sleigh.defaults.progress, total);
         Ok(Self { sleigh, number, tasks, missing: Missing::default(), outstanding: 0, bar, over: false })
     }
@@ -71,6 +71,11 @@ impl<'a> Run<'a> {
     /// How many tasks were submitted.
     pub(super) fn submitted(&self) -> u64 {
         self.tasks.next_index()
+    }
+
+    /// From now on at most so many are under way.
+    pub(super) fn set_under_way(&mut self, most: u64) {
+        self.tasks.set_under_way(most);
     }
 
     /// Adds a task; whether it is time to [`Run::flush`].
@@ -149,16 +154,19 @@ impl<'a> Run<'a> {
 
     fn take<T: Task>(&mut self, results: &[TaskResult], mut place: impl FnMut(u64, Outcome<T::Output>)) {
         results.iter().for_each(|result| self.hear(result));
+        let (mut took_ns, mut done) = (0, 0);
         for (head, payload) in results.iter().flat_map(TaskResult::read) {
             if head.task.run != self.number || !self.missing.remove(head.task.index) {
                 continue;
             }
             self.outstanding -= 1;
             let result = match head.outcome {
-                Ended::Done => decode(payload).map_err(|problem| {
-                    let problem = format!("its result cannot be read here: {problem}");
-                    Box::new(TaskFailure::unreadable(&head, &problem))
-                }),
+                Ended::Done => decode(payload)
+                    .inspect(|_| (took_ns, done) = (took_ns + head.duration_ns, done + 1))
+                    .map_err(|problem| {
+                        let problem = format!("its result cannot be read here: {problem}");
+                        Box::new(TaskFailure::unreadable(&head, &problem))
+                    }),
                 Ended::Failed => {
                     let mut failure = TaskFailure::read(&head, payload);
                     // What the task wrote came before its result.
@@ -168,6 +176,7 @@ impl<'a> Run<'a> {
             };
             place(head.task.index, result);
         }
+        self.tasks.took(took_ns, done);
     }
 
     /// Takes in what a task of this call, or a worker between tasks, wrote.

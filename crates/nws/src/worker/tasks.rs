@@ -78,32 +78,32 @@ fn run(worker: &Worker, captures: bool) {
     let mut known: Option<Known> = None;
     let mut result = Vec::new();
     let generation = fork_generation();
-    let mut ended_ns = None;
+    let (mut next, mut ended_ns) = (None, None);
     loop {
-        let task = match worker.try_next() {
-            Next::Task(task) => task,
+        match worker.try_next(&mut next) {
+            Next::Task => {}
             Next::Over(_) => break,
             Next::Nothing => {
                 ended_ns = None;
                 worker.wait(TURN);
-                continue;
             }
-        };
+        }
+        let Some(task) = &mut next else { continue };
         if known.as_ref().is_none_or(|known| known.run != task.head.run) {
             ended_ns = None;
-            known = Some(define(worker, &task));
+            known = Some(define(worker, task));
         }
         let Some(known) = &known else { continue };
-        let began_ns = worker.begin(&task, ended_ns);
+        let began_ns = worker.begin(task, ended_ns);
         result.resize(RESULT_HEAD_BYTES, 0);
-        let outcome = match worker.wanted(&task) {
-            Wanted::Yes => answer(known, &task, &mut result),
+        let outcome = match worker.wanted(task) {
+            Wanted::Yes => answer(known, task, &mut result),
             Wanted::Cancelled => {
                 result.extend(Failure::cancelled().to_json());
                 Outcome::Failed
             }
             Wanted::Dropped => {
-                worker.pass_over();
+                worker.pass_over(task);
                 continue;
             }
         };
@@ -115,7 +115,7 @@ fn run(worker: &Worker, captures: bool) {
             // A line without an end is in this process still. Where it cannot be written, it is lost.
             let _ = io::stdout().flush();
         }
-        let finished = worker.finish(&task, began_ns, outcome, &mut result);
+        let finished = worker.finish(task, began_ns, outcome, &mut result);
         ended_ns = (!finished.is_behind).then_some(finished.at_ns);
         if finished.is_behind {
             worker.pause();

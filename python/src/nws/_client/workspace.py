@@ -97,7 +97,7 @@ class NetWorkSpace:
     def storeMany(self, varName: str, vals: Iterable[Any], *, encoding: Encoding | None = None) -> None:
         """Add values to a variable, in this order and in few messages.
 
-        If one cannot be encoded, none is stored. A message holds up to 65,536 values; where the server refuses one
+        If one cannot be encoded, none is stored. A message holds up to 4,096 values; where the server refuses one
         message of several, the values of the others may be stored.
 
         >>> ws.storeMany("x", range(3))
@@ -134,8 +134,8 @@ class NetWorkSpace:
     def fetchMany(self, varName: str, n: int, *, timeout: float | None = None) -> list[Any]:
         """Take up to `n` values of a variable away and return them; wait until there is one.
 
-        It does not wait for more than one. Where others fetch from the variable too, it gets its share. `n` is at most
-        65,536. If a value cannot be unpickled, the ones before it are the attribute `fetched` of the exception, and
+        It does not wait for more than one. Where others fetch from the variable too, it gets its share. No call gives more
+        than 4,096. If a value cannot be unpickled, the ones before it are the attribute `fetched` of the exception, and
         the ones after it are kept for the next fetch.
         """
         return self._many(varName, n, timeout, False)

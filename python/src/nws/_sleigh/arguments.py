@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any
 
+from nws import _native
 from nws._sleigh.exceptions import SleighIllegalValueException
 
 __all__ = ["checked_permutation", "columns_of", "fixed_of", "rows_of", "samples_of"]
-
-_PLAIN = {type(None), bool, int, float, str, bytes}
 
 
 def columns_of(element_args: Any) -> list[Iterable[Any]]:
@@ -81,7 +80,7 @@ def samples_of(columns: Sequence[Iterable[Any]]) -> list[Any]:
     """Return one item of each type in the columns that can be read more than once."""
     samples: dict[type, Any] = {}
     for column in columns:
-        if isinstance(column, list | tuple) and not set(map(type, column)) <= _PLAIN:
+        if isinstance(column, list | tuple) and not _native.are_plain(column):
             samples.update((type(item), item) for item in column)
     return list(samples.values())
 

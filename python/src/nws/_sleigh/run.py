@@ -24,8 +24,10 @@ __all__ = ["Run"]
 
 # How often a waiting call looks at its progress bar, its events and its accumulator, in seconds.
 _TURN_S = 0.2
-# How many tasks are submitted between two looks at what came back.
-_SUBMIT_TASKS = 8192
+# How many tasks are submitted between two looks at what came back, first and at most.
+_FIRST_TASKS, _SUBMIT_TASKS = 512, 8192
+# How long the first result is waited for before more is submitted, in seconds: tasks of unknown length cost more.
+_FIRST_S = 0.005
 
 
 class Run:
@@ -98,10 +100,14 @@ class Run:
 
     def submit_all(self, rows: Iterator[Any], most: int | None) -> None:
         """Submit everything, with at most `most` tasks under way at a time."""
-        more = True
+        more, count = True, _FIRST_TASKS
         while more and not self.cancelled:
-            more = self.submit(rows, _SUBMIT_TASKS if most is None else most - self._run.outstanding)
+            more = self.submit(rows, count if most is None else most - self._run.outstanding)
             if most is None:
+                # What came back tells how long tasks are, and so how many of the next share a lease.
+                if more and self._run.submitted == self._run.outstanding:
+                    self._take(self._run.outstanding - 1, _FIRST_S)
+                count = min(2 * count, _SUBMIT_TASKS)
                 self.look()
             else:
                 self.wait_until(most - 1)

@@ -280,7 +280,7 @@ class Messenger:
     def send(self, message: str | dict[str, Any] | list[dict[str, Any]]) -> None:
         """Send it; the Boss takes messages in the order in which they are sent.
 
-        Raises `ValueError` for a text that is no control signal.
+        Raises `ValueError` for a text that is no control signal, `TypeError` for what is neither that nor instructions.
         """
         boss = self._boss()
         if boss is None:
@@ -288,7 +288,7 @@ class Messenger:
         if isinstance(message, str):
             boss._signal(_signal_named(message))
         else:
-            boss._give([message] if isinstance(message, dict) else message)
+            boss._give(_instruction_sets(message))
 
 
 class Alone:
@@ -330,6 +330,18 @@ def _signal_named(message: str) -> str:
         if message in (name, text):
             return name
     raise ValueError(f"expected one of the control signals {', '.join(Boss.control_signals)}, got {message!r}")
+
+
+def _instruction_sets(message: object) -> list[dict[str, Any]]:
+    given = [message] if isinstance(message, dict) else message
+    if not isinstance(given, list | tuple) or not all(
+        isinstance(one, dict) and all(isinstance(name, str) for name in one) for one in given
+    ):
+        raise TypeError(
+            f"expected one of the control signals {', '.join(Boss.control_signals)}, or instructions: a dict with "
+            f"their names, or a list of such; got {message!r:.200}"
+        )
+    return list(given)
 
 
 def run_as_server(

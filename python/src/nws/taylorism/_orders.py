@@ -13,6 +13,7 @@ from typing import Any
 
 from nws._pickle import dumps_result
 from nws.taylorism import _shared, _wire, schedulers
+from nws.taylorism._choice import checked_choice
 from nws.taylorism._crew import Crew
 from nws.taylorism._failures import Failure, failed
 from nws.taylorism._job import Job
@@ -149,26 +150,12 @@ class Orders:
                 self.crew.stop_all()
 
     def _begin(self) -> None:
+        # The scheduler may change the list that it is given.
+        before = self._pending if self._is_ours else self._pending.copy()
         answer = self._scheduler.launchable(
             self._pending, workers=MappingProxyType(self.crew.workers), report=self._reports
         )
-        try:
-            launchable, pending = answer
-            launchable = list(launchable)
-        except (TypeError, ValueError):
-            raise TypeError(
-                f"{type(self._scheduler).__qualname__}.launchable: expected two lists, the instructions to hand out "
-                f"and those that stay pending, got {answer!r}"
-            ) from None
-        self._pending = pending if isinstance(pending, list) else list(pending)
-        if launchable and not self._is_ours:
-            # Such a one would hand them out for ever.
-            kept = {id(one) for one in self._pending}
-            if any(id(one) in kept for one in launchable):
-                raise ValueError(
-                    f"{type(self._scheduler).__qualname__}.launchable: expected each instructions in one of its two "
-                    "lists, got some in both: leave what is handed out out of those that stay pending"
-                )
+        launchable, self._pending = answer if self._is_ours else checked_choice(self._scheduler, answer, before)
         for instructions in launchable:
             try:
                 worker = registry.hire(instructions)

@@ -50,6 +50,9 @@ class BaseScheduler:
     ) -> Choice:
         """Return two lists: the instructions to hand out now, and those that stay pending.
 
+        Each of the pending instructions has to be in one of the two: the Boss ends with a `ValueError` rather than lose
+        some, with a `TypeError` where it gets something else than two lists.
+
         `workers` are those that work, by name; `report` is what those that have finished reported, each as a dict with
         `name` and `report`.
         """

@@ -237,3 +237,33 @@ fn the_loss_of_the_host_is_the_end() {
     assert!(office.is_over() && office.is_deserted());
     assert_eq!(office.report(), Err(Failure::Lost("killed".into())));
 }
+
+/// Leaves so many, and hands out so many.
+struct Careless(usize, usize);
+
+impl Scheduler<&'static str, u32> for Careless {
+    fn launchable(
+        &mut self,
+        pending: &mut VecDeque<&'static str>,
+        _: &[Working<&'static str>],
+        _: &[WorkerReport<u32>],
+    ) -> Result<Vec<&'static str>, String> {
+        pending.truncate(self.0);
+        Ok(vec!["a"; self.1])
+    }
+}
+
+#[test]
+fn a_scheduler_that_loses_instructions_or_hands_them_out_twice_ends_the_boss() {
+    for (left, out) in [(0, 0), (1, 1), (3, 1), (0, 4)] {
+        let (mut office, notes, _) = office(Careless(left, out), &["a", "b", "c"]);
+        assert_eq!(notes.take(), "", "nobody is hired");
+        let Err(Failure::Scheduler(problem)) = office.report() else { panic!("{left} {out}: it is no failure") };
+        assert!(problem.contains("launchable: expected each instructions"), "{problem}");
+        assert!(problem.contains(&format!("got {out} to hand out and {left} left of 3")), "{problem}");
+        assert!(office.is_over());
+        office.close();
+    }
+    let (_, notes, _) = office(Careless(2, 1), &["a", "b", "c"]);
+    assert_eq!(notes.take(), "0:a");
+}

@@ -2,135 +2,19 @@
 //! connection of its own.
 #![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
+mod bench;
+mod bundles;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use nws_proto::Token;
-use nws_server::{Config, Handle, Server};
 use nws_work::WorkError;
-use nws_work::control::{Bootstrap, ServerAddress};
 use nws_work::envelope::{Outcome, RESULT_HEAD_BYTES};
-use nws_work::master::{Arrival, Master, TaskResult, Tasks};
-use nws_work::page::Page;
-use nws_work::worker::{Next, Worker};
+use nws_work::master::Tasks;
+use nws_work::worker::Next;
 
-const LIMIT: Duration = Duration::from_secs(30);
-
-struct Bench {
-    address: ServerAddress,
-    master: Master,
-    handle: Handle,
-    serving: Option<std::thread::JoinHandle<()>>,
-    _folder: tempfile::TempDir,
-}
-
-impl Bench {
-    fn new() -> Self {
-        Self::with(|_| {})
-    }
-
-    fn with(limits: impl FnOnce(&mut nws_server::Limits)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let unix = folder.path().join("nws.sock");
-        let token = Token([7; 32]);
-        let mut config = Config { unix: Some(unix.clone()), ..Config::new(token.clone()) };
-        limits(&mut config.limits);
-        let server = Server::bind(config).unwrap();
-        let handle = server.handle();
-        let serving = Some(std::thread::spawn(move || server.run().unwrap()));
-        let address = ServerAddress { unix: Some(unix), tcp: None, token: Some(token.to_hex()) };
-        let master = Master::connect(&address, "test_%d").unwrap();
-        Self { address, master, handle, serving, _folder: folder }
-    }
-
-    fn worker(&self, rank: u32) -> Worker {
-        let bootstrap = Bootstrap {
-            server: self.address.clone(),
-            workspace: self.master.workspace_name().to_owned(),
-            guardian: 0,
-            rank,
-            worker_count: 2,
-            careful: false,
-            captures: false,
-            settings: serde_json::Value::Null,
-        };
-        Worker::join(&bootstrap, Page::create().unwrap().0).unwrap()
-    }
-
-    fn submit(&self, run: u32, payloads: impl IntoIterator<Item = Vec<u8>>) -> u64 {
-        self.master.define(run, b"definition".to_vec()).unwrap();
-        let mut tasks = Tasks::new(run, 2);
-        for payload in payloads {
-            let encode = |buffer: &mut Vec<u8>| {
-                buffer.extend_from_slice(&payload);
-                Ok::<(), WorkError>(())
-            };
-            tasks.push(encode).unwrap();
-            if tasks.is_full() {
-                self.master.submit(&mut tasks);
-            }
-        }
-        self.master.submit(&mut tasks);
-        tasks.next_index()
-    }
-
-    /// Index and payload of so many results, in order of index.
-    fn results(&self, run: u32, count: u64) -> Vec<(u64, Vec<u8>)> {
-        let deadline = Instant::now() + LIMIT;
-        let mut results = Vec::new();
-        while (results.len() as u64) < count {
-            assert!(Instant::now() < deadline, "{} of {count} results came", results.len());
-            for arrival in self.master.arrivals(Duration::from_millis(100)).unwrap() {
-                let Arrival::Results(arrived) = arrival else { continue };
-                for (head, payload) in arrived.iter().flat_map(TaskResult::read) {
-                    if head.task.run == run {
-                        results.push((head.task.index, payload.to_vec()));
-                    }
-                }
-            }
-        }
-        results.sort();
-        results
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        self.master.close();
-        self.handle.shutdown();
-        if let Some(serving) = self.serving.take() {
-            serving.join().unwrap();
-        }
-    }
-}
-
-fn next_task(worker: &Worker) -> Option<nws_work::worker::Task> {
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        match worker.try_next() {
-            Next::Task(task) => return Some(task),
-            Next::Over(_) => return None,
-            Next::Nothing => {
-                assert!(Instant::now() < deadline, "no task comes");
-                worker.wait(Duration::from_millis(100));
-            }
-        }
-    }
-}
-
-fn answer(worker: &Worker, task: &nws_work::worker::Task) {
-    let began_ns = worker.begin(task, None);
-    let mut result = vec![0; RESULT_HEAD_BYTES];
-    result.extend_from_slice(task.payload());
-    worker.finish(task, began_ns, Outcome::Done, &mut result);
-}
-
-fn work(worker: &Worker) {
-    while let Some(task) = next_task(worker) {
-        answer(worker, &task);
-    }
-}
+use bench::{Bench, LIMIT, answer, next_task, work};
 
 #[test]
 fn every_task_has_one_result_whatever_its_size() {
@@ -159,7 +43,7 @@ fn tasks_of_a_worker_that_is_cut_off_go_to_another() {
     let run = bench.master.next_run();
     let count = bench.submit(run, (0..500u32).map(|n| n.to_le_bytes().to_vec()));
     for _ in 0..20 {
-        answer(&lost, &next_task(&lost).unwrap());
+        answer(&lost, &mut next_task(&lost).unwrap());
     }
     let _running = next_task(&lost).unwrap();
     lost.connection().close();
@@ -180,16 +64,16 @@ fn a_worker_that_waits_gets_what_another_has_not_begun() {
     let count = bench.submit(run, (0..400u32).map(|n| n.to_le_bytes().to_vec()));
     // One task by one until a whole batch has been fetched.
     for _ in 0..3 {
-        answer(&slow, &next_task(&slow).unwrap());
+        answer(&slow, &mut next_task(&slow).unwrap());
     }
-    let held = next_task(&slow).unwrap();
+    let mut held = next_task(&slow).unwrap();
     let began_ns = slow.begin(&held, None);
     let (done, wait) = mpsc::channel();
     std::thread::scope(|scope| {
         let quick = bench.worker(1);
         scope.spawn(move || {
             wait.recv_timeout(LIMIT).unwrap();
-            slow.finish(&held, began_ns, Outcome::Done, &mut vec![0; RESULT_HEAD_BYTES]);
+            slow.finish(&mut held, began_ns, Outcome::Done, &mut vec![0; RESULT_HEAD_BYTES]);
             slow.leave();
         });
         scope.spawn(move || work(&quick));
@@ -208,16 +92,16 @@ fn a_run_that_is_given_up_leaves_nothing_to_the_next() {
         let worker = bench.worker(0);
         let first = bench.master.next_run();
         bench.submit(first, (0..50_000u32).map(|n| n.to_le_bytes().to_vec()));
-        let held = next_task(&worker).unwrap();
+        let mut held = next_task(&worker).unwrap();
         bench.master.give_up(first, 2);
         let second = bench.master.next_run();
         let count = bench.submit(second, (0..100u32).map(|n| n.to_le_bytes().to_vec()));
-        answer(&worker, &held);
+        answer(&worker, &mut held);
         let ran = &ran;
         scope.spawn(move || {
-            while let Some(task) = next_task(&worker) {
+            while let Some(mut task) = next_task(&worker) {
                 ran.fetch_add(u64::from(task.head.run == first), Ordering::Relaxed);
-                answer(&worker, &task);
+                answer(&worker, &mut task);
             }
         });
         assert_eq!(bench.results(second, count).len() as u64, count);
@@ -232,11 +116,11 @@ fn a_result_that_travels_with_one_that_was_given_up_takes_none_of_its_run_along(
     let worker = bench.worker(0);
     let first = bench.master.next_run();
     bench.submit(first, [b"given up".to_vec()]);
-    let held = next_task(&worker).unwrap();
+    let mut held = next_task(&worker).unwrap();
     bench.master.give_up(first, 1);
     let second = bench.master.next_run();
     bench.master.define(second, Vec::new()).unwrap();
-    let mut tasks = Tasks::new(second, 1);
+    let mut tasks = Tasks::new(second, 1, None);
     let mut submit = |payload: &[u8]| {
         let encode = |buffer: &mut Vec<u8>| {
             buffer.extend_from_slice(payload);
@@ -248,15 +132,15 @@ fn a_result_that_travels_with_one_that_was_given_up_takes_none_of_its_run_along(
     submit(b"b");
     worker.wait(LIMIT);
     // Both at once, so that they leave in one frame.
-    answer(&worker, &held);
-    answer(&worker, &next_task(&worker).unwrap());
+    answer(&worker, &mut held);
+    answer(&worker, &mut next_task(&worker).unwrap());
     assert_eq!(bench.results(second, 1), [(0, b"b".to_vec())]);
     submit(b"c");
-    let next = next_task(&worker).unwrap();
+    let mut next = next_task(&worker).unwrap();
     assert_eq!(next.payload(), b"c");
-    answer(&worker, &next);
+    answer(&worker, &mut next);
     // A result of nothing, so that what waits is sent.
-    assert!(matches!(worker.try_next(), Next::Nothing));
+    assert!(matches!(worker.try_next(&mut None), Next::Nothing));
     assert_eq!(bench.results(second, 1), [(1, b"c".to_vec())]);
 }
 
@@ -267,15 +151,15 @@ fn a_task_for_one_worker_is_run_by_no_other() {
         for rank in 0..3 {
             let worker = bench.worker(rank);
             scope.spawn(move || {
-                while let Some(task) = next_task(&worker) {
+                while let Some(mut task) = next_task(&worker) {
                     assert_eq!(task.payload(), rank.to_le_bytes());
-                    answer(&worker, &task);
+                    answer(&worker, &mut task);
                 }
             });
         }
         let run = bench.master.next_run();
         bench.master.define(run, Vec::new()).unwrap();
-        let mut tasks = Tasks::new(run, 2);
+        let mut tasks = Tasks::new(run, 2, None);
         for rank in 0..3u32 {
             let encode = |buffer: &mut Vec<u8>| {
                 buffer.extend_from_slice(&rank.to_le_bytes());
@@ -300,7 +184,7 @@ fn a_definition_is_found_while_its_run_lasts() {
     bench.master.end_run(run);
     // The master's next answer comes after the deletion: requests of one session keep their order.
     bench.submit(bench.master.next_run(), [vec![2]]);
-    answer(&worker, &next_task(&worker).unwrap());
+    answer(&worker, &mut next_task(&worker).unwrap());
     bench.results(run + 1, 1);
     assert!(worker.definition(run).is_err());
 }
@@ -325,12 +209,12 @@ fn results_that_the_server_does_not_take_are_failures_of_their_tasks_alone() {
     std::thread::scope(|scope| {
         let worker = bench.worker(0);
         scope.spawn(move || {
-            while let Some(task) = next_task(&worker) {
+            while let Some(mut task) = next_task(&worker) {
                 let began_ns = worker.begin(&task, None);
                 // The largest is more than the server keeps.
                 let size = usize::from(task.payload()[0]) << 14;
                 let mut result = vec![0; RESULT_HEAD_BYTES + size];
-                worker.finish(&task, began_ns, Outcome::Done, &mut result);
+                worker.finish(&mut task, began_ns, Outcome::Done, &mut result);
             }
         });
         let run = bench.master.next_run();

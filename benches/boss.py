@@ -50,7 +50,12 @@ def run_s(lengths: list[float]) -> float:
 
 def rust_run_s(lengths: list[float]) -> float:
     """The same from Rust."""
-    told = subprocess.run([RUST, str(WORKERS), *map(str, lengths)], check=True, capture_output=True, text=True)
+    told = subprocess.run(
+        [RUST, str(WORKERS), *map(str, lengths)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return float(told.stdout)
 
 

@@ -19,15 +19,12 @@ OUTPUTS = 64
 OUTPUT_BYTES = 1_000_000
 CORES = len(os.sched_getaffinity(0))
 
-# Its first run asks for a citation, which this declines.
-CITATION = {"PARALLEL_HOME": "/dev/null"}
-
 
 def seconds(command: list[str], count: int, expected: bytes) -> float:
     """How long it takes for so many inputs, a line each."""
     inputs = "".join(f"{number}\n" for number in range(1, count + 1)).encode()
     began = time.monotonic()
-    output = subprocess.run(command, input=inputs, stdout=subprocess.PIPE, check=True, env={**os.environ, **CITATION})
+    output = subprocess.run(command, input=inputs, stdout=subprocess.PIPE, check=True)
     took = time.monotonic() - began
     assert output.stdout == expected, "an output is not what it should be"
     return took
@@ -53,7 +50,14 @@ def measure() -> list[Row]:
         lambda: seconds([*xargs, "true"], JOBS, b""),
     )
     what = f"{JOBS:,} jobs that do nothing, {width} at a time"
-    rows = [Row(f"{what}, within {ALLOWED} of xargs", ALLOWED * xargs_s / ours_s, 1.0, f"{ours_s:.2f} s, {xargs_s:.2f} s")]
+    rows = [
+        Row(
+            f"{what}, within {ALLOWED} of xargs",
+            ALLOWED * xargs_s / ours_s,
+            1.0,
+            f"{ours_s:.2f} s, {xargs_s:.2f} s",
+        )
+    ]
     script = f"head -c {OUTPUT_BYTES - 1} /dev/zero | tr '\\0' x; echo"
     outputs = (b"x" * (OUTPUT_BYTES - 1) + b"\n") * OUTPUTS
     long_s, plain_s = in_turn(
@@ -62,18 +66,40 @@ def measure() -> list[Row]:
         lambda: seconds(["xargs", "-P1", "-n1", "sh", "-c", script], OUTPUTS, outputs),
     )
     measured = f"{long_s:.2f} s, {plain_s:.2f} s"
-    rows.append(Row(f"{OUTPUTS} outputs of 1 MB in order, against xargs one by one", plain_s / long_s, 1.0, measured))
+    rows.append(
+        Row(
+            f"{OUTPUTS} outputs of 1 MB in order, against xargs one by one",
+            plain_s / long_s,
+            1.0,
+            measured,
+        )
+    )
     if parallel is None:
         return rows
     few = JOBS // 5
     few_s, parallel_s = in_turn(
-        lambda: seconds([*ours, "true"], few, b""), lambda: seconds([*parallel, "true"], few, b"")
+        lambda: seconds([*ours, "true"], few, b""),
+        lambda: seconds([*parallel, "true"], few, b""),
     )
-    rows.append(Row(f"{few} jobs that do nothing, against parallel", parallel_s / few_s, 1.0, f"{few_s:.2f} s, {parallel_s:.2f} s"))
+    rows.append(
+        Row(
+            f"{few} jobs that do nothing, against parallel",
+            parallel_s / few_s,
+            1.0,
+            f"{few_s:.2f} s, {parallel_s:.2f} s",
+        )
+    )
     long_s, parallel_s = in_turn(
         lambda: seconds([*ours, "sh", "-c", script], OUTPUTS, outputs),
         lambda: seconds([*parallel, "-q", "sh", "-c", script], OUTPUTS, outputs),
     )
     measured = f"{long_s:.2f} s, {parallel_s:.2f} s"
-    rows.append(Row(f"{OUTPUTS} outputs of 1 MB in order, against parallel", parallel_s / long_s, 1.0, measured))
+    rows.append(
+        Row(
+            f"{OUTPUTS} outputs of 1 MB in order, against parallel",
+            parallel_s / long_s,
+            1.0,
+            measured,
+        )
+    )
     return rows

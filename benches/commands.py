@@ -16,6 +16,7 @@ ROUNDS = 5
 JOBS = 1000
 ALLOWED = 2.0
 OUTPUTS = 64
+ALLOWED_LONG = 1.2
 OUTPUT_BYTES = 1_000_000
 CORES = len(os.sched_getaffinity(0))
 

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import boss
+import commands
 import demo_speedup
 import first_result
 import long_value
@@ -25,6 +26,7 @@ from row import Row
 
 MEASURES = {
     "boss": boss.measure,
+    "commands": commands.measure,
     "demo": demo_speedup.measure,
     "first-result": first_result.measure,
     "long-value": long_value.measure,

@@ -29,6 +29,7 @@ const MOST_LINES: usize = 1 << 16;
 ///   {/.}   its last part without extension
 ///   {1}    the first of several inputs; so {2}, {1.}, {1/}, {1//}, {1/.}
 ///   {#}    the number of the job, from 1
+///   {%}    which of the jobs that run at a time it is, from 1: no two have the same
 ///
 /// Examples:
 ///
@@ -74,6 +75,9 @@ pub(crate) struct Arguments {
     /// Print lines as they come, those of different jobs among each other.
     #[arg(long, overrides_with_all = ["keep_order", "unordered"])]
     line_buffer: bool,
+    /// Let jobs write to this standard output and error themselves, so that outputs are mixed.
+    #[arg(long, short = 'u', conflicts_with_all = ["keep_order", "unordered", "line_buffer", "tag", "json"])]
+    ungroup: bool,
     /// Begin each line with the inputs of its job and a tab.
     #[arg(long)]
     tag: bool,
@@ -91,7 +95,9 @@ pub(crate) struct Arguments {
     grace: Duration,
     /// When jobs fail, start no more (soon), or end the others as well (now).
     ///
-    /// On the first failure, or with fail=N on the Nth: soon, now, soon,fail=3, never.
+    /// On the first failure, or with fail=N on the Nth: soon, now, soon,fail=3, never. Also on
+    /// successes (now,success=1), ends (soon,done=10), and shares of the jobs that have ended, once
+    /// there are three (soon,fail=20%, now,success=50%).
     #[arg(long, value_name = "WHEN", default_value = "never")]
     halt: Halt,
     /// Write a line for each job that has ended, in the columns of GNU parallel.
@@ -179,6 +185,8 @@ pub(super) struct Plan {
     pub(super) as_stdin: bool,
     pub(super) jobs: usize,
     pub(super) order: Order,
+    /// Nobody but the jobs themselves writes their outputs.
+    pub(super) ungrouped: bool,
     pub(super) tag: bool,
     pub(super) json: bool,
     pub(super) retries: u32,
@@ -226,6 +234,7 @@ impl Plan {
             as_stdin: arguments.stdin,
             jobs: arguments.job_count(),
             order: arguments.order(),
+            ungrouped: arguments.ungroup,
             tag: arguments.tag,
             json: arguments.json,
             retries: arguments.retries,
@@ -253,7 +262,7 @@ impl Arguments {
     }
 
     fn order(&self) -> Order {
-        match (self.line_buffer, self.unordered) {
+        match (self.line_buffer, self.unordered || self.ungroup) {
             (true, _) => Order::Lines,
             (_, true) => Order::Ends,
             _ => Order::Inputs,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nws_work::commands::CommandId;
 
-use super::halt::Halt;
+use super::halt::Counted;
 use super::run::{Over, Run};
 
 /// How long a run that was interrupted waits for who reads its output.
@@ -52,16 +52,18 @@ impl Run {
         }
     }
 
-    /// Ends the run where it is to end for its failures.
+    /// Ends the run where enough jobs have ended as the user said.
     pub(super) fn halt(&mut self) {
-        let failed = self.counts.failed;
-        match self.plan.halt {
-            Halt::Soon(count) if failed >= count => {
-                self.over.get_or_insert(Over::Halted);
-                self.drop_unstarted();
-            }
-            Halt::Now(count) if failed >= count && self.over.is_none() => self.stop(Over::Halted),
-            _ => {}
+        let Some((at_once, what)) = self.plan.halt.reached(self.counts.ended, self.counts.failed) else { return };
+        let over = if what == Counted::Succeeded { Over::Satisfied } else { Over::Halted };
+        if self.over.is_some() {
+            return;
+        }
+        if at_once {
+            self.stop(over);
+        } else {
+            self.over = Some(over);
+            self.drop_unstarted();
         }
     }
 

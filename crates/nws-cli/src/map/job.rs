@@ -32,6 +32,8 @@ pub(super) struct Job {
     /// How often it was begun.
     pub(super) tries: u32,
     pub(super) id: Option<CommandId>,
+    /// Which of the places of jobs that run it has, from 1, where jobs are told.
+    pub(super) slot: Option<usize>,
     /// Standard output and standard error.
     pub(super) outputs: [Outflow; 2],
     pub(super) stdin: Option<Inflow>,
@@ -90,6 +92,7 @@ impl Job {
             command,
             tries: 0,
             id: None,
+            slot: None,
             outputs: Default::default(),
             stdin: None,
             started: None,

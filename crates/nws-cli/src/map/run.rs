@@ -36,8 +36,10 @@ pub(super) const STDIN: u64 = 2;
 /// Why no more jobs are started though there are inputs.
 #[derive(Debug)]
 pub(super) enum Over {
-    /// So many have failed that the rest is not begun.
+    /// So many have failed, or ended, that the rest is not begun.
     Halted,
+    /// So many have succeeded as were wanted, whatever became of the others.
+    Satisfied,
     /// A signal came.
     Interrupted(i32),
     /// Nobody reads the outputs.
@@ -115,7 +117,9 @@ impl Run {
         host.limit(plan.jobs);
         // The next job begins when one ends, rather than when this process has heard of it. Where a
         // failure is to keep the next from beginning, that has to be heard of first.
-        let ahead = if plan.halt == Halt::Never { plan.jobs.min(MOST_AHEAD) } else { 0 };
+        // Where a job is told its place, no other may have it.
+        let is_ahead = plan.halt == Halt::Never && !plan.template.has_slot();
+        let ahead = if is_ahead { plan.jobs.min(MOST_AHEAD) } else { 0 };
         let printer = Printer::start(waker.clone())?;
         Ok(Self {
             width: plan.jobs + ahead,
@@ -158,6 +162,7 @@ impl Run {
             Some(Over::Interrupted(signal)) => end_by_signal(signal),
             Some(Over::Failed(failure)) => Err(failure),
             Some(Over::Unread) => Err(Failure::quiet(Exit::Done)),
+            Some(Over::Satisfied) => Ok(()),
             Some(Over::Halted) | None => match self.counts.summary() {
                 Some(summary) => Err(Failure::new(Exit::Nothing, summary)),
                 None => Ok(()),

@@ -1,5 +1,6 @@
 //! How jobs begin.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -81,12 +82,14 @@ impl Run {
     }
 
     fn start(&mut self, number: u64) -> Result<(), Failure> {
+        let slot = self.plan.template.has_slot().then(|| self.free_slot());
         let Some(job) = self.jobs.get_mut(&number) else { return Ok(()) };
         let pipes = (|| -> io::Result<_> {
             let stdin = if self.plan.as_stdin { Some(pipe(End::Write)?) } else { None };
-            Ok((stdin, pipe(End::Read)?, pipe(End::Read)?))
+            let outputs = if self.plan.ungrouped { None } else { Some((pipe(End::Read)?, pipe(End::Read)?)) };
+            Ok((stdin, outputs))
         })();
-        let (stdin, stdout, stderr) = match pipes {
+        let (stdin, outputs) = match pipes {
             Ok(pipes) => pipes,
             Err(error) if is_shortage(&error) => {
                 return self.postpone(number, format!("there is no pipe for it: {}", with_advice(error)));
@@ -95,15 +98,25 @@ impl Run {
         };
         job.tries += 1;
         job.started = None;
-        let mut streams = Streams::to(stdout.theirs).stderr(Output::To(stderr.theirs));
+        job.slot = slot;
+        let mut streams = Streams { stdout: Output::Inherit, stderr: Output::Inherit, ..Streams::default() };
+        if let Some((stdout, stderr)) = outputs {
+            streams = Streams::to(stdout.theirs).stderr(Output::To(stderr.theirs));
+            job.outputs[0].pipe = Some(stdout.ours);
+            job.outputs[1].pipe = Some(stderr.ours);
+        }
         if let Some(stdin) = stdin {
             streams = streams.stdin(stdin.theirs);
             let bytes = joined(&job.inputs, self.plan.end);
             job.stdin = Some(Inflow { pipe: stdin.ours, bytes, written: 0 });
         }
-        job.outputs[0].pipe = Some(stdout.ours);
-        job.outputs[1].pipe = Some(stderr.ours);
-        let command = command(&job.command, &self.plan);
+        let command = match slot {
+            Some(slot) => {
+                let words = self.plan.template.fill_with(&slot.to_string(), number, &job.inputs);
+                command(&words, &self.plan)
+            }
+            None => command(&job.command, &self.plan),
+        };
         match self.host.launch(command, streams) {
             Ok(id) => {
                 job.id = Some(id);
@@ -113,6 +126,13 @@ impl Run {
             Err(WorkError::Argument(problem)) => self.not_started(number, problem),
             Err(error) => Err(Failure::new(Exit::Failed, error.to_string())),
         }
+    }
+
+    /// The lowest number that no job which runs has.
+    fn free_slot(&self) -> usize {
+        let running = self.running.values().filter_map(|number| self.jobs.get(number)?.slot);
+        let taken: BTreeSet<usize> = running.collect();
+        (1..).find(|slot| !taken.contains(slot)).unwrap_or(usize::MAX)
     }
 
     /// Lets a job wait until another has ended, as something was missing that this gives back.

@@ -3,6 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+/// Stands for the slot that a job runs in.
+const SLOT: &str = "{%}";
+
 /// A command whose arguments have places for inputs.
 #[derive(Debug)]
 pub(super) struct Template {
@@ -20,6 +23,7 @@ struct Word {
 enum Part {
     Text(Vec<u8>),
     JobNumber,
+    Slot,
     /// An input; `None`: the one that the word is given for.
     Input(Option<usize>, Form),
 }
@@ -60,14 +64,24 @@ impl Template {
         self.words.first().is_some_and(|word| word.parts.iter().all(|part| matches!(part, Part::Text(_))))
     }
 
-    /// The command of a job, its program first.
+    /// Whether jobs are told their slots.
+    pub(super) fn has_slot(&self) -> bool {
+        self.words.iter().any(|word| word.parts.contains(&Part::Slot))
+    }
+
+    /// The command of a job, its program first, as it is known before it has a slot.
     pub(super) fn fill(&self, job: u64, inputs: &[Vec<u8>]) -> Vec<OsString> {
+        self.fill_with(SLOT, job, inputs)
+    }
+
+    /// The same for one that has.
+    pub(super) fn fill_with(&self, slot: &str, job: u64, inputs: &[Vec<u8>]) -> Vec<OsString> {
         let mut command = Vec::with_capacity(self.words.len());
         for word in &self.words {
             if word.repeats {
-                command.extend(inputs.iter().map(|input| word.fill(job, inputs, input)));
+                command.extend(inputs.iter().map(|input| word.fill(slot, job, inputs, input)));
             } else {
-                command.push(word.fill(job, inputs, &[]));
+                command.push(word.fill(slot, job, inputs, &[]));
             }
         }
         command
@@ -104,11 +118,12 @@ impl Word {
         made
     }
 
-    fn fill(&self, job: u64, inputs: &[Vec<u8>], input: &[u8]) -> OsString {
+    fn fill(&self, slot: &str, job: u64, inputs: &[Vec<u8>], input: &[u8]) -> OsString {
         let mut filled = Vec::new();
         for part in &self.parts {
             match part {
                 Part::Text(text) => filled.extend_from_slice(text),
+                Part::Slot => filled.extend_from_slice(slot.as_bytes()),
                 Part::JobNumber => filled.extend_from_slice(job.to_string().as_bytes()),
                 Part::Input(None, form) => filled.extend_from_slice(form.of(input)),
                 // The last job may have fewer inputs than the others.
@@ -129,6 +144,9 @@ fn placeholder(text: &[u8]) -> Option<(Part, &[u8])> {
     let rest = rest.get(1..).unwrap_or_default();
     if inner == b"#" {
         return Some((Part::JobNumber, rest));
+    }
+    if inner == b"%" {
+        return Some((Part::Slot, rest));
     }
     let digits = inner.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (number, form) = inner.split_at(digits);
@@ -241,6 +259,14 @@ mod tests {
         assert_eq!(filled(&["c", "-f{}", "x"], &["a", "b"]), ["c", "-fa", "-fb", "x"]);
         assert_eq!(filled(&["c"], &["a", "b"]), ["c", "a", "b"]);
         assert_eq!(filled(&["c", "{1}", "{2}"], &["a"]), ["c", "a", ""]);
+    }
+
+    #[test]
+    fn a_slot_is_filled_in_where_it_is_known() {
+        let template = Template::new(&["c".into(), "gpu{%}/{%}".into(), "{}".into()], None, true).unwrap();
+        assert!(template.has_slot());
+        assert_eq!(template.fill(1, &[b"{%}".to_vec()]), ["c", "gpu{%}/{%}", "{%}"]);
+        assert_eq!(template.fill_with("3", 1, &[b"{%}".to_vec()]), ["c", "gpu3/3", "{%}"]);
     }
 
     #[test]

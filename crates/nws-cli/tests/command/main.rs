@@ -11,8 +11,10 @@ mod limits;
 mod listings;
 mod long;
 mod map;
+mod map_choices;
 mod map_ends;
 mod map_limits;
+mod map_terminal;
 mod pages;
 #[allow(dead_code)]
 #[path = "../host/processes.rs"]

@@ -15,6 +15,7 @@ use super::warden::finish_writing;
 use crate::commands::messages::{FromCommandHost, Goes, ToCommandHost};
 use crate::commands::{Command, CommandId};
 use crate::control::Cause;
+use crate::roles::{self, OWN_PROGRAM};
 
 /// Most pieces of what the master says that are obeyed before anything else is looked at. Each holds
 /// one launch at most, which takes about a millisecond.
@@ -220,6 +221,10 @@ impl CommandHost {
 
 fn spawn(command: Command) -> Spawn {
     let mut spawn = Spawn::new(command.program).args(command.args);
+    if spawn.program == OWN_PROGRAM {
+        // Lists of processes show it by the name that the user knows.
+        spawn.arg0 = Some(roles::own_name());
+    }
     spawn.env = command.env;
     spawn.cwd = command.cwd;
     spawn

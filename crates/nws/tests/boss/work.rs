@@ -25,6 +25,22 @@ fn cores_and_place(name: String) -> (usize, String, String) {
     (cores as usize, folder, std::env::var(name).unwrap_or_default())
 }
 
+#[nws::task]
+fn own_name(_number: u32) -> Option<String> {
+    std::env::args().next()
+}
+
+#[test]
+fn workers_bear_the_name_of_the_program_in_lists_of_processes() {
+    limited(|| {
+        let boss = builder().build(own_name::task()).unwrap();
+        boss.set_instructions([1]).unwrap();
+        boss.make_them_work().unwrap();
+        let report = boss.wait_till_finished().unwrap();
+        assert_eq!(report.workers_report[0].report, std::env::args().next());
+    });
+}
+
 #[test]
 fn each_set_of_instructions_is_carried_out_by_a_worker_of_its_own() {
     limited(|| {

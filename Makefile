@@ -81,6 +81,7 @@ check: setup ## format, lints with warnings denied, types, stubs, docs, the rule
 
 .PHONY: bench
 bench: setup ## measures the aims on this machine and prints a table
+	@cargo build --release --locked --quiet --package nws --example boss_bound
 	@$(PY) benches/run.py
 
 .PHONY: bench-server

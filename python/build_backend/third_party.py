@@ -52,9 +52,10 @@ def is_allowed(expression: str) -> bool:
 
 
 def texts(package: dict[str, Any]) -> list[str]:
-    """Return the licences and notices that a crate brings."""
+    """Return the licences and notices that a crate brings, also of what it holds in a folder, as a library in C."""
     folder = Path(package["manifest_path"]).parent
-    files = [file for file in sorted(folder.iterdir()) if re.match(r"(?i)(un)?licen[sc]e|copying|notice", file.name)]
+    files = [*sorted(folder.iterdir()), *sorted(folder.glob("*/*"))]
+    files = [file for file in files if re.match(r"(?i)(un)?licen[sc]e|copying|notice", file.name)]
     found = [file.read_text("utf-8", "replace") for file in files if file.is_file()]
     return ["\n".join(line.rstrip() for line in text.strip().splitlines()) for text in found]
 

@@ -149,6 +149,7 @@ def test_the_licences_of_all_that_is_in_the_package_come_with_it(wheel):
     for crate, version in crates:
         assert f"\n{crate} {version}: " in text, crate
     assert "Permission is hereby granted" in text and "Apache License" in text
+    assert "Jason Evans" in text, "the allocator in C, which a crate holds in a folder of its own"
 
 
 def test_a_source_distribution_has_all_that_is_built(sources):

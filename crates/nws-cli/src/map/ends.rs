@@ -1,5 +1,6 @@
 //! How jobs and runs are ended before they end by themselves.
 
+use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use nws_work::commands::CommandId;
@@ -26,10 +27,9 @@ impl Run {
     }
 
     fn end_running(&mut self, at_once: bool) {
-        let has_begun = |number: &u64| self.jobs.get(number).is_some_and(|job| job.started.is_some());
         let mut running: Vec<(CommandId, u64)> = self.running.iter().map(|(id, number)| (*id, *number)).collect();
-        // First who waits, or it would begin when the others end.
-        running.sort_by_key(|(_, number)| has_begun(number));
+        // The last one first: they begin in their order, and who waits would begin when those before it end.
+        running.sort_by_key(|(id, _)| Reverse(*id));
         for (id, number) in &running {
             let Some(job) = self.jobs.get_mut(number) else { continue };
             job.cut_short = true;

@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from leftovers import MARK, wait_for_none
 from nws.client import NetWorkSpace, NwsServer
 from nws.taylorism._worker import registry
 from server_process import ServerProcess
@@ -26,6 +28,15 @@ def _own_workers() -> Iterator[None]:
     before = dict(registry._styles)
     yield
     registry._styles = before
+
+
+@pytest.fixture
+def mark(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """What a test starts carries this mark in its environment, and none of it is left after the test."""
+    text = uuid.uuid4().hex
+    monkeypatch.setenv(MARK, text)
+    yield text
+    wait_for_none(text)
 
 
 @pytest.fixture(scope="session")

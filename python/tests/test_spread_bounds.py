@@ -47,7 +47,7 @@ def test_a_task_without_end_is_an_error_that_names_it_and_the_others_are_done():
     assert f"task 1 was not answered within {timeout} s for the third time" in str(raised.value)
 
 
-@pytest.mark.filterwarnings("default:spread_jobs:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:spread_jobs:RuntimeWarning")
 def test_a_worker_that_is_stopped_is_ended_after_the_timeout_and_its_task_done(tmp_path):
     worker = shell(f"[ $x = 2 ] && mkdir '{tmp_path}/once' 2>/dev/null && kill -STOP $$")
     for timeout in PATIENCE_S:
@@ -60,7 +60,7 @@ def test_a_worker_that_is_stopped_is_ended_after_the_timeout_and_its_task_done(t
     assert (tmp_path / "once").exists()
 
 
-@pytest.mark.filterwarnings("default:spread_jobs:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:spread_jobs:RuntimeWarning")
 def test_with_a_timeout_the_end_of_a_command_is_bounded_too():
     # The end of its standard input does not end it.
     worker = shell("echo '{\"result\": '$x'}'; echo end; exec sleep 1000")

@@ -15,16 +15,7 @@ from nws.spread_jobs import NoResponse, RemoteException, main, notComputed
 from spread_workers import SQUARES, script, serving
 
 # What is told of commands, as that one is given up, is beside the point where no test looks for it.
-pytestmark = pytest.mark.filterwarnings("default:spread_jobs:RuntimeWarning")
-
-
-@pytest.fixture(autouse=True)
-def mark(monkeypatch, request):
-    """What a test starts is marked, and none of it is left after the test."""
-    mark = f"spread-{os.getpid()}-{abs(hash(request.node.nodeid))}"
-    monkeypatch.setenv(MARK, mark)
-    yield mark
-    wait_for_none(mark)
+pytestmark = [pytest.mark.usefixtures("mark"), pytest.mark.filterwarnings("ignore:spread_jobs:RuntimeWarning")]
 
 
 @pytest.mark.parametrize("attempt", range(3))

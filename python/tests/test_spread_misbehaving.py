@@ -7,21 +7,12 @@ import threading
 
 import pytest
 
-from leftovers import MARK, wait_for_none, wait_until
+from leftovers import wait_until
 from nws.spread_jobs import Connection_subprocess, NoResponse, RemoteException, main, workers_c
 from spread_workers import SQUARES, script, serving
 
 # What is told of commands, as that one is given up, is beside the point where no test looks for it.
-pytestmark = pytest.mark.filterwarnings("default:spread_jobs:RuntimeWarning")
-
-
-@pytest.fixture(autouse=True)
-def mark(monkeypatch, request):
-    """What a test starts is marked, and none of it is left after the test."""
-    mark = f"misbehaving-{os.getpid()}-{abs(hash(request.node.nodeid))}"
-    monkeypatch.setenv(MARK, mark)
-    yield mark
-    wait_for_none(mark)
+pytestmark = [pytest.mark.usefixtures("mark"), pytest.mark.filterwarnings("ignore:spread_jobs:RuntimeWarning")]
 
 
 class Own(Connection_subprocess):
